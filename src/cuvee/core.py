@@ -1,0 +1,278 @@
+"""The contracts that every method is written against, and the records that pass between them.
+
+    Map      rows in, one block of the same length out (features, scores)
+    Fold     a mergeable summary of a distribution (counts, quantiles, samples)
+    Choose   a decision over score columns under a budget
+    Policy   online decisions while a trainer runs
+    Law      a prediction learned from finished trials
+    Test     a comparison of two distributions
+
+A plug-in needs nothing but this module: subclass one contract as a frozen dataclass, put it into a package and
+name it in the entry-point group ``cuvee.methods``. Rules that hold for all of them:
+
+* Instances are frozen dataclasses whose fields are the method's parameters (numbers, strings, booleans or
+  tuples of these), so that a plan round-trips through JSON and its digest changes with every field.
+* Nothing draws from a global random state. Randomness comes from :class:`Draw`, keyed by row.
+* Inputs are never modified.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+State = dict[str, Array]
+"""A Fold's state: named NumPy arrays (no object dtype), so that it can be stored, checked and sent."""
+Block = dict[str, Array]
+"""Named columns of equal length, one entry per row of the batch that they were computed from."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive usable rows of a pool, with their texts as one run of UTF-8 bytes.
+
+    Attributes:
+        data: uint8, (bytes,): all texts; may hold more than this batch's rows.
+        offsets: int64, (n + 1,): text i is ``data[offsets[i]:offsets[i + 1]]``.
+        row: int64, (n,): global row numbers, ascending (gaps where rows were rejected).
+        key: uint64, (n,): the identity of each row, a hash of its id or, without ids, of its content.
+        columns: further columns of length n by role ("domain", "tokens", "embedding", "label", ...).
+            Strings come as ``pyarrow`` string arrays, numbers as one- or two-dimensional NumPy arrays.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+    key: npt.NDArray[np.uint64]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def text_bytes(self, i: int) -> bytes:
+        """The UTF-8 bytes of text i (a copy)."""
+        return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
+
+    def text(self, i: int) -> str:
+        """Text i as a Python string; for methods that cannot work on bytes."""
+        return self.text_bytes(i).decode("utf-8")
+
+
+class Map(ABC):
+    """Features or scores: rows in, one block of the same length out.
+
+    ``apply`` must depend on each row alone, not on its neighbours or on the batch's size, and must be safe to call
+    from several threads at once. It may hold fitted state, given to its constructor.
+    """
+
+    @abstractmethod
+    def apply(self, batch: Batch) -> Block:
+        """Return named columns of length ``len(batch)``. Scores are float64; higher means "choose"."""
+
+
+class Fold(ABC):
+    """A mergeable summary of a distribution.
+
+    Laws: ``merge(empty(), s) == s``; ``lift`` of a concatenation equals the merge of the lifts (exactly for integer
+    states; for floating point the engine fixes the tree of merges, so results still do not depend on who finished
+    first). ``exact = True`` declares that merging is associative to the bit, which lets the engine update one state
+    over many batches instead of lifting each.
+    """
+
+    exact: ClassVar[bool] = False
+
+    @abstractmethod
+    def empty(self) -> State:
+        """The identity of ``merge``."""
+
+    @abstractmethod
+    def lift(self, batch: Batch) -> State:
+        """The summary of one batch."""
+
+    @abstractmethod
+    def merge(self, left: State, right: State) -> State:
+        """The summary of the rows of ``left`` followed by those of ``right``. May reuse ``left``'s memory."""
+
+    def update(self, state: State, batch: Batch) -> State:
+        """``merge(state, lift(batch))``, possibly in place: override it when a state is large."""
+        return self.merge(state, self.lift(batch))
+
+    def finish(self, state: State) -> Any:
+        """What the summary is good for: a fitted model, a table, a number."""
+        return state
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Randomness as a function of (seed, purpose, row key), never of a stream."""
+
+    seed: int
+
+    def uniform(self, purpose: str, key: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+        """Numbers strictly between 0 and 1, one per key: the same key and purpose give the same number."""
+        from .engine.draw import uniform
+
+        return uniform(self.seed, purpose, key)
+
+    def gumbel(self, purpose: str, key: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+        """Standard Gumbel noise, -log(-log U)."""
+        return -np.log(-np.log(self.uniform(purpose, key)))
+
+
+Unit = Literal["tokens", "rows", "bytes"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be kept: an amount of tokens, rows or text bytes, or a fraction of the pool's."""
+
+    unit: Unit
+    amount: int | None = None
+    fraction: float | None = None
+
+    def resolve(self, total: int) -> int:
+        """The amount, given the pool's total in this unit."""
+        if self.amount is not None:
+            return self.amount
+        assert self.fraction is not None
+        return int(self.fraction * total)
+
+
+class Columns(Protocol):
+    """Everything known about the usable rows, read block by block from disk in global row order.
+
+    Columns that always exist: ``row`` int64, ``key`` uint64, ``content`` uint64 (hash of the text), ``bytes`` int64,
+    ``tokens`` int64, ``domain`` int32 (code into ``domains``). A scored pool adds ``score`` float64.
+    """
+
+    domains: Sequence[str]
+    n_rows: int
+    totals: Mapping[str, int]
+
+    def blocks(self, *names: str) -> Iterator[Block]:
+        """Blocks with the named columns (all when none is named), in row order."""
+        ...
+
+
+class Decision(ABC):
+    """What a Choose decided, as a rule that is evaluated block by block, so that nothing grows with the pool."""
+
+    notes: Mapping[str, Any]
+
+    @abstractmethod
+    def repeats(self, block: Block) -> npt.NDArray[np.int64]:
+        """How often each row of the block is taken: 0 for dropped, more than 1 for repeated."""
+
+
+class Choose(ABC):
+    """Selection, static mixing, sampling or ordering under a budget."""
+
+    @abstractmethod
+    def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
+        """Decide. May pass over ``columns`` several times; must not hold a pool's rows in memory."""
+
+
+class Policy(ABC):
+    """Online mixing, in-training pruning, curricula. The trainer owns the loop; state is JSON."""
+
+    @abstractmethod
+    def init(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def propose(self, state: dict[str, Any], step: int, draw: Draw) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def update(self, state: dict[str, Any], feedback: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished run: what was trained on, how, at which cost, and what came out."""
+
+    selection: str
+    recipe: str
+    seed: int
+    cost: Mapping[str, float]
+    metrics: Mapping[str, float]
+
+
+class Law(ABC):
+    """Something learned from trials: mixing laws, scaling laws, downstream prediction."""
+
+    @abstractmethod
+    def fit(self, trials: Sequence[Trial]) -> Law: ...
+
+    @abstractmethod
+    def predict(self, setting: Mapping[str, float]) -> tuple[float, tuple[float, float]]: ...
+
+    @abstractmethod
+    def best(self, constraints: Mapping[str, Any]) -> Mapping[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a Test found."""
+
+    statistic: float
+    p_value: float
+    effect: float
+    per_row: Array | None = None
+
+
+class Test(ABC):
+    """A comparison of two distributions: shift, contamination, membership, provenance."""
+
+    @abstractmethod
+    def test(self, p: Batch, q: Batch) -> Finding: ...
+
+
+class Run(Protocol):
+    """What a scoring method may ask of the engine while it is being fitted."""
+
+    seed: int
+
+    def fold(self, fold: Fold, over: Literal["pool", "target"] = "pool") -> Any:
+        """Run a Fold over the pool or the target and return what its ``finish`` returns."""
+        ...
+
+    def targets(self) -> Iterator[Batch]:
+        """The target's batches (targets are expected to fit into memory; the pool is not)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Card:
+    """What users read about a method: ``cuvee methods NAME``."""
+
+    summary: str
+    family: str
+    needs: tuple[str, ...]
+    cost: str
+    bibtex: str
+    evidence: str = "oracle test; claim not run yet"
+
+
+class Method(ABC):
+    """What a file in ``score/`` defines: how to get a score for every row, and how to choose by it.
+
+    The file's name is the method's name on the command line. ``needs`` in the card lists what must be given:
+    "text", "target", "domain", "label".
+    """
+
+    card: ClassVar[Card]
+
+    @abstractmethod
+    def fit(self, run: Run) -> Map:
+        """Learn what is needed from pool and target; return the Map whose block has a ``score`` column."""
+
+    def chooser(self) -> Choose:
+        """The rule the paper chooses by. Default: the highest scores."""
+        from .select.top_k import TopK
+
+        return TopK()
