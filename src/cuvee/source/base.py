@@ -37,6 +37,8 @@ class Bad(IntEnum):
     NOT_FINITE = 14
     DOMAIN_TYPE = 15
     BAD_RECORD = 16
+    LABEL_TYPE = 17
+    EMBEDDING_TYPE = 18
 
 
 REASON: dict[Bad, str] = {
@@ -56,6 +58,8 @@ REASON: dict[Bad, str] = {
     Bad.NOT_FINITE: "NaN or infinity",
     Bad.DOMAIN_TYPE: "domain is neither a string nor a number",
     Bad.BAD_RECORD: "wrong number of fields",
+    Bad.LABEL_TYPE: "label is neither a string nor a number",
+    Bad.EMBEDDING_TYPE: "embedding is not a list of numbers of the file's length",
 }
 
 
@@ -81,6 +85,8 @@ class Segment:
     """Estimate of the text bytes in it, for planning only."""
     position: int
     """Where it begins: byte offset, row group, record batch or row number, as the reader likes."""
+    line: int = 1
+    """Number of the line it begins at, for formats that have lines."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,9 @@ class RawBatch:
         data, offsets: texts as in :class:`cuvee.core.Batch`; n + 1 offsets (all zero without texts).
         bad: uint8, (n,): a :class:`Bad` per row.
         line: int64, (n,) or None: 1-based line numbers in the file where they differ from the row number + 1.
-        columns: by role: "id" (Arrow string or int64 array), "domain" (Arrow string array, nulls allowed),
-            "tokens" (int64 NumPy), "embedding" (float32 (n, d)), "label" (NumPy or Arrow string).
+        columns: by role: "id" (Arrow string array), "domain" (Arrow string array, nulls allowed),
+            "tokens" (int64 NumPy), "embedding" (float32 (n, d)), "label" (NumPy or Arrow string). Strings are always
+            ``large_string``; ids keep their digits, so they are strings, too. Bad rows hold null, 0 or zeros.
     """
 
     first_row: int
@@ -136,5 +143,12 @@ class Source(ABC):
 
     @abstractmethod
     def rows(self, start: Segment, skip: int) -> Iterator[Any]:
-        """Whole rows from the same place to the end of the file, unchanged, for writing them out again: raw line bytes (JSONL) or
-        Arrow record batches with every column (all other formats)."""
+        """Whole rows from the same place to the end of the file, unchanged, for writing them out again: raw line
+        bytes without line end (JSONL) or Arrow record batches with every column (all other formats). Good and bad
+        rows alike, so that they count as ``read`` counts."""
+
+    @abstractmethod
+    def stamp(self) -> str:
+        """Hex digest that changes when the content does: size, times, inode (local files), first and last 64 KB.
+
+        Cheap, for cache keys; the path is not part of it."""

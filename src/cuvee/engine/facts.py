@@ -1,0 +1,134 @@
+"""What is known about every row before any method runs: identity, content hash, size, tokens, domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core import Batch
+from ..errors import DataError, MissingExtraError
+from .manifest import Piece, content_keys
+from .store import digest
+
+BYTES_PER_TOKEN = 4
+"""The estimate used where neither a column nor a tokenizer gives counts: English prose has 4 to 4.5 bytes a token under
+common byte-pair encodings, source code 3 to 4, and most other scripts fewer characters but similar bytes."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How facts are computed. ``tokenizer`` is the path of a Hugging Face ``tokenizer.json``."""
+
+    tokenizer: str | None = None
+    key: str = "id"
+    """"id" identifies rows by their id column where there is one; "content" always by content."""
+
+    def plan(self) -> str:
+        """A digest that changes with every setting and with the tokenizer file's content."""
+        content = None
+        if self.tokenizer is not None:
+            try:
+                content = digest(Path(self.tokenizer).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"Cannot read the tokenizer file {self.tokenizer}: {error}") from error
+        return digest("facts", self.key, content)
+
+    def counter(self) -> Any:
+        """A function from a batch to token counts (int64), or None for the estimate."""
+        if self.tokenizer is None:
+            return None
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise MissingExtraError("tokenizers", "tokenizer", "Counting tokens with a tokenizer file") from None
+        try:
+            tokenizer = Tokenizer.from_file(self.tokenizer)
+        except Exception as error:  # the library raises bare Exception for malformed files
+            raise DataError(f"{self.tokenizer} is not a tokenizer file (tokenizer.json): {error}") from error
+
+        def count(batch: Batch) -> npt.NDArray[np.int64]:
+            texts = [batch.text(i) for i in range(len(batch))]
+            encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            return np.array([len(one) for one in encoded], np.int64)
+
+        return count
+
+
+class SpanFacts:
+    """Collects the facts of one span's pieces and turns them into tables."""
+
+    def __init__(self, counter: Any, by_id: bool) -> None:
+        self.counter, self.by_id = counter, by_id
+        self.parts: list[dict[str, Any]] = []
+        self.ids: list[pa.Array] = []
+        self.codes: dict[str, int] = {}
+        self.bad: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]] = []
+
+    def add(self, piece: Piece) -> None:
+        """Take in one piece."""
+        batch = piece.batch
+        if len(piece.bad_row):
+            self.bad.append((piece.file, piece.bad_row, piece.bad_line, piece.bad_code))
+        if not len(batch):
+            return
+        size = np.diff(batch.offsets)
+        content = content_keys(batch.data, batch.offsets, batch.columns) if "id" in batch.columns else batch.key
+        if "tokens" in batch.columns:
+            tokens = batch.columns["tokens"].astype(np.int64)
+        elif self.counter is not None:
+            tokens = self.counter(batch)
+        else:
+            tokens = np.maximum(1, (size + BYTES_PER_TOKEN // 2) // BYTES_PER_TOKEN)
+        if "domain" in batch.columns:
+            encoded = pc.dictionary_encode(pc.fill_null(batch.columns["domain"], "(none)"))
+            names = encoded.dictionary.to_pylist()
+            local = np.array([self.codes.setdefault(name, len(self.codes)) for name in names], np.int32)
+            domain = local[encoded.indices.to_numpy(zero_copy_only=False)]
+        else:
+            self.codes.setdefault("(all)", 0)
+            domain = np.zeros(len(batch), np.int32)
+        if self.by_id and "id" in batch.columns:
+            self.ids.append(batch.columns["id"].cast(pa.large_string()))
+        self.parts.append(
+            {
+                "row": batch.row,
+                "key": batch.key if self.by_id else content,
+                "content": content,
+                "bytes": size.astype(np.int64),
+                "tokens": tokens,
+                "domain": domain,
+            }
+        )
+
+    def tables(self) -> tuple[pa.RecordBatch, dict[str, Any], pa.RecordBatch | None, pa.RecordBatch]:
+        """(facts, note, ids or None, rejects)."""
+        types = {"row": "i8", "key": "u8", "content": "u8", "bytes": "i8", "tokens": "i8", "domain": "i4"}
+        columns = {
+            name: np.concatenate([part[name] for part in self.parts] or [np.empty(0, kind)]).astype(kind, copy=False)
+            for name, kind in types.items()
+        }
+        note = {
+            "domains": list(self.codes),
+            "totals": {
+                "rows": len(columns["row"]),
+                "tokens": int(columns["tokens"].sum()),
+                "bytes": int(columns["bytes"].sum()),
+            },
+            "rejected": sum(len(rows) for _, rows, _, _ in self.bad),
+        }
+        ids = pa.RecordBatch.from_pydict({"id": pa.chunked_array(self.ids).combine_chunks()}) if self.ids else None
+        rejects = pa.RecordBatch.from_pydict(
+            {
+                "file": np.concatenate([np.full(len(r), f) for f, r, _, _ in self.bad] or [np.empty(0, np.int64)]),
+                "row": np.concatenate([r for _, r, _, _ in self.bad] or [np.empty(0, np.int64)]),
+                "line": np.concatenate([n for _, _, n, _ in self.bad] or [np.empty(0, np.int64)]),
+                "code": np.concatenate([c for _, _, _, c in self.bad] or [np.empty(0, np.uint8)]),
+            }
+        )
+        return pa.RecordBatch.from_pydict(columns), note, ids, rejects

@@ -1,0 +1,112 @@
+"""Progress on standard error: a bar on a terminal, else one line every ten seconds, or nothing."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+
+class Progress:
+    """Counts bytes and rows of one pass after another. This base class shows nothing (the Python API's default)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.label = ""
+        self.total = 0
+        self.done = 0
+        self.started = time.monotonic()
+
+    def begin(self, label: str, total_bytes: int) -> None:
+        """A new pass over about ``total_bytes`` of text."""
+        with self._lock:
+            self.label, self.total, self.done = label, total_bytes, 0
+            self.started = time.monotonic()
+            self.show(begin=True)
+
+    def advance(self, count: int) -> None:
+        """``count`` more bytes are done; safe from any thread."""
+        with self._lock:
+            self.done += count
+            self.show()
+
+    def end(self) -> None:
+        """The pass is over."""
+        with self._lock:
+            self.finish()
+
+    def show(self, begin: bool = False) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lines(Progress):
+    """One line every ten seconds, for logs."""
+
+    def __init__(self, stream: TextIO, every: float = 10.0) -> None:
+        super().__init__()
+        self.stream, self.every, self.last = stream, every, time.monotonic()
+
+    def show(self, begin: bool = False) -> None:
+        now = time.monotonic()
+        if now - self.last < self.every:
+            return
+        self.last = now
+        seconds = max(now - self.started, 1e-9)
+        rate = self.done / seconds
+        left = f", {max(0, self.total - self.done) / rate:.0f} s left" if rate else ""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        share = f" {min(1.0, self.done / self.total):.0%}" if self.total else ""
+        print(
+            f"{self.label}{share}: {self.done / 1e6:,.0f} MB at {rate / 1e6:,.0f} MB/s{left}, {peak:,.0f} MB memory",
+            file=self.stream,
+            flush=True,
+        )
+
+
+class Bar(Progress):
+    """A bar with rate, time left and memory, drawn by rich."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Rich
+
+        self._rich = Rich(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[memory]}"),
+            console=Console(file=stream),
+            transient=True,
+        )
+        self._task: Any = None
+
+    def show(self, begin: bool = False) -> None:
+        peak = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+        if self._task is None:
+            self._rich.start()
+            self._task = self._rich.add_task(self.label, total=self.total or None, memory=peak)
+        self._rich.update(self._task, completed=self.done, memory=peak)
+
+    def finish(self) -> None:
+        if self._task is not None:
+            self._rich.remove_task(self._task)
+            self._task = None
+
+    def close(self) -> None:
+        self._rich.stop()
+
+
+def for_terminal(quiet: bool = False) -> Progress:
+    """The progress that suits standard error."""
+    if quiet:
+        return Progress()
+    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)

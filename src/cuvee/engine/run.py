@@ -1,0 +1,300 @@
+"""Passes over a pool: Maps and one Fold at a time, span by span, cached, resumable, in any order of completion."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..core import Batch, Fold, Map, State
+from ..errors import DataError
+from ..source.base import REASON, Bad
+from .columns import DiskColumns
+from .facts import Facts, SpanFacts
+from .local import Executor, Local
+from .manifest import Manifest, Span, canonical
+from .progress import Progress
+from .store import Store, code_digest, digest
+from .tree import Tree
+
+CHECKPOINT_SECONDS = 10.0
+
+
+class Stopped(Exception):
+    """A worker noticed that the run is over and gave up its span."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One row that could not be used."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.reason}"
+
+
+@dataclass
+class Stage:
+    """The pool or the target: a manifest, how its facts are computed, and what is cached about it."""
+
+    manifest: Manifest
+    facts: Facts
+    label: str
+    facts_ready: bool = False
+
+    @property
+    def plan(self) -> str:
+        return digest(code_digest(), self.manifest.digest, self.facts.plan())
+
+    def key(self, kind: str, span: Span) -> str:
+        return digest(kind, code_digest(), self.facts.plan(), self.manifest.span_key(span))
+
+
+@dataclass
+class Engine:
+    """Runs Folds and Maps over a pool and a target; implements :class:`cuvee.core.Run`."""
+
+    pool: Stage
+    target: Stage | None
+    store: Store
+    executor: Executor = field(default_factory=Local)
+    progress: Progress = field(default_factory=Progress)
+    seed: int = 0
+    passes: int = 0
+
+    def _stage(self, over: Literal["pool", "target"]) -> Stage:
+        if over == "pool":
+            return self.pool
+        if self.target is None:
+            raise DataError("This method needs a target: name files like the data you want with --target.")
+        return self.target
+
+    def fold(self, fold: Fold, over: Literal["pool", "target"] = "pool") -> Any:
+        """Run a Fold over the pool or the target (from the cache if this very fold ran before)."""
+        stage = self._stage(over)
+        identity = digest(type(fold).__module__, type(fold).__qualname__, repr(fold), self.seed)
+        key = digest("fold", stage.plan, identity)
+        try:
+            state = self.store.states(key)[0]["state"]
+        except FileNotFoundError:
+            state = self._pass(stage, f"{fold_name(fold)} over the {over}", fold=fold, fold_key=key)
+            self.store.put_states(key, {"state": state}, {})
+        return fold.finish(state)
+
+    def targets(self) -> Iterator[Batch]:
+        stage = self._stage("target")
+        for span in stage.manifest.spans:
+            for piece in stage.manifest.read(span):
+                if len(piece.batch):
+                    yield piece.batch
+
+    def ensure_facts(self, stage: Stage) -> None:
+        """Compute the facts of every span that are not cached yet."""
+        if not stage.facts_ready:
+            self._pass(stage, f"reading the {stage.label}")
+
+    def apply(self, fitted: Map, identity: str, label: str) -> list[str]:
+        """Run a fitted Map over the pool; return its cache key per span. ``identity`` names the fitted Map."""
+        keys = [digest("map", code_digest(), identity, self.pool.key("facts", span)) for span in self.pool.manifest.spans]
+        self._pass(self.pool, label, mapping=fitted, map_keys=keys)
+        return keys
+
+    def columns(self, *map_keys: list[str], domain_by_convention: bool = False) -> DiskColumns:
+        """The pool's facts joined with the blocks of Maps that were applied."""
+        self.ensure_facts(self.pool)
+        spans = self.pool.manifest.spans
+        parts = [[self.pool.key("facts", span)] for span in spans]
+        for keys in map_keys:
+            for at, key in enumerate(keys):
+                parts[at].append(key)
+        return DiskColumns(self.store, parts, domain_by_convention)
+
+    def rejects(self, stage: Stage) -> Iterator[Reject]:
+        """Every row that could not be used, in row order."""
+        self.ensure_facts(stage)
+        for span in stage.manifest.spans:
+            batches, _ = self.store.table(stage.key("rejects", span))
+            for batch in batches:
+                columns = (batch.column(name).to_pylist() for name in ("file", "line", "code"))
+                for number, line, code in zip(*columns, strict=True):
+                    yield Reject(stage.manifest.sources[number].path, line, REASON[Bad(code)])
+
+    def ids(self, span_number: int) -> pa.Array | None:
+        """The ids of one span's usable rows, or None where rows have none."""
+        key = self.pool.key("ids", self.pool.manifest.spans[span_number])
+        try:
+            batches, _ = self.store.table(key)
+        except FileNotFoundError:
+            return None
+        return batches[0].column("id")
+
+    def _pass(
+        self,
+        stage: Stage,
+        label: str,
+        *,
+        fold: Fold | None = None,
+        fold_key: str = "",
+        mapping: Map | None = None,
+        map_keys: list[str] | None = None,
+    ) -> State:
+        spans = stage.manifest.spans
+        number = {span: at for at, span in enumerate(spans)}
+        merged = _Merged(fold, stage.manifest.chunks)
+        checkpoint = digest("checkpoint", fold_key)
+        if fold is not None:
+            merged.restore(self.store, checkpoint, len(spans))
+        wants: dict[Span, tuple[bool, bool, bool]] = {}
+        for span in spans:
+            facts = not stage.facts_ready and not (
+                self.store.has(stage.key("facts", span)) and self.store.has(stage.key("rejects", span))
+            )
+            mapped = map_keys is not None and not self.store.has(map_keys[number[span]])
+            folded = fold is not None and number[span] not in merged.done
+            if facts or mapped or folded:
+                wants[span] = (facts, mapped, folded)
+        counter = stage.facts.counter() if any(facts for facts, _, _ in wants.values()) else None
+
+        def work(span: Span, stopped: Callable[[], bool]) -> list[tuple[int, int, State]]:
+            facts, mapped, folded = wants[span]
+            collected = SpanFacts(counter, stage.facts.key == "id")
+            blocks: list[dict[str, Any]] = []
+            local = _Merged(fold if folded else None, stage.manifest.chunks)
+            pieces = stage.manifest.read(span)
+            if folded and fold is not None and not fold.exact:
+                pieces = canonical(pieces)
+            for piece in pieces:
+                if stopped():
+                    raise Stopped
+                if facts:
+                    collected.add(piece)
+                if len(piece.batch):
+                    if mapped and mapping is not None:
+                        blocks.append(mapping.apply(piece.batch))
+                    local.add_batch(piece.chunk, piece.batch)
+                self.progress.advance(int(piece.batch.offsets[-1] - piece.batch.offsets[0]))
+            local.close_chunk(span.last)
+            if mapped and map_keys is not None:
+                names = blocks[0].keys() if blocks else ()
+                table = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+                self.store.put_table(map_keys[number[span]], [pa.RecordBatch.from_pydict(table)])
+            if facts:
+                table, note, ids, rejects = collected.tables()
+                if ids is not None:
+                    self.store.put_table(stage.key("ids", span), [ids])
+                self.store.put_table(stage.key("rejects", span), [rejects])
+                self.store.put_table(stage.key("facts", span), [table], note)
+            return local.nodes(span)
+
+        if wants:
+            self.passes += 1
+            self.progress.begin(label, sum(span.bytes for span in wants))
+            saved = time.monotonic()
+            for span, nodes in self.executor.map(work, list(wants)):
+                if fold is None:
+                    continue
+                merged.take(number[span], nodes)
+                if time.monotonic() - saved > CHECKPOINT_SECONDS and len(merged.done) < len(spans):
+                    merged.save(self.store, checkpoint)
+                    saved = time.monotonic()
+            self.progress.end()
+        stage.facts_ready = True
+        if fold is None:
+            return {}
+        self.store.remove(checkpoint)
+        return merged.root()
+
+
+class _Merged:
+    """A Fold's states on their way to the root: one running state when merging is exact, else a tree over chunks."""
+
+    def __init__(self, fold: Fold | None, chunks: int) -> None:
+        self.fold = fold
+        self.done: set[int] = set()
+        self.total: State | None = None
+        self.tree = Tree(fold, chunks) if fold is not None else None
+        self._open: tuple[int, State] | None = None
+        self._next = -1
+
+    def add_batch(self, chunk: int, batch: Batch) -> None:
+        """Take in a batch of a chunk; batches of a span come in order."""
+        if self.fold is None:
+            return
+        if self.fold.exact:
+            self.total = self.fold.update(self.fold.empty() if self.total is None else self.total, batch)
+        elif self._open is not None and self._open[0] == chunk:
+            self._open = (chunk, self.fold.merge(self._open[1], self.fold.lift(batch)))
+        else:
+            self.close_chunk(chunk)
+            self._open = (chunk, self.fold.lift(batch))
+
+    def close_chunk(self, _next: int) -> None:
+        """The open chunk is complete."""
+        if self._open is not None and self.tree is not None:
+            self.tree.add(0, self._open[0], self._open[1])
+        self._open = None
+
+    def nodes(self, span: Span) -> list[tuple[int, int, State]]:
+        """What a span contributes: its running state, or its tree nodes (empty chunks filled in)."""
+        if self.fold is None or self.tree is None:
+            return []
+        if self.fold.exact:
+            return [(-1, 0, self.fold.empty() if self.total is None else self.total)]
+        covered: set[int] = set()
+        for level, index in self.tree.nodes:
+            covered.update(range(index << level, (index + 1) << level))
+        for chunk in range(span.first, span.last):
+            if chunk not in covered:
+                self.tree.add(0, chunk, self.fold.empty())
+        return [(level, index, state) for (level, index), state in self.tree.nodes.items()]
+
+    def take(self, span_number: int, nodes: list[tuple[int, int, State]]) -> None:
+        """Merge what a finished span contributes."""
+        assert self.fold is not None and self.tree is not None
+        for level, index, state in nodes:
+            if level < 0:
+                self.total = state if self.total is None else self.fold.merge(self.total, state)
+            else:
+                self.tree.add(level, index, state)
+        self.done.add(span_number)
+
+    def save(self, store: Store, key: str) -> None:
+        """Write a checkpoint from which :meth:`restore` goes on."""
+        assert self.tree is not None
+        states = {f"{level},{index}": state for (level, index), state in self.tree.nodes.items()}
+        if self.total is not None:
+            states["total"] = self.total
+        store.put_states(key, states, {"done": sorted(self.done)})
+
+    def restore(self, store: Store, key: str, spans: int) -> None:
+        """Go on from a checkpoint if there is one."""
+        assert self.tree is not None
+        try:
+            states, note = store.states(key)
+        except FileNotFoundError:
+            return
+        self.done = {at for at in note["done"] if at < spans}
+        self.total = states.pop("total", None)
+        for name, state in states.items():
+            level, index = map(int, name.split(","))
+            self.tree.nodes[level, index] = state
+
+    def root(self) -> State:
+        """The whole pool's state."""
+        assert self.fold is not None and self.tree is not None
+        if self.fold.exact:
+            return self.fold.empty() if self.total is None else self.total
+        return self.tree.root()
+
+
+def fold_name(fold: Fold) -> str:
+    """A readable name for progress: the class's name in words."""
+    name = type(fold).__name__
+    return "".join(f" {c.lower()}" if c.isupper() and at else c.lower() for at, c in enumerate(name))

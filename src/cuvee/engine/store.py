@@ -1,0 +1,167 @@
+"""The cache: blocks and states keyed by what they were computed from, so that a second run computes only what is new.
+
+A stored file is an Arrow IPC stream followed by a 32-byte BLAKE2b digest of it. Whatever fails that check is treated as
+absent and computed again. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import __version__
+from ..core import Block, State
+from . import files
+
+_DIGEST_BYTES = 32
+
+
+def digest(*parts: Any) -> str:
+    """A hex digest of JSON-able values; equal for equal values whatever the order of keys."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """A digest of cuvee's own sources: results cached by other code are never taken for this code's."""
+    root = Path(__file__).parents[1]
+    total = hashlib.blake2b(__version__.encode(), digest_size=16)
+    for path in sorted(root.rglob("*.py")):
+        if path.parent.name not in ("report", "demo"):
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def default_root() -> Path:
+    """``$CUVEE_CACHE``, else ``$XDG_CACHE_HOME/cuvee``, else ``~/.cache/cuvee``."""
+    if named := os.environ.get("CUVEE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cuvee"
+
+
+class Store:
+    """A folder of checked files. Several processes may use it at once: equal keys mean equal content."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or default_root()
+
+    def path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key[2:]}.arrow"
+
+    @contextlib.contextmanager
+    def in_use(self, limit_bytes: int = 20 << 30) -> Iterator[None]:
+        """Hold the cache for the length of a run; afterwards, if nobody else uses it, trim it to the limit."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.root / ".in-use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise files.explain(error, self.root) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.trim(limit_bytes)
+        finally:
+            os.close(handle)
+
+    def trim(self, limit_bytes: int) -> int:
+        """Remove the files used least recently until the rest fits; return the bytes removed."""
+        entries = []
+        for path in self.root.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                facts = path.stat()
+                entries.append((facts.st_mtime_ns, facts.st_size, path))
+        excess = sum(size for _, size, _ in entries) - limit_bytes
+        removed = 0
+        for _, size, path in sorted(entries):
+            if removed >= excess:
+                break
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+                removed += size
+        return removed
+
+    def has(self, key: str) -> bool:
+        """Whether an intact file is there; marks it as used."""
+        try:
+            self._checked(key)
+            os.utime(self.path(key))
+        except OSError:
+            return False
+        return True
+
+    def _checked(self, key: str) -> pa.Buffer:
+        """The content of a stored file; FileNotFoundError when absent or damaged."""
+        raw = pa.py_buffer(self.path(key).read_bytes())
+        body = raw.slice(0, max(0, raw.size - _DIGEST_BYTES))
+        found = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+        if found != raw.slice(body.size).to_pybytes():
+            raise FileNotFoundError(self.path(key))
+        return body
+
+    def _write(self, key: str, batches: Sequence[pa.RecordBatch]) -> None:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        body = sink.getvalue()
+        with files.whole_file(self.path(key)) as stream:
+            stream.write(memoryview(body))
+            stream.write(hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest())
+
+    def put_table(self, key: str, batches: Sequence[pa.RecordBatch], note: Mapping[str, Any] | None = None) -> None:
+        """Store record batches of one schema (at least one), with a JSON-able note."""
+        schema = batches[0].schema.with_metadata({"note": json.dumps(note or {})})
+        self._write(key, [batch.cast(schema) for batch in batches])
+
+    def table(self, key: str) -> tuple[list[pa.RecordBatch], dict[str, Any]]:
+        """The record batches and the note; FileNotFoundError when absent or damaged."""
+        reader = pa.ipc.open_stream(self._checked(key))
+        return list(reader), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
+
+    def put_states(self, key: str, states: Mapping[str, State], note: Mapping[str, Any]) -> None:
+        """Store named states (each a dict of arrays) and a JSON-able note."""
+        shapes, columns, names = {}, [], []
+        for name, state in states.items():
+            for part, array in state.items():
+                array = np.ascontiguousarray(array)
+                if array.dtype.hasobject:
+                    raise TypeError(f"state {name}.{part} holds Python objects")
+                label = f"{name}\x1f{part}"
+                shapes[label] = [array.dtype.str, list(array.shape)]
+                names.append(label)
+                columns.append(pa.array([memoryview(array.reshape(-1).view(np.uint8))], pa.large_binary()))
+        schema = pa.schema([(name, pa.large_binary()) for name in names])
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        self.put_table(key, [batch], {"shapes": shapes, "note": dict(note), "names": list(states)})
+
+    def states(self, key: str) -> tuple[dict[str, State], dict[str, Any]]:
+        """What :meth:`put_states` stored; FileNotFoundError when absent or damaged."""
+        (batch,), note = self.table(key)
+        found: dict[str, State] = {name: {} for name in note["names"]}
+        for label, (dtype, shape) in note["shapes"].items():
+            name, part = label.split("\x1f")
+            raw = batch.column(label)[0].as_buffer()
+            found[name][part] = np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+        return found, note["note"]
+
+    def remove(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path(key).unlink()
+
+
+def as_block(batch: pa.RecordBatch) -> Block:
+    """A record batch's columns as NumPy arrays (no copy where Arrow allows)."""
+    return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}

@@ -1,0 +1,179 @@
+"""Cut a pool to an exact budget: the longest prefix by descending priority, without sorting or holding the pool.
+
+Rows are ordered by (priority, key, row): larger priorities first, ties by smaller key, then by row number. Each of the
+three is mapped to an unsigned integer of that order. A histogram of cost over the upper bits finds the bin in which the
+budget ends, and that bin is refined until what is left in it is small enough to be sorted. Typically two or three
+passes over the columns; memory does not grow with the pool. NaN and -inf are never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Block, Budget, Columns, Decision
+
+Priority = Callable[[Block], npt.NDArray[np.float64]]
+Group = Callable[[Block], npt.NDArray[np.int64]]
+Codes = npt.NDArray[np.uint64]
+
+SORT_ROWS = 1 << 20
+"""A bin with at most this many rows is sorted in memory."""
+_BINS = 1 << 20
+
+
+def ordered_bits(values: npt.NDArray[np.float64]) -> Codes:
+    """Unsigned integers in the order of the numbers (-0.0 counts as 0.0); 0 for NaN and -inf."""
+    values = np.asarray(values, dtype=np.float64) + 0.0
+    raw = values.view(np.uint64)
+    sign = np.uint64(1 << 63)
+    ordered: Codes = np.where(raw & sign, ~raw, raw | sign)
+    ordered[np.isnan(values) | np.isneginf(values)] = 0
+    return ordered
+
+
+def _codes(block: Block, priority: Priority) -> tuple[Codes, Codes, Codes]:
+    return ordered_bits(priority(block)), ~block["key"], ~block["row"].astype(np.uint64)
+
+
+@dataclass
+class Prefix(Decision):
+    """Take the rows that stand before their group's edge, the first row that did not fit."""
+
+    priority: Priority
+    needs: tuple[str, ...]
+    group: Group
+    edge: Codes
+    """(3, groups): codes of the first row left out; zeros where every row fits."""
+    oversize: Callable[[Block], npt.NDArray[np.bool_]]
+    notes: Mapping[str, Any]
+
+    def repeats(self, block: Block) -> npt.NDArray[np.int64]:
+        first, second, third = _codes(block, self.priority)
+        edge = self.edge[:, self.group(block)]
+        before = (first > edge[0]) | (
+            (first == edge[0]) & ((second > edge[1]) | ((second == edge[1]) & (third > edge[2])))
+        )
+        return (before & (first > 0) & ~self.oversize(block)).astype(np.int64)
+
+
+def one_group(block: Block) -> npt.NDArray[np.int64]:
+    """All rows in group 0."""
+    return np.zeros(len(block["row"]), np.int64)
+
+
+def cost_of(block: Block, budget: Budget) -> npt.NDArray[np.int64]:
+    """What each row costs in the budget's unit."""
+    return np.ones(len(block["row"]), np.int64) if budget.unit == "rows" else block[budget.unit]
+
+
+def columns_for(budget: Budget, *needs: str) -> tuple[str, ...]:
+    """The columns to read for a cut: those needed, the cost, and the tie-breakers."""
+    cost = () if budget.unit == "rows" else (budget.unit,)
+    return tuple(dict.fromkeys((*needs, *cost, "key", "row")))
+
+
+def cut(
+    columns: Columns,
+    priority: Priority,
+    budget: Budget,
+    *,
+    needs: tuple[str, ...] = ("score",),
+    group: Group = one_group,
+    amounts: npt.NDArray[np.int64] | None = None,
+) -> Prefix:
+    """Keep the rows of highest priority within the budget, per group.
+
+    Args:
+        priority: float64 per row of a block; computed anew in each pass, so it must be a pure function.
+        needs: the columns that ``priority`` and ``group`` read.
+        group, amounts: group numbers per row, and each group's own budget; one group by default.
+
+    Rows that alone cost more than their group's whole budget can never fit: they are passed over and counted in
+    ``notes["larger_than_budget"]``. Otherwise the cut stops at the first row that does not fit, so at most the budget
+    is used.
+    """
+    if amounts is None:
+        amounts = np.array([budget.resolve(columns.totals[budget.unit])], dtype=np.int64)
+    groups = len(amounts)
+    names = columns_for(budget, *needs)
+
+    def oversize(block: Block) -> npt.NDArray[np.bool_]:
+        return np.asarray(cost_of(block, budget) > amounts[group(block)])
+
+    edge = np.zeros((3, groups), np.uint64)
+    left = amounts.copy()
+    searching = np.ones(groups, bool)
+    counts = {"larger_than_budget": 0, "never_taken": 0}
+    level, depth = 0, 0  # which of the three codes, and how many of its upper bits are settled in ``edge``
+
+    def in_bin(codes: tuple[Codes, Codes, Codes], at: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        inside: npt.NDArray[np.bool_] = searching[at]
+        for earlier in range(level):
+            inside &= codes[earlier] == edge[earlier][at]
+        if depth:
+            shift = np.uint64(64 - depth)
+            inside &= (codes[level] >> shift) == (edge[level][at] >> shift)
+        return inside
+
+    first_pass = True
+    while searching.any():
+        step = int(min(16, 64 - depth, max(2, np.log2(_BINS / groups))))
+        size = 1 << step
+        cost_in, rows_in = np.zeros(groups * size), np.zeros(groups * size, np.int64)
+        for block in columns.blocks(*names):
+            codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
+            fits = cost <= amounts[at]
+            if first_pass:
+                counts["larger_than_budget"] += int(np.count_nonzero(~fits & (codes[0] > 0)))
+                counts["never_taken"] += int(np.count_nonzero(codes[0] == 0))
+            live = in_bin(codes, at) & fits & (codes[0] > 0)
+            digit = (codes[level] >> np.uint64(64 - depth - step)).astype(np.int64) & (size - 1)
+            flat = (at * size + digit)[live]
+            cost_in += np.bincount(flat, weights=cost[live], minlength=groups * size)  # exact below 2**53
+            rows_in += np.bincount(flat, minlength=groups * size)
+        first_pass = False
+        waiting = 0
+        for g in np.flatnonzero(searching):
+            running = np.cumsum(cost_in[g * size : (g + 1) * size][::-1])
+            if running[-1] <= left[g]:
+                # only possible in the very first pass: later bins were chosen because they do not fit
+                left[g] -= int(running[-1])
+                searching[g] = False
+                continue
+            place = int(np.argmax(running > left[g]))
+            left[g] -= int(running[place - 1]) if place else 0
+            digit = size - 1 - place
+            edge[level, g] |= np.uint64(digit) << np.uint64(64 - depth - step)
+            waiting += int(rows_in[g * size + digit])
+        depth += step
+        if waiting <= SORT_ROWS:
+            break
+        if depth == 64:
+            level, depth = level + 1, 0
+
+    if searching.any():
+        kept = []
+        for block in columns.blocks(*names):
+            codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
+            live = in_bin(codes, at) & (cost <= amounts[at]) & (codes[0] > 0)
+            kept.append([part[live] for part in (at, *codes, cost)])
+        at, *found, cost = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        order = np.lexsort((*(~code for code in reversed(found)), at))
+        for g in np.flatnonzero(searching):
+            rows = order[at[order] == g]
+            running = np.cumsum(cost[rows])
+            place = int(np.argmax(running > left[g]))
+            left[g] -= int(running[place - 1]) if place else 0
+            edge[:, g] = [code[rows[place]] for code in found]
+
+    used = amounts - left
+    notes: dict[str, Any] = {"unit": budget.unit, **counts}
+    notes |= {"asked": int(amounts.sum()), "kept": int(used.sum())}
+    if groups > 1:
+        notes |= {"asked_by_group": amounts.tolist(), "kept_by_group": used.tolist()}
+    return Prefix(priority, needs, group, edge, oversize, notes)
