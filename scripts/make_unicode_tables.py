@@ -1,4 +1,5 @@
-"""Write ``src/cuvee/feature/unicode.npz``: for every code point its class and its lower case, as this interpreter has them.
+"""Write ``src/cuvee/feature/unicode.npz``: for every code point its class and its lower case, as this interpreter has
+them.
 
     python scripts/make_unicode_tables.py [OUTPUT]
 
@@ -6,8 +7,8 @@ Run it once per Unicode version that cuvee moves to (never on a user's machine: 
 results do not change with the interpreter). Everything is measured by asking ``str`` and ``re``, nothing is copied from
 the Unicode database, so the table equals Python by construction. A record holds
 
-    flags    bits 0-2: class (see cuvee.feature.unicode); 8: case-ignorable; 16: cased; 32: lower case is several characters
-    shift    lower case minus code point, or the row of ``special`` when bit 32 is set
+    flags    bits 0-2: class (see cuvee.feature.unicode); 8: case-ignorable; 16: cased; 32: lower case is several
+    characters shift    lower case minus code point, or the row of ``special`` when bit 32 is set
 
 and ``record[block[c >> 7] << 7 | c & 127]`` is the number of code point c's record.
 """

@@ -1,3 +1,34 @@
-"""cuvee decides what a model trains on, and proves that it helped."""
+"""cuvee decides what a model trains on, and proves that it helped.
+
+>>> import cuvee
+>>> kept = cuvee.select("pool/", target="target.jsonl", method="dsir", tokens=10**9, output="kept")
+>>> kept.digest
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .pool import Reading
+    from .profiling import profile
+    from .selecting import Selected, select
+
+_LAZY = {
+    "select": "selecting",
+    "Selected": "selecting",
+    "profile": "profiling",
+    "Reading": "pool",
+    "write_selection": "feed.write",
+}
+__all__ = ["Reading", "Selected", "__version__", "profile", "select", "write_selection"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module 'cuvee' has no attribute '{name}'")

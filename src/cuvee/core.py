@@ -64,6 +64,18 @@ class Batch:
         return self.text_bytes(i).decode("utf-8")
 
 
+@dataclass(frozen=True)
+class Card:
+    """What users read about a method: ``cuvee methods NAME``."""
+
+    summary: str
+    family: str
+    needs: tuple[str, ...]
+    cost: str
+    bibtex: str
+    evidence: str = "oracle test; claim not run yet"
+
+
 class Map(ABC):
     """Features or scores: rows in, one block of the same length out.
 
@@ -161,8 +173,12 @@ class Columns(Protocol):
 
 
 class Decision(ABC):
-    """What a Choose decided, as a rule that is evaluated block by block, so that nothing grows with the pool."""
+    """What a Choose decided, as a rule that is evaluated block by block, so that nothing grows with the pool.
 
+    ``needs`` names the columns that ``repeats`` reads; ``notes`` holds JSON-able facts for the report.
+    """
+
+    needs: tuple[str, ...]
     notes: Mapping[str, Any]
 
     @abstractmethod
@@ -172,6 +188,8 @@ class Decision(ABC):
 
 class Choose(ABC):
     """Selection, static mixing, sampling or ordering under a budget."""
+
+    card: ClassVar[Card]
 
     @abstractmethod
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
@@ -244,18 +262,6 @@ class Run(Protocol):
     def targets(self) -> Iterator[Batch]:
         """The target's batches (targets are expected to fit into memory; the pool is not)."""
         ...
-
-
-@dataclass(frozen=True)
-class Card:
-    """What users read about a method: ``cuvee methods NAME``."""
-
-    summary: str
-    family: str
-    needs: tuple[str, ...]
-    cost: str
-    bibtex: str
-    evidence: str = "oracle test; claim not run yet"
 
 
 class Method(ABC):

@@ -44,8 +44,8 @@ class DiskColumns:
         if len(names) > MOST_DOMAINS:
             if not self.domain_by_convention:
                 raise DataError(
-                    f"The domain column has {len(names):,} different values; at most {MOST_DOMAINS:,} can be told apart. "
-                    "Name a coarser column with --domain, or leave it out with --domain none."
+                    f"The domain column has {len(names):,} different values; at most {MOST_DOMAINS:,} can be told "
+                    "apart. Name a coarser column with --domain, or leave it out with --domain none."
                 )
             self.notes.append(f"the domain column has {len(names):,} different values and was not used")
             self.domains = ["(all)"]

@@ -13,12 +13,27 @@ import pyarrow.compute as pc
 
 from ..core import Batch
 from ..errors import DataError, MissingExtraError
+from .draw import uniform
 from .manifest import Piece, content_keys
 from .store import digest
+
+SAMPLE_ROWS = 20_000
+SAMPLE_BYTES = 4_000
+"""Every pass for facts also keeps the heads of about this many uniformly drawn texts, for reports and estimates. A pool
+of no more rows is kept whole; the draw is keyed, so it is the same for every run, sharding and seed."""
 
 BYTES_PER_TOKEN = 4
 """The estimate used where neither a column nor a tokenizer gives counts: English prose has 4 to 4.5 bytes a token under
 common byte-pair encodings, source code 3 to 4, and most other scripts fewer characters but similar bytes."""
+
+
+def head(text: bytes, limit: int) -> bytes:
+    """At most ``limit`` bytes of a UTF-8 text, cut between characters."""
+    if len(text) <= limit:
+        return text
+    while limit and text[limit] & 0xC0 == 0x80:
+        limit -= 1
+    return text[:limit]
 
 
 @dataclass(frozen=True)
@@ -63,18 +78,20 @@ class Facts:
 class SpanFacts:
     """Collects the facts of one span's pieces and turns them into tables."""
 
-    def __init__(self, counter: Any, by_id: bool) -> None:
+    def __init__(self, counter: Any, by_id: bool, rows: int) -> None:
         self.counter, self.by_id = counter, by_id
+        self.share = SAMPLE_ROWS / max(rows, 1)
+        self.sampled: list[tuple[npt.NDArray[np.int64], list[bytes]]] = []
         self.parts: list[dict[str, Any]] = []
         self.ids: list[pa.Array] = []
         self.codes: dict[str, int] = {}
-        self.bad: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]] = []
+        self.bad: list[dict[str, npt.NDArray[Any]]] = []
 
     def add(self, piece: Piece) -> None:
         """Take in one piece."""
         batch = piece.batch
-        if len(piece.bad_row):
-            self.bad.append((piece.file, piece.bad_row, piece.bad_line, piece.bad_code))
+        if len(piece.bad["row"]):
+            self.bad.append(piece.bad)
         if not len(batch):
             return
         size = np.diff(batch.offsets)
@@ -95,6 +112,8 @@ class SpanFacts:
             domain = np.zeros(len(batch), np.int32)
         if self.by_id and "id" in batch.columns:
             self.ids.append(batch.columns["id"].cast(pa.large_string()))
+        drawn = np.flatnonzero(uniform(0, "sample", batch.key) < self.share)
+        self.sampled.append((batch.row[drawn], [head(batch.text_bytes(int(i)), SAMPLE_BYTES) for i in drawn]))
         self.parts.append(
             {
                 "row": batch.row,
@@ -103,6 +122,15 @@ class SpanFacts:
                 "bytes": size.astype(np.int64),
                 "tokens": tokens,
                 "domain": domain,
+            }
+        )
+
+    def sample(self) -> pa.RecordBatch:
+        """The rows drawn for the sample, with the heads of their texts."""
+        return pa.RecordBatch.from_pydict(
+            {
+                "row": np.concatenate([rows for rows, _ in self.sampled] or [np.empty(0, np.int64)]),
+                "text": pa.array([text for _, texts in self.sampled for text in texts], pa.large_binary()),
             }
         )
 
@@ -120,15 +148,13 @@ class SpanFacts:
                 "tokens": int(columns["tokens"].sum()),
                 "bytes": int(columns["bytes"].sum()),
             },
-            "rejected": sum(len(rows) for _, rows, _, _ in self.bad),
+            "rejected": sum(len(bad["row"]) for bad in self.bad),
         }
         ids = pa.RecordBatch.from_pydict({"id": pa.chunked_array(self.ids).combine_chunks()}) if self.ids else None
         rejects = pa.RecordBatch.from_pydict(
             {
-                "file": np.concatenate([np.full(len(r), f) for f, r, _, _ in self.bad] or [np.empty(0, np.int64)]),
-                "row": np.concatenate([r for _, r, _, _ in self.bad] or [np.empty(0, np.int64)]),
-                "line": np.concatenate([n for _, _, n, _ in self.bad] or [np.empty(0, np.int64)]),
-                "code": np.concatenate([c for _, _, _, c in self.bad] or [np.empty(0, np.uint8)]),
+                name: np.concatenate([bad[name] for bad in self.bad] or [np.empty(0, kind)])
+                for name, kind in {"file": "i8", "row": "i8", "line": "i8", "code": "u1"}.items()
             }
         )
         return pa.RecordBatch.from_pydict(columns), note, ids, rejects

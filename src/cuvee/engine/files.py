@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
@@ -193,3 +194,12 @@ def lock(target: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b digest of a file's bytes."""
+    total = hashlib.blake2b(digest_size=20)
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 20):
+            total.update(part)
+    return total.hexdigest()

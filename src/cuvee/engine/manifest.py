@@ -42,10 +42,8 @@ class Piece:
 
     chunk: int
     batch: Batch
-    file: int
-    bad_row: np.ndarray
-    bad_line: np.ndarray
-    bad_code: np.ndarray
+    bad: dict[str, np.ndarray]
+    """Of the rows that cannot be used: "file" number, global "row", "line" in the file, "code" (a Bad)."""
 
 
 class Manifest:
@@ -188,10 +186,12 @@ def _piece(chunk: int, number: int, raw: RawBatch, first: int, begin: int, end: 
     return Piece(
         chunk=chunk,
         batch=Batch(data, offsets, rows, _keys(data, offsets, columns), columns),
-        file=number,
-        bad_row=bad_rows,
-        bad_line=np.asarray(lines, dtype=np.int64)[wrong],
-        bad_code=bad[wrong].astype(np.uint8),
+        bad={
+            "file": np.full(len(wrong), number, np.int64),
+            "row": bad_rows,
+            "line": np.asarray(lines, dtype=np.int64)[wrong],
+            "code": bad[wrong].astype(np.uint8),
+        },
     )
 
 
@@ -250,7 +250,6 @@ def _cut(piece: Piece, begin: int, end: int) -> Piece:
     batch = piece.batch
     if begin == 0 and end == len(batch):
         return piece
-    empty = np.empty(0, np.int64)
     part = Batch(
         batch.data,
         batch.offsets[begin : end + 1],
@@ -258,8 +257,7 @@ def _cut(piece: Piece, begin: int, end: int) -> Piece:
         batch.key[begin:end],
         {name: values[begin:end] for name, values in batch.columns.items()},
     )
-    bad = (piece.bad_row, piece.bad_line, piece.bad_code) if begin == 0 else (empty, empty, empty.astype(np.uint8))
-    return Piece(piece.chunk, part, piece.file, *bad)
+    return Piece(piece.chunk, part, {n: v if begin == 0 else v[:0] for n, v in piece.bad.items()})
 
 
 def _join(pieces: list[Piece]) -> Piece:
@@ -279,5 +277,5 @@ def _join(pieces: list[Piece]) -> Piece:
         np.concatenate([b.key for b in batches]),
         columns,
     )
-    bad = [np.concatenate([getattr(p, name) for p in pieces]) for name in ("bad_row", "bad_line", "bad_code")]
-    return Piece(pieces[0].chunk, batch, pieces[0].file, *bad)
+    bad = {name: np.concatenate([piece.bad[name] for piece in pieces]) for name in pieces[0].bad}
+    return Piece(pieces[0].chunk, batch, bad)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from .columns import DiskColumns
 from .facts import Facts, SpanFacts
 from .local import Executor, Local
 from .manifest import Manifest, Span, canonical
+from .plan import describe
 from .progress import Progress
 from .store import Store, code_digest, digest
 from .tree import Tree
@@ -24,7 +25,7 @@ from .tree import Tree
 CHECKPOINT_SECONDS = 10.0
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818
     """A worker noticed that the run is over and gave up its span."""
 
 
@@ -79,8 +80,7 @@ class Engine:
     def fold(self, fold: Fold, over: Literal["pool", "target"] = "pool") -> Any:
         """Run a Fold over the pool or the target (from the cache if this very fold ran before)."""
         stage = self._stage(over)
-        identity = digest(type(fold).__module__, type(fold).__qualname__, repr(fold), self.seed)
-        key = digest("fold", stage.plan, identity)
+        key = digest("fold", stage.plan, describe(fold))
         try:
             state = self.store.states(key)[0]["state"]
         except FileNotFoundError:
@@ -100,9 +100,10 @@ class Engine:
         if not stage.facts_ready:
             self._pass(stage, f"reading the {stage.label}")
 
-    def apply(self, fitted: Map, identity: str, label: str) -> list[str]:
-        """Run a fitted Map over the pool; return its cache key per span. ``identity`` names the fitted Map."""
-        keys = [digest("map", code_digest(), identity, self.pool.key("facts", span)) for span in self.pool.manifest.spans]
+    def apply(self, fitted: Map, label: str) -> list[str]:
+        """Run a fitted Map over the pool; return its cache key per span."""
+        plan = digest(describe(fitted))
+        keys = [digest("map", plan, self.pool.key("facts", span)) for span in self.pool.manifest.spans]
         self._pass(self.pool, label, mapping=fitted, map_keys=keys)
         return keys
 
@@ -125,6 +126,19 @@ class Engine:
                 columns = (batch.column(name).to_pylist() for name in ("file", "line", "code"))
                 for number, line, code in zip(*columns, strict=True):
                     yield Reject(stage.manifest.sources[number].path, line, REASON[Bad(code)])
+
+    def sample(self, stage: Stage, span: Span) -> pa.RecordBatch:
+        """A span's part of the uniform sample: global "row" and the head of its "text"."""
+        self.ensure_facts(stage)
+        return self.store.table(stage.key("sample", span))[0][0]
+
+    def texts(self, rows: Sequence[int]) -> list[bytes]:
+        """The whole texts of some pool rows, each found by seeking; meant for a handful."""
+        found = []
+        for row in rows:
+            (_, raw, _), *_ = self.pool.manifest.raw(row, row + 1)
+            found.append(raw.data[raw.offsets[0] : raw.offsets[1]].tobytes())
+        return found
 
     def ids(self, span_number: int) -> pa.Array | None:
         """The ids of one span's usable rows, or None where rows have none."""
@@ -153,8 +167,8 @@ class Engine:
             merged.restore(self.store, checkpoint, len(spans))
         wants: dict[Span, tuple[bool, bool, bool]] = {}
         for span in spans:
-            facts = not stage.facts_ready and not (
-                self.store.has(stage.key("facts", span)) and self.store.has(stage.key("rejects", span))
+            facts = not stage.facts_ready and not all(
+                self.store.has(stage.key(kind, span)) for kind in ("facts", "rejects", "sample")
             )
             mapped = map_keys is not None and not self.store.has(map_keys[number[span]])
             folded = fold is not None and number[span] not in merged.done
@@ -164,7 +178,7 @@ class Engine:
 
         def work(span: Span, stopped: Callable[[], bool]) -> list[tuple[int, int, State]]:
             facts, mapped, folded = wants[span]
-            collected = SpanFacts(counter, stage.facts.key == "id")
+            collected = SpanFacts(counter, stage.facts.key == "id", stage.manifest.rows)
             blocks: list[dict[str, Any]] = []
             local = _Merged(fold if folded else None, stage.manifest.chunks)
             pieces = stage.manifest.read(span)
@@ -190,6 +204,7 @@ class Engine:
                 if ids is not None:
                     self.store.put_table(stage.key("ids", span), [ids])
                 self.store.put_table(stage.key("rejects", span), [rejects])
+                self.store.put_table(stage.key("sample", span), [collected.sample()])
                 self.store.put_table(stage.key("facts", span), [table], note)
             return local.nodes(span)
 

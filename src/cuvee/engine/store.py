@@ -76,6 +76,17 @@ class Store:
         finally:
             os.close(handle)
 
+    def used(self) -> int:
+        """Bytes in the cache."""
+        return sum(path.stat().st_size for path in self.root.glob("??/*"))
+
+    def clear(self) -> int:
+        """Remove everything, unless a run holds the cache; return the bytes removed."""
+        before = self.used()
+        with self.in_use(limit_bytes=0):
+            pass
+        return before - self.used()
+
     def trim(self, limit_bytes: int) -> int:
         """Remove the files used least recently until the rest fits; return the bytes removed."""
         entries = []
@@ -142,7 +153,7 @@ class Store:
                 label = f"{name}\x1f{part}"
                 shapes[label] = [array.dtype.str, list(array.shape)]
                 names.append(label)
-                columns.append(pa.array([memoryview(array.reshape(-1).view(np.uint8))], pa.large_binary()))
+                columns.append(pa.array([array.tobytes()], pa.large_binary()))
         schema = pa.schema([(name, pa.large_binary()) for name in names])
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         self.put_table(key, [batch], {"shapes": shapes, "note": dict(note), "names": list(states)})

@@ -9,8 +9,8 @@ caller makes sure that the bytes exist.
     high(a, b)                           upper 64 bits of a * b: maps a uniform a onto 0..b-1
     fold(a, b)                           upper half XOR lower half of a * b: the mixing step of wyhash
     zeros(x), ones(x)                    trailing zeros (64 for 0), set bits
-    lower64(source, i, target, o)        64 bytes in lower case from i to o (ASCII); returns (word, space, non-ASCII) bits
-    shape64(bytes, i)                    bits of 64 bytes: (word, letter, digit, space, line feed, non-ASCII)
+    lower64(source, i, target, o)        lower-case 64 ASCII bytes from i to o; bits of (word, space, non-ASCII)
+    shape64(bytes, i)                    bits of 64 bytes: (word, digit, space, line feed, non-ASCII)
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _I8, _I32, _I64, _I128 = (ir.IntType(width) for width in (8, 32, 64, 128))
 _V64 = ir.VectorType(_I8, 64)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, pointee: Any) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, pointee: Any) -> Any:
+    """The address of an array's element as a pointer to another type; for use in other intrinsics."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
@@ -39,7 +40,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, poin
 def _loader(pointee: Any, result: Any) -> Callable[..., Any]:
     def load(typing_context: Any, array: Any, index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], pointee), align=1)
+            value = builder.load(pointer(context, builder, signature.args[0], args[0], args[1], pointee), align=1)
             return value if pointee is _I64 else builder.zext(value, _I64)
 
         return result(array, types.int64), code
@@ -49,7 +50,7 @@ def _loader(pointee: Any, result: Any) -> Callable[..., Any]:
 
 def _store64(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _pointer(context, builder, signature.args[0], args[0], args[1], _I64), align=1)
+        builder.store(args[2], pointer(context, builder, signature.args[0], args[0], args[1], _I64), align=1)
         return context.get_dummy_value()
 
     return types.none(array, types.int64, types.uint64), code
@@ -111,44 +112,44 @@ class _Bytes:
         return self.builder.bitcast(answer, _I64)
 
 
+_pack: Any = cgutils.pack_array
+_several: Any = types.UniTuple
 _LOWER, _DIGITS, _WORD_ONLY, _HIGH = (97, 122), (48, 57), (95, 95), (128, 255)
 _SPACES = ((32, 32), (9, 13), (28, 31))
 
 
 def _lower64(typing_context: Any, source: Any, i: Any, target: Any, o: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        raw = _Bytes(builder, builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], _V64), align=1))
+        address = pointer(context, builder, signature.args[0], args[0], args[1], _V64)
+        raw = _Bytes(builder, builder.load(address, align=1))
         capital = builder.zext(raw.between(65, 90), _V64)
         low = _Bytes(builder, builder.or_(raw.value, builder.shl(capital, raw.all(5))))
-        builder.store(low.value, _pointer(context, builder, signature.args[2], args[2], args[3], _V64), align=1)
+        builder.store(low.value, pointer(context, builder, signature.args[2], args[2], args[3], _V64), align=1)
         word = low.bits(low.any_of(_LOWER, _DIGITS, _WORD_ONLY))
         parts = [word, low.bits(low.any_of(*_SPACES)), low.bits(low.between(*_HIGH))]
-        return cgutils.pack_array(builder, parts)
+        return _pack(builder, parts)
 
-    return types.UniTuple(types.uint64, 3)(source, types.int64, target, types.int64), code
+    return _several(types.uint64, 3)(source, types.int64, target, types.int64), code
 
 
 def _shape64(typing_context: Any, array: Any, i: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        raw = _Bytes(builder, builder.load(_pointer(context, builder, signature.args[0], args[0], args[1], _V64), align=1))
+        address = pointer(context, builder, signature.args[0], args[0], args[1], _V64)
+        raw = _Bytes(builder, builder.load(address, align=1))
         letter, digit = raw.any_of(_LOWER, (65, 90)), raw.between(*_DIGITS)
         word = builder.or_(builder.or_(letter, digit), raw.between(*_WORD_ONLY))
-        answers = [word, letter, digit, raw.any_of(*_SPACES), raw.between(10, 10), raw.between(*_HIGH)]
-        return cgutils.pack_array(builder, [raw.bits(answer) for answer in answers])
+        answers = [word, digit, raw.any_of(*_SPACES), raw.between(10, 10), raw.between(*_HIGH)]
+        return _pack(builder, [raw.bits(answer) for answer in answers])
 
-    return types.UniTuple(types.uint64, 6)(array, types.int64), code
-
-
-def _inside(function: Callable[..., Any]) -> Any:
-    return intrinsic(function)
+    return _several(types.uint64, 5)(array, types.int64), code
 
 
-load64 = _inside(_loader(_I64, types.uint64))
-load32 = _inside(_loader(_I32, types.uint64))
-store64 = _inside(_store64)
-high = _inside(_high)
-fold = _inside(_fold)
-zeros = _inside(_zeros)
-ones = _inside(_ones)
-lower64 = _inside(_lower64)
-shape64 = _inside(_shape64)
+load64: Any = intrinsic(_loader(_I64, types.uint64))
+load32: Any = intrinsic(_loader(_I32, types.uint64))
+store64: Any = intrinsic(_store64)
+high: Any = intrinsic(_high)
+fold: Any = intrinsic(_fold)
+zeros: Any = intrinsic(_zeros)
+ones: Any = intrinsic(_ones)
+lower64: Any = intrinsic(_lower64)
+shape64: Any = intrinsic(_shape64)

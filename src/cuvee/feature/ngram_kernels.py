@@ -4,38 +4,40 @@ Three steps per document, each its own kernel:
 
 1. ``lower_text`` writes the lower-cased text and one bit per byte for "word character" and "white space". Runs of ASCII
    go 64 bytes at a time through vector instructions; other code points are decoded and looked up.
-2. ``cut_words`` walks over the bits (not the bytes), finds where runs of one class begin and end, and hashes every run, 16
-   bytes at a time. ``cut_characters`` does the same with one token per code point. Both work in windows of 4,096 bytes, so
-   that memory grows with the longest text only by its lower-cased copy.
-3. ``buckets_of_order`` combines the hashes of k neighbouring tokens and maps them onto buckets; ``sha256`` mode hashes the
-   joined bytes instead.
+2. ``cut_words`` walks over the bits (not the bytes), finds where runs of one class begin and end, and hashes every
+   run, 16 bytes at a time. ``cut_characters`` does the same with one token per code point. Both work in windows of
+   4,096 bytes, so that memory grows with the longest text only by its lower-cased copy.
+3. ``buckets_of_order`` combines the hashes of k neighbouring tokens and maps them onto buckets; ``sha256`` mode
+   hashes the joined bytes instead.
 
-Fast hash (all numbers modulo 2^64, fold(a, b) = upper XOR lower half of the 128-bit product a * b): a token of at most 16
-bytes with little-endian halves x, y (zero padded) and length L has t = fold(x ^ A, y ^ B ^ L * C); longer tokens first
-replace L * C by a chain over their leading 16-byte pieces. The n-gram (t1, ..., tk) has g1 = t1, gk = fold(gk-1 ^ C, tk ^ D).
-Its bucket is the upper half of g * buckets. Tokens enter as whole hashes, so ("a b", "c") and ("a", "b c") differ.
+Fast hash (all numbers modulo 2^64, fold(a, b) = upper XOR lower half of the 128-bit product a * b): a token of at
+most 16 bytes with little-endian halves x, y (zero padded) and length L has t = fold(x ^ A, y ^ B ^ L * C); longer
+tokens first replace L * C by a chain over their leading 16-byte pieces. The n-gram (t1, ..., tk) has g1 = t1, gk =
+fold(gk-1 ^ C, tk ^ D). Its bucket is the upper half of g * buckets. Tokens enter as whole hashes, so ("a b", "c") and
+("a", "b c") differ.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core import Array
 from ..engine.kernel import kernel
-from .bits import fold, high, load32, load64, lower64, zeros
-from .sha256 import LANES, bucket_lanes, long_bucket, put_message
+from .bits import fold, high, load32, load64, lower64, store64, zeros
+from .sha256 import LANES, pad, powers_of, put_block, remainder, rounds
 from .unicode import CASED, CLASS_BITS, IGNORABLE, NUMBER, SPACE, SPECIAL, Tables
 
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+Bytes = Ints = Words = Ids = Half = Array  # uint8, int64, uint64, int32, uint32
+int64: Any = np.int64  # casts that fix a kernel's types; mypy need not follow them
+uint64: Any = np.uint64
 
-A, B = np.uint64(0x2D358DCCAA6C78A5), np.uint64(0x8BB84B93962EACC9)
-C, D = np.uint64(0x4B33A62ED433D4A3), np.uint64(0x4D5A2DA51DE1AA47)
-ALL, ONE = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1)
-U3, U4, U32, U63, U64 = np.uint64(3), np.uint64(4), np.uint64(32), np.uint64(63), np.uint64(64)
+A, B = uint64(0x2D358DCCAA6C78A5), uint64(0x8BB84B93962EACC9)
+C, D = uint64(0x4B33A62ED433D4A3), uint64(0x4D5A2DA51DE1AA47)
+ALL, ONE = uint64(0xFFFFFFFFFFFFFFFF), uint64(1)
+U3, U4, U32, U63, U64 = uint64(3), uint64(4), uint64(32), uint64(63), uint64(64)
 WINDOW = 64
 """Mask words per window: 4,096 bytes, hence at most 4,096 tokens."""
 MAX_ORDER = 64
@@ -54,11 +56,19 @@ class Scratch(NamedTuple):
     chain: Words  # the same size: hashes of the n-grams that begin at each token
     begin: Ints  # the same size: where in text each token begins and ends (sha256 only)
     finish: Ints
-    ids: Ints  # the same size: buckets
-    state: Ints  # what cut_* carries from window to window
-    lanes: npt.NDArray[np.uint32]  # (16, LANES): message blocks of sha256
-    digest: npt.NDArray[np.uint32]  # (8, LANES)
-    message: Bytes  # bytes of one n-gram
+    state: Ints  # (4,): what cut_* carries from window to window; the length of text
+
+
+class Hashing(NamedTuple):
+    """Further working memory, for SHA-256 only."""
+
+    message: Bytes  # the bytes of one n-gram
+    lanes: Half  # (16, LANES): blocks waiting to be hashed together
+    digest: Half  # (8, LANES)
+    place: Ints  # (LANES,): for which n-gram each lane is hashed
+    long_lanes: Half  # the same two for n-grams of several blocks
+    long_digest: Half
+    powers: Words  # (9,): see sha256.powers_of
 
 
 class Spec(NamedTuple):
@@ -70,7 +80,7 @@ class Spec(NamedTuple):
     sha256: bool
 
 
-def scratch(longest: int, spec: Spec) -> Scratch:
+def scratch(longest: int) -> Scratch:
     """Working memory for texts of at most ``longest`` bytes. Lower-casing grows UTF-8 by at most half."""
     size = longest + longest // 2 + 256
     tokens = WINDOW * 64 + MAX_ORDER
@@ -83,18 +93,27 @@ def scratch(longest: int, spec: Spec) -> Scratch:
         chain=np.empty(tokens, np.uint64),
         begin=np.empty(tokens, np.int64),
         finish=np.empty(tokens, np.int64),
-        ids=np.empty(tokens, np.int64),
-        state=np.zeros(3, np.int64),
+        state=np.zeros(4, np.int64),
+    )
+
+
+def hashing(longest: int, spec: Spec) -> Hashing:
+    """Working memory for the SHA-256 of n-grams: these are at most one text and n - 1 spaces long."""
+    return Hashing(
+        message=np.zeros(2 * longest + 2 * MAX_ORDER + 256, np.uint8),
         lanes=np.zeros((16, LANES), np.uint32),
         digest=np.zeros((8, LANES), np.uint32),
-        message=np.zeros((size + MAX_ORDER) * (spec.n if spec.sha256 else 0) + 256, np.uint8),
+        place=np.zeros(LANES, np.int64),
+        long_lanes=np.zeros((16, LANES), np.uint32),
+        long_digest=np.zeros((8, LANES), np.uint32),
+        powers=powers_of(spec.buckets),
     )
 
 
 @kernel
 def decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
-    """The code point at i and its length in bytes; (-1, 1) where the bytes are no UTF-8. Never reads at or beyond end."""
-    first = np.int64(data[i])
+    """The code point at i and its length; (-1, 1) where the bytes are no UTF-8. Never reads at or beyond end."""
+    first = int64(data[i])
     if first < 0x80:
         return first, 1
     size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
@@ -102,7 +121,7 @@ def decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
         return -1, 1
     code = first & (0x7F >> size)
     for k in range(1, size):
-        code = code << 6 | (np.int64(data[i + k]) & 0x3F)
+        code = code << 6 | (int64(data[i + k]) & 0x3F)
     if code >= 0x110000:
         return -1, 1
     return code, size
@@ -113,7 +132,7 @@ def flags_of(tables: Tables, code: int) -> int:
     """The flags of a code point; 0 for -1."""
     if code < 0:
         return 0
-    return np.int64(tables.flags[tables.record[np.int64(tables.block[code >> 7]) << 7 | (code & 127)]])
+    return int64(tables.flags[tables.record[int64(tables.block[code >> 7]) << 7 | (code & 127)]])
 
 
 @kernel
@@ -163,9 +182,9 @@ def put(text: Bytes, o: int, code: int) -> int:
 
 
 @kernel
-def append_bits(words: Words, o: int, bits: np.uint64) -> None:
+def append_bits(words: Words, o: int, bits: Any) -> None:
     """Add bits from position o on; everything from there on must have been untouched so far."""
-    q, r = o >> 6, np.uint64(o & 63)
+    q, r = o >> 6, uint64(o & 63)
     words[q] |= bits << r
     words[q + 1] = (bits >> ONE) >> (U63 - r)
 
@@ -173,7 +192,7 @@ def append_bits(words: Words, o: int, bits: np.uint64) -> None:
 @kernel
 def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) -> int:
     """Lower-case data[start:end] into s.text, mark word characters and white space; returns the new length."""
-    i, o = start, 0
+    i, o = start, int64(0)
     s.word[0] = s.space[0] = 0
     while i < end:
         if i + 64 <= len(data):
@@ -183,9 +202,9 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
                 s.tail[k] = data[i + k]
             word, space, odd = lower64(s.tail, 0, s.text, o)
         if end - i < 64:
-            odd |= ALL << np.uint64(end - i)
+            odd |= ALL << uint64(end - i)
         plain = zeros(odd)
-        mask = ~((ALL << ONE) << np.uint64(plain - 1)) if plain > 0 else np.uint64(0)
+        mask = ~((ALL << ONE) << uint64(plain - 1)) if plain > 0 else uint64(0)
         append_bits(s.word, o, word & mask)
         append_bits(s.space, o, space & mask)
         i += plain
@@ -193,19 +212,19 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
         ascii_run = 0
         if plain == 64 or i >= end:
             continue
-        word, space = np.uint64(0), np.uint64(0)
+        word, space = uint64(0), uint64(0)
         first = o
         while i < end and ascii_run < 4:  # code point by code point until ASCII is back
             code, size = decode(data, i, end)
             ascii_run = ascii_run + 1 if size == 1 else 0
             flags, shift = 0, 0
             if code >= 0:
-                number = tables.record[np.int64(tables.block[code >> 7]) << 7 | (code & 127)]
-                flags, shift = np.int64(tables.flags[number]), np.int64(tables.shift[number])
+                number = tables.record[int64(tables.block[code >> 7]) << 7 | (code & 127)]
+                flags, shift = int64(tables.flags[number]), int64(tables.shift[number])
             if o - first > 48:
                 append_bits(s.word, first, word)
                 append_bits(s.space, first, space)
-                word, space = np.uint64(0), np.uint64(0)
+                word, space = uint64(0), uint64(0)
                 first = o
             if code < 0:
                 s.text[o] = data[i]
@@ -214,7 +233,7 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
                 if code == CAPITAL_SIGMA and sigma_is_final(data, start, i, end, tables):
                     shift = FINAL_SIGMA - CAPITAL_SIGMA
                 width = put(s.text, o, code + shift)
-                bits = (ONE << np.uint64(width)) - ONE << np.uint64(o - first)
+                bits = (ONE << uint64(width)) - ONE << uint64(o - first)
                 kind = flags & CLASS_BITS
                 if kind >= NUMBER:
                     word |= bits
@@ -223,10 +242,10 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
                 o += width
             else:
                 for k in range(3):
-                    part = np.int64(tables.special[shift, k])
+                    part = int64(tables.special[shift, k])
                     if part:
                         width = put(s.text, o, part)
-                        bits = (ONE << np.uint64(width)) - ONE << np.uint64(o - first)
+                        bits = (ONE << uint64(width)) - ONE << uint64(o - first)
                         kind = flags_of(tables, part) & CLASS_BITS
                         if kind >= NUMBER:
                             word |= bits
@@ -237,14 +256,14 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
         append_bits(s.word, first, word)
         append_bits(s.space, first, space)
     append_bits(s.space, o, ALL)  # beyond the end all is white space, so that the last token ends
-    s.state[:] = 0
+    s.state[0] = s.state[1] = s.state[2] = 0
     return o
 
 
 @kernel
 def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
     """Tokens (runs of word characters, runs of others) that end in mask words q0..q1-1, from place ``have`` on."""
-    start, was_word, was_token = s.state[0], np.uint64(s.state[1]), np.uint64(s.state[2])
+    start, was_word, was_token = s.state[0], uint64(s.state[1]), uint64(s.state[2])
     count = have
     for q in range(q0, q1):
         word, token = s.word[q], ~s.space[q]
@@ -261,14 +280,14 @@ def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
             end = base + zeros(ends)
             ends &= ends - ONE
             size = end - start
-            mix = np.uint64(size) * C
+            mix = uint64(size) * C
             at = start
             while size > 16:
                 mix = fold(load64(s.text, at) ^ A, load64(s.text, at + 8) ^ B ^ mix)
                 at += 16
                 size -= 16
-            first = np.uint64(32 - 4 * min(size, 8))
-            second = np.uint64(64 - 4 * max(size, 8))
+            first = uint64(32 - 4 * min(size, 8))
+            second = uint64(64 - 4 * max(size, 8))
             x = load64(s.text, at) & ((ALL >> first) >> first)
             y = load64(s.text, at + 8) & ((ALL >> second) >> second)
             s.token[count] = fold(x ^ A, y ^ B ^ mix)
@@ -277,7 +296,7 @@ def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
             count += 1
             start = base + zeros(starts)
             starts &= starts - ONE
-    s.state[0], s.state[1], s.state[2] = start, np.int64(was_word), np.int64(was_token)
+    s.state[0], s.state[1], s.state[2] = start, int64(was_word), int64(was_token)
     return count
 
 
@@ -286,17 +305,17 @@ def cut_characters(q0: int, q1: int, have: int, length: int, s: Scratch) -> int:
     """One token per code point of bytes q0 * 64 .. q1 * 64 - 1; a run of white space is one space."""
     count, was_space = have, s.state[1]
     for i in range(q0 << 6, min(q1 << 6, length)):
-        byte = np.int64(s.text[i])
+        byte = int64(s.text[i])
         if (byte & 0xC0) == 0x80 and i > 0 and s.text[i - 1] >= 0x80:
             continue
-        is_space = np.int64(s.space[i >> 6] >> np.uint64(i & 63) & ONE)
+        is_space = int64(s.space[i >> 6] >> uint64(i & 63) & ONE)
         if is_space and was_space:
             continue
         was_space = is_space
         width = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-        value = load32(s.text, i) & (np.uint64(0xFFFFFFFF) >> np.uint64(32 - 8 * width))
+        value = load32(s.text, i) & (uint64(0xFFFFFFFF) >> uint64(32 - 8 * width))
         if is_space:
-            s.text[i], value, width = 32, np.uint64(32), 1
+            s.text[i], value, width = 32, uint64(32), 1
         s.token[count] = fold(value ^ A, B)
         s.begin[count], s.finish[count] = i, i + width
         count += 1
@@ -305,49 +324,166 @@ def cut_characters(q0: int, q1: int, have: int, length: int, s: Scratch) -> int:
 
 
 @kernel
-def buckets_of_order(k: int, have: int, count: int, spec: Spec, s: Scratch) -> int:
-    """Buckets of the k-grams that end in tokens have..count-1, into s.ids; call for k = 1, 2, ... in turn."""
-    ahead = k - 1
-    if spec.sha256:
-        return sha256_of_order(k, have, count, spec, s)
-    if k == 1:
-        for i in range(count):
-            s.chain[i] = s.token[i]
-    else:
-        for i in range(count - ahead):
-            s.chain[i] = fold(s.chain[i] ^ C, s.token[i + ahead] ^ D)
-    first = max(0, have - ahead)
-    total = max(0, count - ahead - first)
-    buckets = np.uint64(spec.buckets)
-    for i in range(total):
-        s.ids[i] = np.int64(high(s.chain[first + i], buckets))
-    return total
+def carry(count: int, spec: Spec, s: Scratch) -> int:
+    """Move the last n - 1 tokens to the front, for the n-grams that reach into the next window."""
+    keep = min(count, spec.n - 1)
+    for i in range(keep):
+        s.token[i] = s.token[count - keep + i]
+        s.begin[i], s.finish[i] = s.begin[count - keep + i], s.finish[count - keep + i]
+    return keep
 
 
 @kernel
-def sha256_of_order(k: int, have: int, count: int, spec: Spec, s: Scratch) -> int:
+def fast_buckets(have: int, count: int, spec: Spec, s: Scratch, ids: Ids, at: int) -> int:
+    """Buckets of the 1..n-grams that end in tokens have..count-1, order by order, from ids[at] on; returns the end."""
+    buckets = uint64(spec.buckets)
+    for i in range(have, count):
+        ids[at] = high(s.token[i], buckets)
+        at += 1
+    if spec.n > 1:
+        for i in range(count):
+            s.chain[i] = s.token[i]
+    for ahead in range(1, spec.n):
+        for i in range(count - ahead):
+            s.chain[i] = fold(s.chain[i] ^ C, s.token[i + ahead] ^ D)
+        for i in range(max(0, have - ahead), count - ahead):
+            ids[at] = high(s.chain[i], buckets)
+            at += 1
+    return at
+
+
+@kernel
+def sha256_buckets(have: int, count: int, spec: Spec, s: Scratch, h: Hashing, ids: Ids, at: int) -> int:
     """The same with SHA-256 of the tokens joined by one space (characters: joined by nothing)."""
-    first = max(0, have - k + 1)
-    total = max(0, count - k + 1 - first)
-    filled, done = 0, 0
-    gap = 0 if spec.characters else 1
-    for i in range(first, first + total):
-        size = 0
-        for j in range(i, i + k):
-            if j > i and gap:
-                s.message[size] = 32
-                size += 1
-            for p in range(s.begin[j], s.finish[j]):
-                s.message[size] = s.text[p]
-                size += 1
-        if size > 55:
-            s.ids[i - first] = long_bucket(s.message, size, spec.buckets, s.lanes, s.digest)
-            continue
-        put_message(s.message, size, s.lanes, filled)
-        s.ids[i - first] = -1 - filled
-        filled += 1
-        if filled == LANES:
-            done = settle(done, i - first + 1, spec.buckets, s)
-            filled = 0
-    settle(done, total, spec.buckets, s)
-    return total
+    waiting, zero = int64(0), int64(0)
+    for ahead in range(spec.n):
+        for i in range(max(0, have - ahead), count - ahead):
+            size = zero
+            for j in range(i, i + ahead + 1):
+                if j > i and not spec.characters:
+                    h.message[size] = 32
+                    size += 1
+                for p in range(s.begin[j], s.finish[j], 8):
+                    store64(h.message, size + p - s.begin[j], load64(s.text, p))
+                size += s.finish[j] - s.begin[j]
+            full = pad(h.message, size)
+            if full == 64:
+                put_block(h.message, zero, h.lanes, waiting)
+                h.place[waiting] = at
+                waiting += 1
+            else:
+                for block in range(0, full, 64):
+                    put_block(h.message, block, h.long_lanes, zero)
+                    rounds(h.long_lanes, h.long_digest, block)
+                ids[at] = remainder(h.long_digest, zero, h.powers)
+            at += 1
+            if waiting == LANES:
+                rounds(h.lanes, h.digest, zero)
+                for lane in range(waiting):
+                    ids[h.place[lane]] = remainder(h.digest, lane, h.powers)
+                waiting = zero
+    if waiting:
+        rounds(h.lanes, h.digest, zero)
+        for lane in range(waiting):
+            ids[h.place[lane]] = remainder(h.digest, lane, h.powers)
+    return at
+
+
+@kernel
+def next_window(d: int, q: int, have: int, data: Bytes, offsets: Ints, tables: Tables, spec: Spec, s: Scratch) -> int:
+    """Fill the token arrays with the tokens of text d that end in its mask words q .. q + WINDOW - 1; return how many."""
+    if q == 0:
+        s.state[3] = lower_text(data, offsets[d], offsets[d + 1], tables, s)
+    end = min(q + WINDOW, (s.state[3] >> 6) + 1)
+    if spec.characters:
+        return cut_characters(q, end, have, s.state[3], s)
+    return cut_words(q, end, have, spec.sha256, s)
+
+
+@kernel
+def fill(
+    cursor: Ints, data: Bytes, offsets: Ints, wanted: Ints, tables: Tables, spec: Spec, s: Scratch, ids: Ids, ends: Ints
+) -> int:
+    """Write buckets of n-grams to ``ids`` until it is full or the texts are used up; returns how many texts were
+    touched.
+
+    ``cursor`` holds (text, mask word, tokens carried) and is moved on. The j-th text touched, counted from the one that
+    the cursor stood at, has its buckets before ``ids[ends[j]]``; the last one may go on in the next call. Texts with
+    ``wanted == 0`` are passed over.
+    """
+    d, q, have = cursor[0], cursor[1], cursor[2]
+    at, first = int64(0), d
+    while d < len(offsets) - 1:
+        if wanted[d] != 0:
+            if at + WINDOW * 64 * spec.n > len(ids):
+                break
+            count = next_window(d, q, have, data, offsets, tables, spec, s)
+            at = fast_buckets(have, count, spec, s, ids, at)
+            q += WINDOW
+            ends[d - first] = at
+            if q <= s.state[3] >> 6:
+                have = carry(count, spec, s)
+                continue
+        ends[d - first] = at
+        d, q, have = d + 1, 0, 0
+    cursor[0], cursor[1], cursor[2] = d, q, have
+    return d - first + (1 if q > 0 else 0)
+
+
+@kernel
+def fill_sha256(
+    cursor: Ints,
+    data: Bytes,
+    offsets: Ints,
+    wanted: Ints,
+    tables: Tables,
+    spec: Spec,
+    s: Scratch,
+    h: Hashing,
+    ids: Ids,
+    ends: Ints,
+) -> int:
+    """``fill`` with the other hash: a kernel of its own, so that its rounds are compiled only where they are used."""
+    d, q, have = cursor[0], cursor[1], cursor[2]
+    at, first = int64(0), d
+    while d < len(offsets) - 1:
+        if wanted[d] != 0:
+            if at + WINDOW * 64 * spec.n > len(ids):
+                break
+            count = next_window(d, q, have, data, offsets, tables, spec, s)
+            at = sha256_buckets(have, count, spec, s, h, ids, at)
+            q += WINDOW
+            ends[d - first] = at
+            if q <= s.state[3] >> 6:
+                have = carry(count, spec, s)
+                continue
+        ends[d - first] = at
+        d, q, have = d + 1, 0, 0
+    cursor[0], cursor[1], cursor[2] = d, q, have
+    return d - first + (1 if q > 0 else 0)
+
+
+@kernel
+def tally(total: Ints, ids: Ids, ends: Ints, texts: int, first: int, weight: Ints) -> None:
+    """Add every text's weight to the buckets of its n-grams."""
+    at = 0
+    for j in range(texts):
+        w = weight[first + j]
+        for i in range(at, ends[j]):
+            total[ids[i]] += w
+        at = ends[j]
+
+
+@kernel
+def gather(
+    out: npt.NDArray[np.float64], table: npt.NDArray[np.float64], ids: Ids, ends: Ints, texts: int, first: int
+) -> None:
+    """Add the entries of table (columns, buckets) one by one, in the order of the n-grams, to out[text, column]."""
+    for column in range(len(table)):
+        at = int64(0)
+        for j in range(texts):
+            total = out[first + j, column]
+            for i in range(at, ends[j]):
+                total += table[column, ids[i]]
+            out[first + j, column] = total
+            at = ends[j]

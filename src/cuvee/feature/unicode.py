@@ -17,7 +17,8 @@ import numpy.typing as npt
 OTHER, SPACE, NUMBER, DIGIT, LETTER = range(5)
 """Classes. NUMBER, DIGIT and LETTER together are the word characters; NUMBER holds ``_`` and numerals such as "½"."""
 CLASS_BITS, IGNORABLE, CASED, SPECIAL = 7, 8, 16, 32
-"""Bits of ``Tables.flags``: the class; ignored and asked for by the final-sigma rule; lower case of several characters."""
+"""Bits of ``Tables.flags``: the class; ignored and asked for by the final-sigma rule; lower case of several
+characters."""
 
 
 class Tables(NamedTuple):

@@ -1,35 +1,37 @@
 """A uniform sample of rows, with their texts, that merges: the k rows with the smallest keyed draws.
 
-Bottom-k sampling (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007). Each row has the number
-u = uniform(seed, purpose, key); the sample is the k rows with the smallest (u, key, row). Every subset of k rows with
-distinct keys is equally likely, and the sample of a union is the sample of the union of the samples. :class:`Keyed`
-is the same state for rows that were named beforehand.
+Bottom-k sampling (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007): with
+u = uniform(seed, purpose, key), the sample is the k rows with the smallest (u, key, row). Every subset of k
+distinct keys is equally likely. :class:`Keyed` keeps the rows with given keys instead, in the same form.
 
-Inputs: any batches; texts are cut to at most ``max_bytes`` bytes at a UTF-8 border (0 keeps them whole). State: draw
-float64 (m,), key uint64 (m,), row int64 (m,), data uint8 (bytes,), offsets int64 (m + 1,) with m <= k, in the order
-of (draw, key, row).
+Inputs: any batches; texts are cut to ``max_bytes`` bytes at a UTF-8 border (0 keeps them whole). State: draw
+float64 (m,), key uint64 (m,), row int64 (m,), data uint8 (bytes,), offsets int64 (m + 1,) with m <= k, in the
+order of (draw, key, row).
 
-Cost: memory is at most k * max_bytes and, while merging, twice that; every batch that holds a row of the sample
-copies the sampled texts once. Trap: rows with the same key share one draw, so they enter or stay out together.
+Cost: at most k * max_bytes of memory, twice that while merging; every batch with a row of the sample copies
+the sampled texts once. Trap: rows with the same key share one draw, so they enter or stay out together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..core import Array, Batch, Fold, State
 from ..engine.draw import uniform
 from ..engine.kernel import kernel
+from ..errors import DataError, UsageError
 
 
 @kernel
 def cut_ends(data: Array, start: Array, end: Array, limit: int) -> Array:
-    """Ends, moved back so that no text exceeds ``limit`` bytes and no UTF-8 character is split (0: unchanged)."""
+    """Ends, moved back so that no text exceeds ``limit`` bytes nor ends inside a character (0: unchanged)."""
     ends = end.copy()
     if limit > 0:
         for i in range(len(start)):
@@ -65,13 +67,8 @@ def as_batch(state: State) -> Batch:
 
 
 def _empty() -> State:
-    return {
-        "draw": np.zeros(0, np.float64),
-        "key": np.zeros(0, np.uint64),
-        "row": np.zeros(0, np.int64),
-        "data": np.zeros(0, np.uint8),
-        "offsets": np.zeros(1, np.int64),
-    }
+    types = {"draw": np.float64, "key": np.uint64, "row": np.int64, "data": np.uint8}
+    return {name: np.zeros(0, kind) for name, kind in types.items()} | {"offsets": np.zeros(1, np.int64)}
 
 
 def _pick(chosen: Array, batch: Batch, draw: Array, limit: int) -> State:
@@ -79,13 +76,8 @@ def _pick(chosen: Array, batch: Batch, draw: Array, limit: int) -> State:
     end = cut_ends(batch.data, start, end, limit)
     data = np.empty(int((end - start).sum()), np.uint8)
     offsets = gather_texts(batch.data, start, end, data)
-    return {
-        "draw": draw[chosen],
-        "key": batch.key[chosen],
-        "row": batch.row[chosen],
-        "data": data,
-        "offsets": offsets,
-    }
+    named = {"draw": draw[chosen], "key": batch.key[chosen], "row": batch.row[chosen]}
+    return named | {"data": data, "offsets": offsets}
 
 
 def _join(left: State, right: State, k: int | None) -> State:
@@ -117,6 +109,10 @@ class BottomK(Fold):
     exclude: bool = False
     exact: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if self.k < 0 or self.max_bytes < 0:
+            raise UsageError("A sample needs k and max_bytes of at least 0.")
+
     def empty(self) -> State:
         return _empty()
 
@@ -124,8 +120,10 @@ class BottomK(Fold):
         draw = uniform(self.seed, self.purpose, batch.key)
         if self.value is None:
             return draw, np.arange(len(batch))
-        domain = np.asarray(batch.columns["domain"]).astype(str)
-        return draw, np.flatnonzero((domain == self.value) != self.exclude)
+        if "domain" not in batch.columns:
+            raise DataError("A sample by domain needs a domain column; this data has none.")
+        same = pc.equal(pc.fill_null(pc.cast(batch.columns["domain"], pa.large_string()), "(none)"), self.value)
+        return draw, np.flatnonzero(same.to_numpy(zero_copy_only=False) != self.exclude)
 
     def lift(self, batch: Batch) -> State:
         draw, rows = self._draws(batch)
@@ -143,11 +141,11 @@ class BottomK(Fold):
         return _join(left, right, self.k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keyed(Fold):
-    """The rows whose key is one of ``keys`` (uint64), in the order of (key, row)."""
+    """The rows whose key is among ``keys`` (uint64, ascending), in the order of (key, row)."""
 
-    keys: tuple[int, ...]
+    keys: npt.NDArray[np.uint64]
     max_bytes: int = 16384
     exact: ClassVar[bool] = True
 
@@ -155,12 +153,10 @@ class Keyed(Fold):
         return _empty()
 
     def lift(self, batch: Batch) -> State:
-        wanted = np.flatnonzero(np.isin(batch.key, np.array(self.keys, np.uint64)))
-        wanted = wanted[np.lexsort((batch.row[wanted], batch.key[wanted]))]
-        return _pick(wanted, batch, np.zeros(len(batch)), self.max_bytes)
+        first, last = (np.searchsorted(self.keys, batch.key, side) for side in ("left", "right"))
+        found = np.flatnonzero(first < last)
+        order = np.lexsort((batch.row[found], batch.key[found]))
+        return _pick(found[order], batch, np.zeros(len(batch)), self.max_bytes)
 
     def merge(self, left: State, right: State) -> State:
         return _join(left, right, None)
-
-    def finish(self, state: State) -> Any:
-        return state

@@ -18,13 +18,17 @@ bit proves that a token never followed; their number estimates how many did (see
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core import Array
 from ..engine.kernel import kernel
+from ..feature.ngram_kernels import WINDOW, Scratch, cut_words, lower_text
+from ..feature.unicode import Tables
 
+# fmt: off
 MAX = np.uint32(0xFFFFFFFF)
 END = np.uint64(0x243F6A8885A308D3)
 """The hash of the end of a line."""
@@ -32,11 +36,12 @@ BEGIN = np.uint64(0x13198A2E03707344)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-BUFFER = 4096
+RUN = 4096
+"""Tokens that are hashed before they are counted."""
 
 
 @kernel
-def mix(context: int, token: int) -> np.uint64:
+def mix(context: Any, token: Any) -> Any:
     """The hash of a context followed by a token."""
     x = (np.uint64(context) * GOLDEN) ^ np.uint64(token)
     x ^= x >> np.uint64(30)
@@ -46,7 +51,7 @@ def mix(context: int, token: int) -> np.uint64:
 
 
 @kernel
-def follower_bit(token: int) -> np.uint32:
+def follower_bit(token: Any) -> Any:
     """The one bit, of 32, by which a token is remembered among the followers of a context."""
     x = np.uint64(token) * MIX_2
     level = (x >> np.uint64(55)) & np.uint64(511)
@@ -57,7 +62,7 @@ def follower_bit(token: int) -> np.uint32:
 
 
 @kernel
-def follower_index(mask: int) -> int:
+def follower_index(mask: int) -> Any:
     """Numbers of set bits in the four bytes, read as digits of a number to the base 9."""
     x = np.uint32(mask)
     x = x - ((x >> np.uint32(1)) & np.uint32(0x55555555))
@@ -68,7 +73,7 @@ def follower_index(mask: int) -> int:
 
 
 @kernel
-def increase(nodes: Array, level: int, slot: int) -> None:
+def increase(nodes: Array, level: int, slot: Any) -> None:
     """Count one more, up to the counter's end."""
     if nodes[level, slot, 0] != MAX:
         nodes[level, slot, 0] += np.uint32(1)
@@ -89,7 +94,8 @@ def follower_table() -> npt.NDArray[np.float64]:
     low, high = np.full(9**4, math.log(0.5)), np.full(9**4, math.log(11_000.0))
     for _ in range(50):
         middle = (low + high) / 2
-        more = (set_bits * rate / np.expm1(np.exp(middle)[:, None] * rate)).sum(axis=1) > unset
+        weight = np.exp(middle)[:, None] * rate
+        more = (set_bits * rate * np.exp(-weight) / -np.expm1(-weight)).sum(axis=1) > unset
         low, high = np.where(more, middle, low), np.where(more, high, middle)
     table = np.round(np.exp((low + high) / 2), 3)
     table[0] = 0.0
@@ -98,7 +104,8 @@ def follower_table() -> npt.NDArray[np.float64]:
 
 @kernel
 def count_tokens(
-    tokens: Array, number: int, nodes: Array, leaves: Array, order: int, bits: int, memory: Array, place: Array, known: int
+    tokens: Array, number: int, nodes: Array, leaves: Array, order: int, bits: int, memory: Array, place: Array,
+    known: int,
 ) -> int:
     """Add a run of tokens to the tables.
 
@@ -158,7 +165,7 @@ def score_tokens(
             known = 1 if masks[0] != 0 else 0
         slot = np.int64((token * MIX_1) >> shift)
         gram = token
-        count = np.float64(nodes[0, slot, 0])
+        count = float(nodes[0, slot, 0])
         mask = nodes[0, slot, 1]
         p = (count + unknown) * scale
         longest = 0
@@ -179,10 +186,10 @@ def score_tokens(
                 gram = mix(older, token)
                 slot = np.int64(gram >> shift)
                 if k + 2 < order:
-                    count = min(bound, np.float64(nodes[k + 1, slot, 0]))
+                    count = min(bound, float(nodes[k + 1, slot, 0]))
                     mask = nodes[k + 1, slot, 1]
                 else:
-                    count = min(bound, np.float64(leaves[slot]))
+                    count = min(bound, float(leaves[slot]))
             p = (count + types * p) / (context + types)
         product *= p
         if product < 1e-250:
@@ -191,3 +198,118 @@ def score_tokens(
         known = -1 if token == END else longest
     sums[0] = product
     return known
+
+
+@kernel
+def next_words(length: int, scratch: Scratch, at: Array, run: Array) -> int:
+    """Fill ``run`` with the next tokens of the lower-cased text, END for every line feed and for the end of the text.
+
+    ``at`` int64, (4,) keeps the place between calls: next mask word, next token and number of tokens in the window,
+    next byte; zeros at the begin. Returns the number of tokens; ``at[0]`` is -1 once all were given.
+    """
+    window, token, tokens, byte = at[0], at[1], at[2], at[3]
+    masks = (length >> 6) + 1
+    filled = 0
+    while filled < len(run):
+        if token == tokens and window < masks:
+            last = min(window + WINDOW, masks)
+            tokens = cut_words(window, last, 0, True, scratch)
+            window, token = last, 0
+            continue
+        target = scratch.begin[token] if token < tokens else length
+        while byte < target and filled < len(run):
+            if scratch.text[byte] == 10:
+                run[filled] = END
+                filled += 1
+            byte += 1
+        if filled == len(run):
+            break
+        if token == tokens:
+            run[filled] = END
+            filled += 1
+            window = -1
+            break
+        run[filled] = scratch.token[token]
+        filled += 1
+        byte = scratch.finish[token]
+        token += 1
+    at[0], at[1], at[2], at[3] = window, token, tokens, byte
+    return filled
+
+
+@kernel
+def next_bytes(data: Array, end: int, at: Array, run: Array) -> int:
+    """The same with every byte of ``data[at[3]:end]`` as a token."""
+    filled = 0
+    byte = at[3]
+    while filled < len(run) and byte < end:
+        run[filled] = END if data[byte] == 10 else mix(BEGIN, np.uint64(data[byte]))
+        filled += 1
+        byte += 1
+    if filled < len(run):
+        run[filled] = END
+        filled += 1
+        at[0] = -1
+    at[3] = byte
+    return filled
+
+
+@kernel
+def count_rows(
+    data: Array, offsets: Array, part: Array, nodes: Array, leaves: Array, order: int, bits: int, words: bool,
+    tables: Tables, scratch: Scratch,
+) -> None:
+    """Count text i into tables ``part[i]``."""
+    run = np.empty(RUN, np.uint64)
+    at = np.zeros(4, np.int64)
+    memory, place = np.zeros(order, np.uint64), np.zeros(order, np.int64)
+    for i in range(len(offsets) - 1):
+        length = lower_text(data, offsets[i], offsets[i + 1], tables, scratch) if words else 0
+        at[:3] = 0
+        at[3] = 0 if words else offsets[i]
+        known = -1
+        while at[0] >= 0:
+            number = next_words(length, scratch, at, run) if words else next_bytes(data, offsets[i + 1], at, run)
+            known = count_tokens(run, number, nodes[part[i]], leaves[part[i]], order, bits, memory, place, known)
+
+
+@kernel
+def score_rows(
+    data: Array, offsets: Array, part: Array, nodes: Array, leaves: Array, order: int, bits: int, words: bool,
+    tables: Tables, scratch: Scratch, followers: Array, total: Array, novel: Array, logs: Array, tokens: Array,
+    characters: Array,
+) -> None:
+    """logs[i] = log10 of the probability of text i under tables ``part[i]``; tokens[i] and characters[i]: how many."""
+    run = np.empty(RUN, np.uint64)
+    at = np.zeros(4, np.int64)
+    memory, masks = np.zeros(order, np.uint64), np.zeros(order, np.uint32)
+    weight, sums = np.zeros((order, 2)), np.zeros(2)
+    for i in range(len(offsets) - 1):
+        length = lower_text(data, offsets[i], offsets[i + 1], tables, scratch) if words else 0
+        at[:3] = 0
+        at[3] = 0 if words else offsets[i]
+        known = -1
+        sums[0], sums[1] = 1.0, 0.0
+        leading = 0  # bytes that begin a code point
+        for byte in range(offsets[i], offsets[i + 1]):
+            leading += (data[byte] & 0xC0) != 0x80
+        characters[i] = leading
+        while at[0] >= 0:
+            number = next_words(length, scratch, at, run) if words else next_bytes(data, offsets[i + 1], at, run)
+            tokens[i] += number
+            known = score_tokens(
+                run, number, nodes[part[i]], leaves[part[i]], order, bits, followers, total[part[i]], novel[part[i]],
+                memory, weight, masks, known, sums,
+            )
+        logs[i] = sums[1] + math.log10(sums[0])
+
+
+@kernel
+def join(left: Array, right: Array, masks: bool) -> None:
+    """Add flat counters (stopping at their end) in place; with ``masks`` every second number is a mask (OR)."""
+    for i in range(len(left)):
+        if masks and i & 1:
+            left[i] |= right[i]
+        else:
+            room = MAX - left[i]
+            left[i] = left[i] + right[i] if right[i] <= room else MAX

@@ -1,0 +1,3 @@
+"""Scoring methods: one file per method, named as on the command line."""
+
+HELPERS: frozenset[str] = frozenset()

@@ -147,9 +147,9 @@ def cut(
                 continue
             place = int(np.argmax(running > left[g]))
             left[g] -= int(running[place - 1]) if place else 0
-            digit = size - 1 - place
-            edge[level, g] |= np.uint64(digit) << np.uint64(64 - depth - step)
-            waiting += int(rows_in[g * size + digit])
+            last = size - 1 - place
+            edge[level, g] |= np.uint64(last) << np.uint64(64 - depth - step)
+            waiting += int(rows_in[g * size + last])
         depth += step
         if waiting <= SORT_ROWS:
             break
@@ -176,4 +176,4 @@ def cut(
     notes |= {"asked": int(amounts.sum()), "kept": int(used.sum())}
     if groups > 1:
         notes |= {"asked_by_group": amounts.tolist(), "kept_by_group": used.tolist()}
-    return Prefix(priority, needs, group, edge, oversize, notes)
+    return Prefix(priority, names, group, edge, oversize, notes)

@@ -9,8 +9,9 @@ pair a row in each pass of the cut.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ..core import Block, Budget, Choose, Columns, Decision, Draw
+from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ..errors import UsageError
 from .cut import cut
 
@@ -20,6 +21,20 @@ class Gumbel(Choose):
     """Sample by score: ``temperature`` 1 takes scores as log weights; larger flattens, towards 0 approaches top-k."""
 
     temperature: float = 1.0
+
+    card: ClassVar[Card] = Card(
+        summary="Sampling without replacement in proportion to exp(score / temperature).",
+        family="choose",
+        needs=("score",),
+        cost="two or three passes over the scores",
+        bibtex="""@inproceedings{kool2019stochastic,
+  title={Stochastic Beams and Where to Find Them: The {G}umbel-Top-k Trick for Sampling Sequences Without Replacement},
+  author={Kool, Wouter and van Hoof, Herke and Welling, Max},
+  booktitle={International Conference on Machine Learning},
+  year={2019}
+}""",
+        evidence="closed form: inclusion shares of the exponential race",
+    )
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

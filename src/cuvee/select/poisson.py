@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Choose, Columns, Decision, Draw
+from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ..errors import UsageError
 from .cut import columns_for, cost_of
 
@@ -24,6 +24,7 @@ class _Independent(Decision):
     draw: Draw
     log_c: float
     temperature: float
+    needs: tuple[str, ...]
     notes: Mapping[str, Any]
 
     def probability(self, block: Block) -> npt.NDArray[np.float64]:
@@ -40,6 +41,20 @@ class Poisson(Choose):
     """Weights are exp(score / temperature); about the budget is kept, exactly in expectation."""
 
     temperature: float = 1.0
+
+    card: ClassVar[Card] = Card(
+        summary="Independent sampling with exact inclusion probabilities; the budget is met in expectation.",
+        family="choose",
+        needs=("score",),
+        cost="about 60 passes over the scores",
+        bibtex="""@book{sarndal1992model,
+  title={Model Assisted Survey Sampling},
+  author={S{\\"a}rndal, Carl-Erik and Swensson, Bengt and Wretman, Jan},
+  publisher={Springer},
+  year={1992}
+}""",
+        evidence="closed form: expected cost equals the budget",
+    )
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -58,7 +73,7 @@ class Poisson(Choose):
                 high = max(high, float(block["score"][usable].max()))
 
         def expected(log_c: float) -> tuple[float, float]:
-            rule = _Independent(draw, log_c, self.temperature, {})
+            rule = _Independent(draw, log_c, self.temperature, names, {})
             mean = variance = 0.0
             for block in columns.blocks(*names):
                 p, cost = rule.probability(block), cost_of(block, budget)
@@ -81,4 +96,4 @@ class Poisson(Choose):
             log_c = below
         mean, variance = expected(log_c)
         notes = {"unit": budget.unit, "asked": amount, "expected": mean, "standard_deviation": variance**0.5}
-        return _Independent(draw, log_c, self.temperature, notes)
+        return _Independent(draw, log_c, self.temperature, ("score", "key"), notes)

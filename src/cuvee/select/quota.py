@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Budget, Choose, Columns, Decision, Draw
+from ..core import Budget, Card, Choose, Columns, Decision, Draw
 from ..errors import UsageError
 from .cut import Prefix, cut
+from .top_k import TopK
 
 
 def shares_to_amounts(shares: dict[str, float], domains: list[str], total: int) -> npt.NDArray[np.int64]:
@@ -30,6 +32,9 @@ def shares_to_amounts(shares: dict[str, float], domains: list[str], total: int) 
     return amounts
 
 
+TOP_K = TopK()
+
+
 @dataclass(frozen=True)
 class Quota(Choose):
     """Give each domain its share of the budget and let ``inner`` choose within it.
@@ -39,8 +44,17 @@ class Quota(Choose):
     ``inner`` must choose by priority (top_k, gumbel, random, threshold, keep probabilities).
     """
 
-    inner: Choose
+    inner: Choose = TOP_K
     shares: tuple[tuple[str, float], ...] | str = "proportional"
+
+    card: ClassVar[Card] = Card(
+        summary="A budget of its own for each domain; used by --quota.",
+        family="choose",
+        needs=("score", "domain"),
+        cost="one more cut",
+        bibtex="""""",
+        evidence="closed form: largest remainder",
+    )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         domains = list(columns.domains)

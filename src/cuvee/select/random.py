@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ..core import Budget, Choose, Columns, Decision, Draw
+from ..core import Budget, Card, Choose, Columns, Decision, Draw
 from .cut import cut
 
 
 @dataclass(frozen=True)
 class Random(Choose):
-    """Every row with the same chance, keyed by its identity; rows of equal content share one draw unless they have ids."""
+    """Every row with the same chance, keyed by its identity (rows without ids but of equal text share one draw)."""
 
     purpose: str = "random"
+
+    card: ClassVar[Card] = Card(
+        summary="Uniform random rows: the baseline that every selection has to beat.",
+        family="baseline",
+        needs=(),
+        cost="none beyond reading the pool",
+        bibtex="""""",
+        evidence="closed form: uniform shares",
+    )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         return cut(columns, lambda block: draw.uniform(self.purpose, block["key"]), budget, needs=())

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Choose, Columns, Decision, Draw
+from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ..errors import UsageError
 from .cut import columns_for, cost_of
 
@@ -27,6 +27,7 @@ class _Counts(Decision):
     level: float
     beta: float
     limit: int
+    needs: tuple[str, ...]
     notes: Mapping[str, Any]
 
     def repeats(self, block: Block) -> npt.NDArray[np.int64]:
@@ -42,6 +43,20 @@ class SoftCap(Choose):
 
     beta: float = 0.15
     limit: int = 15
+
+    card: ClassVar[Card] = Card(
+        summary="Repeat good rows a few times, with a score that falls by beta at each repetition.",
+        family="choose",
+        needs=("score",),
+        cost="about 60 passes over the scores",
+        bibtex="""@inproceedings{shechter2025filter,
+  title={Filter Like You Test: Data-Driven Data Filtering for {CLIP} Pretraining},
+  author={Shechter, Mikey and Carmon, Yair},
+  year={2025},
+  note={arXiv:2503.08805}
+}""",
+        evidence="closed form: water-filling",
+    )
 
     def __post_init__(self) -> None:
         if not self.beta > 0:
@@ -59,10 +74,8 @@ class SoftCap(Choose):
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
 
         def total(level: float) -> int:
-            rule = _Counts(draw, level, self.beta, self.limit, {})
-            return sum(
-                int(np.sum(rule.repeats(block) * cost_of(block, budget))) for block in columns.blocks(*names)
-            )
+            rule = _Counts(draw, level, self.beta, self.limit, names, {})
+            return sum(int(np.sum(rule.repeats(block) * cost_of(block, budget))) for block in columns.blocks(*names))
 
         fits, too_much = high, low - self.beta * (self.limit + 1)
         if not np.isfinite(high):
@@ -79,4 +92,4 @@ class SoftCap(Choose):
                 else:
                     too_much = middle
         notes = {"unit": budget.unit, "asked": amount, "kept": total(fits), "level": fits}
-        return _Counts(draw, fits, self.beta, self.limit, notes)
+        return _Counts(draw, fits, self.beta, self.limit, ("score", "key"), notes)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Choose, Columns, Decision, Draw
+from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ..errors import UsageError
-from .cut import columns_for, cut
+from .cut import cut
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,15 @@ class Threshold(Choose):
 
     minimum: float = -np.inf
     maximum: float = np.inf
+
+    card: ClassVar[Card] = Card(
+        summary="Rows whose score lies between two bounds, best first.",
+        family="choose",
+        needs=("score",),
+        cost="two or three passes over the scores",
+        bibtex="""""",
+        evidence="closed form: equals filtering",
+    )
 
     def __post_init__(self) -> None:
         if not self.minimum <= self.maximum:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ..core import Budget, Choose, Columns, Decision, Draw
+from ..core import Budget, Card, Choose, Columns, Decision, Draw
 from .cut import cut
 
 
 @dataclass(frozen=True)
 class TopK(Choose):
     """The rows of highest score until the budget is reached; ties by row key."""
+
+    card: ClassVar[Card] = Card(
+        summary="The highest scores until the budget is reached.",
+        family="choose",
+        needs=("score",),
+        cost="two or three passes over the scores",
+        bibtex="""""",
+        evidence="closed form: equals sorting",
+    )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         return cut(columns, lambda block: block["score"], budget)

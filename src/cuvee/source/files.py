@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from ..errors import CuveeError, DataError
+from cuvee.errors import CuveeError, DataError
 
 T = TypeVar("T")
 END = 64 << 10
@@ -44,7 +44,9 @@ def reading(name: str, place: str = "", advice: str = "Check or replace the file
         raise DataError(f"{where}: cannot be read ({reason}). {advice}") from None
 
 
-def guarded(batches: Iterator[T], name: str, place: str = "", advice: str = "Check or replace the file.") -> Iterator[T]:
+def guarded(
+    batches: Iterator[T], name: str, place: str = "", advice: str = "Check or replace the file."
+) -> Iterator[T]:
     """The same items, each fetched under :func:`reading` (but not while the consumer works on them)."""
     while True:
         with reading(name, place, advice):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,28 +13,35 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import DataError
+from cuvee.errors import DataError
+
 from .base import Bad, Index, RawBatch, Segment, Source, Spec
-from .columns import numbers_of_lists
+from .columns import BATCH_ROWS, assemble, numbers_of_lists, strings
 from .files import File, plain, reading
-from .json_kernel import NULL, SLOTS, Keys, count_lines, parse_lines
+from .json_kernel import parse_lines
+from .json_keys import SLOTS, Keys
+from .json_tokens import NULL
+from .lines import count_lines
 from .simd import SLACK
 
 BLOCK = 4 << 20
 SEGMENT = 16 << 20
-BATCH_ROWS = 4096
+HEAD_ROWS = 100
+LONG_RATIO = 100
 BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Whole lines in a buffer (bytes ``start`` to ``end``, the last ending in a newline), or one line too long to hold."""
+    """Whole lines in a buffer (bytes ``start`` to ``end``, the last ending in a newline), or a line too long to hold."""
 
     buffer: npt.NDArray[np.uint8]
     start: int
     end: int
     too_long: bool = False
+    solid: bool = True
+    """Whether a line too long is more than blank space."""
 
 
 class JsonlSource(Source):
@@ -65,127 +73,121 @@ class JsonlSource(Source):
 
     def fields(self) -> list[str]:
         names: dict[str, None] = {}
-        for record in self._first_records():
+        for record in self._records():
             _names(record, "", names)
         return list(names)
 
     def index(self) -> Index:
-        state = np.array([0, 0, 0, self.segment], np.int64)
-        borders: list[tuple[int, int, int]] = []
-        base = 0
         every = self.segment if self.compression is None else 1 << 62
+        state = np.array([0, 0, 0, every, 0], np.int64)
+        borders: list[tuple[int, int, int]] = []
         buffer = np.zeros(self.block + SLACK, np.uint8)
-        for size in self._blocks(buffer):
-            skip = 3 if base == 0 and buffer[:3].tobytes() == BOM else 0
-            if skip:
-                buffer[:3] = 32
-            cuts = np.empty((size // every + 2, 3), np.int64)
-            if self.compression is not None:
-                state[3] = every
-            found = count_lines(buffer, size, base, every, state, cuts)
-            borders += [(int(a), int(b), int(c)) for a, b, c in cuts[:found]]
-            base += size
+        base = 0
+        with self._stream(0) as stream:
+            while size := self._fill(stream, buffer, 0, self.block, base):
+                if base == 0 and buffer[:3].tobytes() == BOM:
+                    buffer[:3] = 32
+                cuts = np.empty((size // every + 2, 3), np.int64)
+                found = count_lines(buffer, size, base, every, state, cuts)
+                borders += [(int(a), int(b), int(c)) for a, b, c in cuts[:found]]
+                base += size
+                if base - state[4] > self.row_limit:
+                    self._refuse_ratio(base, LONG_RATIO)
         rows = int(state[0] + state[2])
-        starts = [(0, 0, 0), *[cut for cut in borders if cut[1] < rows]] if rows else []
-        segments = []
-        for k, (offset, before, lines) in enumerate(starts):
-            stop, until = (starts[k + 1][0], starts[k + 1][1]) if k + 1 < len(starts) else (base, rows)
-            if until > before:
-                segments.append(Segment(before, until - before, stop - offset, offset, lines + 1))
+        starts = [(0, 0, 0), *[cut for cut in borders if cut[1] < rows], (base, rows, 0)]
+        segments = [
+            Segment(before, until - before, stop - offset, offset, lines + 1)
+            for (offset, before, lines), (stop, until, _) in pairwise(starts)
+            if until > before
+        ]
         return Index(rows, tuple(segments))
 
     def read(self, start: Segment, skip: int, spec: Spec) -> Iterator[RawBatch]:
         keys = Keys.of(spec)
-        width = self._width(spec)
+        width = self._width(spec.embedding)
         first, line = start.first_row, start.line
         for run in self._runs(start.position):
             if run.too_long:
-                if skip:
-                    skip -= 1
-                else:
-                    yield self._too_long(first, line, spec, width)
-                first, line = first + 1, line + 1
+                if run.solid and skip == 0:
+                    yield _nothing(first, line, spec, width)
+                skip -= run.solid and skip > 0
+                first, line = first + run.solid, line + 1
                 continue
             at = run.start
             while at < run.end:
-                store = np.empty((len(SLOTS), run.end - at + SLACK), np.uint8)
+                store = np.empty((keys.slots, run.end - at + SLACK), np.uint8)
                 ends = np.zeros((len(SLOTS), BATCH_ROWS + 1), np.int64)
                 kinds = np.empty((len(SLOTS), BATCH_ROWS), np.uint8)
                 tokens = np.empty(BATCH_ROWS, np.int64)
                 bad = np.empty(BATCH_ROWS, np.uint8)
                 lines = np.empty(BATCH_ROWS, np.int64)
-                at, rows, line = parse_lines(
-                    run.buffer, at, run.end, BATCH_ROWS, line, *keys.arrays(), store, ends, kinds, tokens, bad, lines
-                )  # fmt: skip
+                outputs: tuple[Any, ...] = (store, ends, kinds, tokens, bad, lines)
+                arguments = (run.buffer, at, run.end, BATCH_ROWS, line, self.row_limit, *keys.arrays(), *outputs)
+                at, rows, line = parse_lines(*arguments)
                 drop = min(skip, rows)
                 skip -= drop
                 first += rows
                 if drop == rows:
                     continue
-                batch = RawBatch(
-                    first_row=first - rows + drop,
-                    data=store[0],
-                    offsets=ends[0, drop : rows + 1],
-                    bad=bad[drop:rows],
-                    line=lines[drop:rows],
-                )
-                columns = batch.columns
-                for role in ("id", "domain", "label"):
+                cut = slice(drop, rows)
+                batch = RawBatch(first - rows + drop, store[0], ends[0, drop : rows + 1], bad[cut], lines[cut])
+                if spec.text is None:
+                    batch.data = store[0, :0]
+                for role in ("id", "domain", "label", "embedding"):
                     if getattr(spec, role) is not None:
-                        columns[role] = _strings(SLOTS.index(role), store, ends, kinds, drop, rows)
+                        slot = SLOTS.index(role)
+                        batch.columns[role] = strings(
+                            store[slot], ends[slot, drop : rows + 1], kinds[slot, cut] != NULL
+                        )
                 if spec.tokens is not None:
-                    columns["tokens"] = tokens[drop:rows]
+                    batch.columns["tokens"] = tokens[cut]
                 if spec.embedding is not None:
-                    values = _strings(SLOTS.index("embedding"), store, ends, kinds, drop, rows)
-                    lists = pc.split_pattern(values, ",")
-                    columns["embedding"], batch.bad = numbers_of_lists(lists, width, batch.bad)
-                    batch.settle()
+                    lists = pc.split_pattern(batch.columns["embedding"], ",")
+                    batch.columns["embedding"], batch.bad = numbers_of_lists(lists, width, batch.bad)
+                    batch = assemble(batch)
                 yield batch
 
     def rows(self, start: Segment, skip: int) -> Iterator[bytes]:
+        """Raw lines; one beyond the row limit, which no reader holds, comes as an empty line."""
         for run in self._runs(start.position):
-            if run.too_long:
-                if skip == 0:
-                    raise DataError(
-                        f"{plain(self.path)}: a line of more than {self.row_limit} bytes cannot be copied. Remove it."
-                    )
-                skip -= 1
-                continue
-            for line in run.buffer[run.start : run.end].tobytes().split(b"\n"):
-                if line.strip(_BLANK):
-                    if skip:
-                        skip -= 1
-                    else:
-                        yield line.removesuffix(b"\r")
+            lines = [b"?" * run.solid] if run.too_long else bytes(run.buffer[run.start : run.end]).split(b"\n")
+            for line in lines:
+                if not line.strip(_BLANK):
+                    continue
+                if skip:
+                    skip -= 1
+                else:
+                    yield b"" if run.too_long or len(line) > self.row_limit else line.removesuffix(b"\r")
 
     def _stream(self, position: int) -> Any:
         file = self.file.open()
-        if self.compression is not None:
-            return pa.CompressedInputStream(file, self.compression)
-        if position:
-            with reading(self.path):
-                file.seek(position)
+        with reading(self.path):
+            if self.compression is not None:
+                return pa.CompressedInputStream(file, self.compression)
+            file.seek(position)
         return file
 
-    def _blocks(self, buffer: npt.NDArray[np.uint8]) -> Iterator[int]:
-        """Fill the buffer again and again; yields how many bytes came."""
-        with self._stream(0) as stream:
-            total = 0
-            while size := self._fill(stream, buffer, 0, self.block):
-                total += size
-                self._refuse_bomb(total)
-                yield size
-
-    def _fill(self, stream: Any, buffer: npt.NDArray[np.uint8], at: int, until: int) -> int:
-        advice = "The file may be truncated: fetch it again." if self.compression else "Check the disk."
+    def _fill(self, stream: Any, buffer: npt.NDArray[np.uint8], at: int, until: int, total: int) -> int:
+        """Read until the buffer is full or the file ends; returns the new end. ``total`` came before."""
+        advice = "It may be truncated or damaged: fetch it again." if self.compression else "Check the disk."
+        view = buffer.data
+        begun = at
         with reading(self.path, advice=advice):
-            return int(stream.readinto(memoryview(buffer)[at:until]))
-
-    def _refuse_bomb(self, total: int) -> None:
+            while at < until:
+                size = int(stream.readinto(view[at:until]))
+                if size == 0:
+                    break
+                at += size
         least, ratio = self.bomb
-        if self.compression is not None and total > least and total > ratio * self.file.size():
+        total += at - begun
+        if self.compression is not None and total > least:
+            self._refuse_ratio(total, ratio)
+        return at
+
+    def _refuse_ratio(self, total: int, ratio: int) -> None:
+        if self.compression is not None and total > ratio * self.file.size():
             raise DataError(
-                f"{plain(self.path)}: expands more than {ratio} times, like a decompression bomb. "
+                f"{plain(self.path)}: expands to more than {ratio} times its size, like a decompression bomb. "
                 "Decompress it yourself if it is sound."
             )
 
@@ -193,49 +195,104 @@ class JsonlSource(Source):
         """The file from ``position`` on, cut into runs of whole lines; each run has a buffer of its own."""
         with self._stream(position) as stream:
             buffer = np.empty(self.block + SLACK, np.uint8)
-            held, total, skipping, begun = 0, 0, False, position > 0
+            held, total, skipping, solid = 0, 0, False, False
             while True:
                 room = len(buffer) - SLACK
-                size = self._fill(stream, buffer, held, room)
-                total += size
-                self._refuse_bomb(total)
-                start = 0
-                if not begun and (held + size >= 3 or size == 0):
-                    begun = True
-                    start = 3 if buffer[: held + size][:3].tobytes() == BOM else 0
-                if not begun:
-                    held += size
-                    continue
-                end = held + size
-                if size == 0:
-                    if skipping:
-                        yield Run(buffer, 0, 0, too_long=True)
-                    elif end > start:
+                end = self._fill(stream, buffer, held, room, total)
+                start = 3 if position == total == 0 and bytes(buffer[: min(3, end)]) == BOM else 0
+                total += end - held
+                if skipping:
+                    stop = _first_newline(buffer, end)
+                    solid = solid or _solid(buffer[:stop])
+                    if stop == end:
+                        held = 0
+                        if end:
+                            continue
+                    yield Run(buffer, 0, 0, True, solid)
+                    skipping, start, held = False, min(stop + 1, end), 0
+                if end < room:  # the file's end: what is left is whole
+                    if end > start:
                         buffer[end] = 10
                         yield Run(buffer, start, end + 1)
                     return
-                if skipping:
-                    stop = _find(buffer, 0, end)
-                    if stop < 0:
-                        held = 0
-                        continue
-                    yield Run(buffer, 0, 0, too_long=True)
-                    skipping, start = False, stop + 1
-                    last = _rfind(buffer, start, end)
+                last = _last_newline(buffer, max(start, held), end)
+                if last >= 0:
+                    following = np.empty(max(self.block, 2 * (end - last)) + SLACK, np.uint8)
+                    held = end - last - 1
+                    following[:held] = buffer[last + 1 : end]
+                    yield Run(buffer, start, last + 1)
+                    buffer = following
+                elif end - start > self.row_limit:
+                    self._refuse_ratio(total, LONG_RATIO)
+                    skipping, solid, held = True, _solid(buffer[start:end]), 0
                 else:
-                    last = _rfind(buffer, max(start, held), end)
-                if last < 0:
-                    if end - start > self.row_limit:
-                        self._refuse_long(total)
-                        skipping, held = True, 0
-                        continue
-                    grown = buffer if end < room else np.empty(2 * room + SLACK, np.uint8)
-                    if start or grown is not buffer:
-                        grown[: end - start] = buffer[start:end].copy()
-                    buffer, held = grown, end - start
+                    grown = np.empty(2 * room + SLACK, np.uint8)
+                    held = end - start
+                    grown[:held] = buffer[start:end]
+                    buffer = grown
+
+    def _records(self) -> list[dict[str, Any]]:
+        """The first usable rows, as Python sees them."""
+        if self._head is None:
+            found: list[dict[str, Any]] = []
+            for k, line in enumerate(self.rows(Segment(0, 0, 0, 0), 0)):
+                if len(found) == HEAD_ROWS or k == 100 * HEAD_ROWS:
+                    break
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
                     continue
-                held = end - last - 1
-                following = np.empty(max(self.block, 2 * held) + SLACK, np.uint8)
-                following[:held] = buffer[last + 1 : end]
-                yield Run(buffer, start, last + 1)
-                buffer = following
+                if isinstance(record, dict):
+                    found.append(record)
+            self._head = found
+        return self._head
+
+    def _width(self, path: str | None) -> int:
+        """The length of embeddings: that of the first rows' first list."""
+        if path is None:
+            return 0
+        for record in self._records():
+            value: Any = record
+            for part in [path] if path in record else path.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if isinstance(value, list) and value:
+                return len(value)
+        raise DataError(f"{plain(self.path)}: no list in '{plain(path)}' in its first rows. Name another column.")
+
+
+def _names(record: dict[str, Any], prefix: str, names: dict[str, None]) -> None:
+    """Add the record's key paths to ``names``, in order; an explicit stack would gain nothing: json.loads recurses."""
+    for key, value in record.items():
+        names[prefix + key] = None
+        if isinstance(value, dict) and prefix.count(".") < 8:
+            _names(value, f"{prefix}{key}.", names)
+
+
+def _nothing(first: int, line: int, spec: Spec, width: int) -> RawBatch:
+    """One row, longer than the limit."""
+    null = pa.nulls(1, pa.large_string())
+    empty = {"tokens": np.zeros(1, np.int64), "embedding": np.zeros((1, width), np.float32)}
+    columns = {role: empty.get(role, null) for role in SLOTS[1:] if getattr(spec, role) is not None}
+    bad = np.array([Bad.TOO_LONG], np.uint8)
+    return RawBatch(first, np.zeros(0, np.uint8), np.zeros(2, np.int64), bad, np.array([line]), columns)
+
+
+def _solid(piece: npt.NDArray[np.uint8]) -> bool:
+    """Whether there is more than blank space."""
+    return bool(bytes(piece).strip(_BLANK))
+
+
+def _first_newline(buffer: npt.NDArray[np.uint8], end: int) -> int:
+    found = np.flatnonzero(buffer[:end] == 10)
+    return int(found[0]) if len(found) else end
+
+
+def _last_newline(buffer: npt.NDArray[np.uint8], start: int, end: int) -> int:
+    """Where the last newline of ``buffer[start:end]`` is, -1 when there is none."""
+    while end > start:
+        begin = max(start, end - 4096)
+        found = np.flatnonzero(buffer[begin:end] == 10)
+        if len(found):
+            return begin + int(found[-1])
+        end = begin
+    return -1

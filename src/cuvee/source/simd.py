@@ -13,12 +13,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..engine.kernel import kernel
+from cuvee.engine.kernel import kernel
 
 SLACK = 64
 _WIDTH = 32
 _VECTOR = ir.VectorType(ir.IntType(8), _WIDTH)
 _NEWLINE = 10
+
+
+compiled: Any = intrinsic
+"""Numba's own type for intrinsics has the compiler's arguments, not the caller's."""
 
 
 def _splat(value: int) -> ir.Constant:
@@ -38,7 +42,7 @@ def _first_lane(builder: Any, lanes: Any) -> Any:
     return builder.cttz(guarded, ir.Constant(ir.IntType(1), 1))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def special(typing: Any, data: Any, index: Any) -> Any:
     """How many of the 32 bytes at ``index`` come before the first quote, backslash, control or non-ASCII byte."""
 
@@ -53,7 +57,7 @@ def special(typing: Any, data: Any, index: Any) -> Any:
     return types.int64(data, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def newline(typing: Any, data: Any, index: Any) -> Any:
     """How many of the 32 bytes at ``index`` come before the first newline."""
 
@@ -64,7 +68,7 @@ def newline(typing: Any, data: Any, index: Any) -> Any:
     return types.int64(data, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def beyond_ascii(typing: Any, data: Any, index: Any) -> Any:
     """How many of the 32 bytes at ``index`` come before the first one above 127."""
 
@@ -75,7 +79,7 @@ def beyond_ascii(typing: Any, data: Any, index: Any) -> Any:
     return types.int64(data, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def copy32(typing: Any, target: Any, at: Any, source: Any, index: Any) -> Any:
     """Copy 32 bytes from ``source[index:]`` to ``target[at:]``."""
 
@@ -133,9 +137,7 @@ def utf8_valid(data: npt.NDArray[np.uint8], start: int, end: int) -> bool:
 
 
 @kernel
-def ill_formed(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], flags: npt.NDArray[np.uint8]
-) -> int:
+def ill_formed(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], flags: npt.NDArray[np.uint8]) -> int:
     """Set ``flags[k]`` where text k is not UTF-8; returns how many there are."""
     count = 0
     for k in range(len(offsets) - 1):

@@ -1,0 +1,89 @@
+"""Refusing rows and ids that would make a result wrong, in sentences that name them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .duplicates import count_duplicates
+from .engine import files
+from .engine.columns import DiskColumns
+from .engine.run import Engine, Reject, Stage
+from .errors import DataError
+from .pool import Reading, need_rows
+
+
+def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int) -> None:
+    """Refuse unusable rows unless the user asked to skip them, and an empty pool in any case."""
+    if rejected and not reading.skip_bad:
+        first: list[Reject] = []
+        for reject in engine.rejects(stage):
+            first.append(reject)
+            if len(first) == 3:
+                break
+        named = "; ".join(str(reject) for reject in first)
+        raise DataError(
+            f"{rejected:,} of {rejected + columns_rows:,} rows of the {stage.label} cannot be used: {named}"
+            f"{' ...' if rejected > len(first) else ''}. Mend them, or go on without them with --skip-bad "
+            "(they are then counted and listed)."
+        )
+    need_rows(columns_rows, rejected, stage.label)
+
+
+def check_ids(engine: Engine, columns: DiskColumns) -> None:
+    """Refuse ids that occur more than once."""
+    if engine.pool.manifest.spec.id is None:
+        return
+    repeated = count_duplicates(columns, "key", examples=3)
+    if not repeated.rows:
+        return
+    manifest = engine.pool.manifest
+    named = []
+    for count, row in repeated.largest:
+        path, local = manifest.place(row)
+        named.append(f"'{row_id(engine, row)}' {count} times, first in {path} row {local + 1:,}")
+    raise DataError(
+        f"{repeated.groups:,} ids occur more than once in column '{manifest.spec.id}' ({'; '.join(named)}). "
+        "Give every row its own id, or identify rows by their content with --key content."
+    )
+
+
+def row_id(engine: Engine, row: int) -> str:
+    """The id of a pool row by its global number."""
+    from .report.terminal import safe
+
+    for number, span in enumerate(engine.pool.manifest.spans):
+        batches, _ = engine.store.table(engine.pool.key("facts", span))
+        rows = batches[0].column("row").to_numpy()
+        at = int(np.searchsorted(rows, row))
+        if at < len(rows) and rows[at] == row:
+            ids = engine.ids(number)
+            return safe(ids[at].as_py(), 60) if ids is not None else str(row)
+    return str(row)
+
+
+def pool_files(stage: Stage) -> list[dict[str, Any]]:
+    """The pool's files in order, with what is needed to notice that one has changed."""
+    manifest = stage.manifest
+    return [
+        {"path": source.path, "stamp": stamp, "rows": index.rows, "format": source.format}
+        for source, stamp, index in zip(manifest.sources, manifest.stamps, manifest.indices, strict=True)
+    ]
+
+
+def write_rejects(engine: Engine, rejected: int, target: Path, shown: Path) -> dict[str, Any]:
+    """List every row that cannot be used in a JSONL file; return the counts for the report."""
+    counts: dict[str, int] = {}
+    first: list[str] = []
+    if rejected:
+        with files.whole_file(target) as stream:
+            for reject in engine.rejects(engine.pool):
+                counts[reject.reason] = counts.get(reject.reason, 0) + 1
+                if len(first) < 20:
+                    first.append(str(reject))
+                record = {"file": reject.file, "line": reject.line, "why": reject.reason}
+                stream.write(json.dumps(record).encode() + b"\n")
+    return {"count": rejected, "by_reason": counts, "first": first, "file": str(shown) if rejected else None}

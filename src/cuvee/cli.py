@@ -1,0 +1,458 @@
+"""The command line: one thin function per verb. Everything heavy is imported when a verb runs, never for --help."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from . import __version__
+from .errors import CuveeError, UsageError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """Keeps the verbs in the order of a job."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="cuvee")
+def cli() -> None:
+    """cuvee decides what a model trains on, and proves that it helped.
+
+    \b
+    Point it at a pool of documents, perhaps at a small target set, and give a budget:
+      cuvee profile pool/*.parquet
+      cuvee select  pool/ --target target.jsonl --with dsir --tokens 1B -o kept/
+      cuvee write   kept/ --format parquet -o train/
+
+    Try it without any data of your own: cuvee demo
+    """
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several click options as one decorator."""
+
+    def apply(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+READING = options(
+    click.option("--text", metavar="COLUMN", help="Text column [found by convention: text, content, ...]."),
+    click.option("--id", "id_", metavar="COLUMN", help="Id column [id, doc_id, ...]; 'none' goes without."),
+    click.option("--domain", metavar="COLUMN", help="Domain column [domain, source, ...]; 'none' goes without."),
+    click.option("--token-column", metavar="COLUMN", help="Column with token counts [token_count, ...]."),
+    click.option("--embedding", metavar="COLUMN", help="Embedding column."),
+    click.option("--label", metavar="COLUMN", help="Label column."),
+    click.option("--tokenizer", metavar="FILE", help="A tokenizer.json to count tokens with [1 token = 4 bytes]."),
+    click.option(
+        "--key",
+        type=click.Choice(["id", "content"]),
+        default="id",
+        show_default=True,
+        help="What identifies a row.",
+    ),
+)
+RUNNING = options(
+    click.option(
+        "--workers", type=click.IntRange(0), default=0, help="Threads; 0 takes every core. Never changes a result."
+    ),
+    click.option(
+        "--memory", metavar="SIZE", help="Use at most about this much memory, like 1GB; refuse if it cannot be."
+    ),
+    click.option("--cache", metavar="FOLDER", help="Where finished work is kept for the next run [~/.cache/cuvee]."),
+    click.option("--plan", "plan_only", is_flag=True, help="Say what would be read and written, and stop."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+    click.option("--no-text", is_flag=True, help="Leave all texts out of the report (confidential pools)."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress."),
+)
+
+
+@cli.command()
+@click.argument("pool", nargs=-1, required=True)
+@click.option("-o", "--output", default="out/profile", show_default=True, help="Folder for the report.")
+@READING
+@RUNNING
+def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
+    """Look into a pool: rows, lengths, domains, languages, duplicates, the typical and the strange.
+
+    \b
+    cuvee profile pool.jsonl
+    cuvee profile data/*.parquet --text body --domain subset
+
+    Rows that cannot be used are counted and listed in OUTPUT/rejects.jsonl with file, line and reason.
+    """
+    from . import profiling
+
+    with _running(flags) as common:
+        if flags["plan_only"]:
+            _print_plan(profiling.plan(pool, output=output, **_without(common, "progress", "show_text")), flags)
+            return
+        result = profiling.profile(pool, output=output, command=_command(), **common)
+        _print(result.summary, profiling.lines(result), flags)
+
+
+@cli.command()
+@click.argument("pool", nargs=-1, required=True)
+@click.option("--target", "-t", multiple=True, help="Documents like those you want (repeatable).")
+@click.option(
+    "--with",
+    "method",
+    default=None,
+    metavar="METHOD",
+    help="Method, like dsir or zipfit:level=9 [dsir with a target, else random]. See: cuvee methods.",
+)
+@click.option(
+    "--choose", metavar="RULE", help="How to choose by the score: top_k, gumbel, poisson, soft_cap, threshold."
+)
+@click.option("--quota", metavar="SHARES", help="Budget by domain: code=0.3,web=0.7, or proportional, or uniform.")
+@click.option("--tokens", metavar="N", help="Budget in tokens, like 2M or 1B.")
+@click.option("--rows", metavar="N", help="Budget in rows.")
+@click.option("--bytes", "size", metavar="SIZE", help="Budget in bytes of text, like 500MB.")
+@click.option("--fraction", metavar="SHARE", help="Budget as a share of the pool's tokens, like 0.1 or 10%.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The only source of randomness.")
+@click.option("-o", "--output", default="out/select", show_default=True, help="Folder for selection, plan and report.")
+@click.option("--skip-bad", is_flag=True, help="Go on without rows that cannot be used; they are counted and listed.")
+@READING
+@RUNNING
+def select(
+    pool: tuple[str, ...],
+    target: tuple[str, ...],
+    method: str | None,
+    choose: str | None,
+    quota: str | None,
+    tokens: str | None,
+    rows: str | None,
+    size: str | None,
+    fraction: str | None,
+    seed: int,
+    output: str,
+    skip_bad: bool,
+    **flags: Any,
+) -> None:
+    """Choose a training set from POOL within a budget.
+
+    \b
+    cuvee select pool/ --target target.jsonl --tokens 2M
+    cuvee select pool/ --target t.jsonl --with zipfit:mode=dictionary --fraction 10% -o kept/
+    cuvee select pool/ --with perplexity --rows 50k --quota uniform
+    cuvee select pool/ --with random --tokens 2M            the baseline to beat
+
+    OUTPUT gets selection.parquet (which rows, why), plan.json (how, digests, seed, citations) and report.html.
+    The digest is the same for any number of workers and any cut of the same rows into files.
+    """
+    from . import quantities, selecting
+
+    with _running(flags, skip_bad) as common:
+        name, settings = quantities.method_call(method or ("dsir" if target else "random"))
+        rule, rule_settings = quantities.method_call(choose) if choose else (None, {})
+        asked: dict[str, Any] = {
+            "target": target or None,
+            "method": name,
+            "settings": settings,
+            "choose": rule,
+            "choose_settings": rule_settings,
+            "quota": quantities.shares(quota) if quota else None,
+            "tokens": quantities.count(tokens) if tokens else None,
+            "rows": quantities.count(rows) if rows else None,
+            "bytes": quantities.size(size) if size else None,
+            "fraction": quantities.fraction(fraction) if fraction else None,
+            "seed": seed,
+            "output": output,
+        }
+        if flags["plan_only"]:
+            _print_plan(selecting.plan(pool, **asked, **_without(common, "progress", "show_text")), flags)
+            return
+        result = selecting.select(pool, **asked, command=_command(), **common)
+        _print(result.summary, selecting.lines(result), flags)
+
+
+@cli.command()
+@click.argument("selection", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=None, help="Folder for the documents [SELECTION/data]."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma"]),
+    default="parquet",
+    show_default=True,
+    help="What to write.",
+)
+@click.option(
+    "--shard", metavar="SIZE", default="256MB", show_default=True, help="Begin a new file after this much text."
+)
+@click.option("--shuffle", type=int, metavar="SEED", default=None, help="Write in a random order keyed by this seed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+def write(
+    selection: Path, output: Path | None, form: str, shard: str, shuffle: int | None, as_json: bool, quiet: bool
+) -> None:
+    """Write the documents of a SELECTION, in the pool's own columns, ready for a trainer.
+
+    \b
+    cuvee write kept/ --format jsonl.zst -o train/
+    """
+    from . import quantities
+    from .engine.progress import for_terminal
+    from .feed.write import write_selection
+
+    progress = for_terminal(quiet or as_json)
+    try:
+        target = output or selection.with_name(selection.name + "-data")
+        result = write_selection(
+            selection,
+            target,
+            format=form,  # type: ignore[arg-type]
+            shard_bytes=quantities.size(shard),
+            progress=progress,
+            order="pool" if shuffle is None else "shuffled",
+            seed=shuffle or 0,
+        )
+    finally:
+        progress.close()
+    from .report.terminal import safe
+
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "output": str(target),
+                    "rows": result.rows,
+                    "files": [str(f) for f in result.files],
+                    "bytes": result.bytes,
+                    "notes": list(result.notes),
+                }
+            )
+        )
+        return
+    click.echo(f"Wrote {result.rows:,} documents in {len(result.files):,} files to {safe(str(target), 60)}")
+    for note in result.notes:
+        click.echo(f"  {safe(str(note), 76)}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def methods(name: str | None, as_json: bool) -> None:
+    """List the methods, or explain one: what it does, its parameters, its paper.
+
+    \b
+    cuvee methods
+    cuvee methods dsir
+    """
+    from . import describing
+
+    if name is None:
+        table = describing.table()
+        click.echo(json.dumps(table, indent=1) if as_json else describing.as_text(table))
+    else:
+        facts = describing.facts(name)
+        click.echo(json.dumps(facts, indent=1) if as_json else describing.page(facts))
+
+
+@cli.command()
+@click.option("-o", "--output", default="out/demo", show_default=True, help="Folder for the results.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 takes every core.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+def demo(output: str, workers: int, quiet: bool) -> None:
+    """Run the main job on the pool that comes with cuvee: profile, select, compare with two kinds of random."""
+    from . import demonstration
+    from .engine.progress import for_terminal
+
+    progress = for_terminal(quiet)
+    try:
+        demonstration.run(Path(output), workers, progress, click.echo)
+    finally:
+        progress.close()
+
+
+@cli.command()
+@click.option("--clear", is_flag=True, help="Remove everything that no running command uses.")
+@click.option("--cache", metavar="FOLDER", help="Which cache [~/.cache/cuvee].")
+def cache(clear: bool, cache: str | None) -> None:
+    """Say where finished work is kept for the next run, and how much; or remove it."""
+    from .engine.store import Store
+    from .report.terminal import safe
+
+    store = Store(Path(cache) if cache else None)
+    if clear:
+        removed = store.clear()
+        click.echo(f"Removed {removed / 1e6:,.1f} MB from {safe(str(store.root), 60)}")
+    else:
+        click.echo(f"{store.used() / 1e6:,.1f} MB in {safe(str(store.root), 60)}")
+
+
+def _command() -> str:
+    from .selecting import shell_command
+
+    return shell_command()
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+@contextlib.contextmanager
+def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str, Any]]:
+    """The keyword arguments that profile and select share; closes the progress display at the end."""
+    from . import quantities
+    from .engine.memory import workers_within
+    from .engine.progress import for_terminal
+    from .pool import Reading
+
+    reading = Reading(
+        text=flags["text"],
+        id=flags["id_"],
+        domain=flags["domain"],
+        tokens=flags["token_column"],
+        embedding=flags["embedding"],
+        label=flags["label"],
+        tokenizer=flags["tokenizer"],
+        key=flags["key"],
+        skip_bad=skip_bad,
+    )
+    workers = flags["workers"]
+    if flags["memory"]:
+        workers = workers_within(quantities.size(flags["memory"]), workers)
+    progress = for_terminal(flags["quiet"] or flags["as_json"])
+    try:
+        yield {
+            "reading": reading,
+            "workers": workers,
+            "cache": flags["cache"],
+            "progress": progress,
+            "show_text": not flags["no_text"],
+        }
+    finally:
+        progress.close()
+
+
+def _print(summary: dict[str, Any], lines: list[str], flags: dict[str, Any]) -> None:
+    if flags["as_json"]:
+        from .selecting import without_texts
+
+        shown = without_texts(summary) if flags["no_text"] else summary
+        click.echo(json.dumps(shown, ensure_ascii=True, allow_nan=False))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def _print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
+    if flags["as_json"]:
+        click.echo(json.dumps(plan))
+        return
+    from .report.terminal import safe
+
+    for name, value in plan.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        click.echo(f"{name:<10} {safe(shown, 400)}")
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    from .report.terminal import safe
+
+    click.echo(f"error: {safe(message, 2000)}", err=True)
+    raise SystemExit(status)
+
+
+def run() -> None:
+    """Run the command line in this process and exit with its status."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(UsageError.exit_status) from None
+    except CuveeError as error:
+        _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        from .selecting import shell_command
+
+        _fail(f"interrupted; finished parts are kept. Go on with: {shell_command()}", INTERRUPTED)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except MemoryError:
+        _fail("memory ran out. Use fewer --workers, or give --memory.", 4)
+    raise SystemExit(0)
+
+
+def main() -> NoReturn:
+    """Run the command line in a child process, so that a crash inside a native reader becomes a sentence.
+
+    File formats are parsed by native libraries; a malformed file may end the process that reads it. The parent does
+    nothing but wait, pass on signals and translate a violent death. Where forking is not possible, it runs directly.
+    """
+    if not hasattr(os, "fork") or os.environ.get("CUVEE_NO_FORK"):
+        run()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _die_with(parent)
+        try:
+            run()
+        except SystemExit as error:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+            code = error.code
+            os._exit(code if isinstance(code, int) else 1)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(70)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: os.kill(child, received))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status):
+        os._exit(os.WEXITSTATUS(status))
+    number = os.WTERMSIG(status)
+    if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL):
+        print(
+            f"error: a native library crashed ({signal.Signals(number).name}), most likely over a malformed file. "
+            "Read the pool's files one by one (cuvee profile FILE) to find it, and leave it out.",
+            file=sys.stderr,
+        )
+        os._exit(3)
+    if number == signal.SIGKILL:
+        print(
+            "error: the process was killed, perhaps for want of memory. Run the same command again to go on.",
+            file=sys.stderr,
+        )
+    os._exit(128 + number)
+
+
+def _die_with(parent: int) -> None:
+    """Ask the system to end this process when its parent ends, so that killing cuvee leaves nothing running."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""``cuvee methods``: the table of methods, and one method's page."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from typing import Any
+
+from . import registry
+
+
+def table() -> list[dict[str, Any]]:
+    """One entry per method: name, family, needs, cost, citation, evidence."""
+    found = []
+    for name, entry in registry.entries().items():
+        kind = entry.load()
+        card = kind.card
+        found.append(
+            {
+                "name": name,
+                "family": card.family,
+                "summary": card.summary,
+                "needs": list(card.needs),
+                "cost": card.cost,
+                "citation": short_citation(card.bibtex),
+                "evidence": card.evidence,
+            }
+        )
+    return sorted(found, key=lambda one: (one["family"], one["name"]))
+
+
+def short_citation(bibtex: str) -> str:
+    """ "Author (year)" of the first BibTeX entry."""
+    authors, year = _field(bibtex, "author"), _field(bibtex, "year")
+    if not authors:
+        return ""
+    names = authors.split(" and ")
+    first = names[0].split(",")[0].strip().split()[-1] if "," not in names[0] else names[0].split(",")[0].strip()
+    return f"{first}{' et al.' if len(names) > 1 else ''} {year}".strip()
+
+
+def _field(bibtex: str, name: str) -> str:
+    import re
+
+    match = re.search(
+        rf"\b{name}\s*=\s*[{{\"](.*?)[}}\"]\s*(?:,\s*\n|\n|,\s*\w+\s*=|}}\s*$)", bibtex, re.DOTALL | re.IGNORECASE
+    )
+    return " ".join(match.group(1).replace("{", "").replace("}", "").split()) if match else ""
+
+
+def as_text(entries: list[dict[str, Any]]) -> str:
+    """The table for a terminal, two lines a method."""
+    lines = []
+    for entry in entries:
+        needs = ", ".join(entry["needs"]) or "nothing"
+        citation = f"  [{entry['citation']}]" if entry["citation"] else ""
+        lines.append(f"{entry['name']:<16} {entry['family']:<9} {entry['summary']}")
+        lines.append(f"{'':<16} {'':<9} needs {needs}; {entry['cost']}{citation}")
+        lines.append(f"{'':<16} {'':<9} evidence: {entry['evidence']}")
+    lines.append("")
+    lines.append("next: cuvee methods NAME explains one; cuvee select --with NAME:parameter=value uses it")
+    return "\n".join(lines)
+
+
+def facts(name: str) -> dict[str, Any]:
+    """All that is known about one method."""
+    kind = registry.load(name)
+    module = inspect.getmodule(kind)
+    parameters = [
+        {
+            "name": field.name,
+            "type": str(field.type),
+            "default": None if field.default is dataclasses.MISSING else repr(field.default),
+            "required": field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+        }
+        for field in dataclasses.fields(kind)
+        if field.init
+    ]
+    return {
+        "name": name.replace("-", "_"),
+        **dataclasses.asdict(kind.card),
+        "description": inspect.getdoc(module) or "",
+        "class": inspect.getdoc(kind) or "",
+        "parameters": parameters,
+    }
+
+
+def page(found: dict[str, Any]) -> str:
+    """One method's page for a terminal."""
+    lines = [f"{found['name']} ({found['family']})", "", *textwrap.wrap(found["summary"], 78), ""]
+    lines += [found["description"], "", found["class"], "", "Parameters:"]
+    for one in found["parameters"]:
+        value = "required" if one["required"] else f"default {one['default']}"
+        lines.append(f"  {one['name']}: {one['type']}, {value}")
+    if not found["parameters"]:
+        lines.append("  none")
+    lines += ["", f"Needs: {', '.join(found['needs']) or 'nothing'}", f"Cost: {found['cost']}"]
+    lines += [f"Evidence: {found['evidence']}"]
+    if found["bibtex"]:
+        lines += ["", found["bibtex"]]
+    return "\n".join(lines)

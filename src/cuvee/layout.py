@@ -1,0 +1,8 @@
+"""The names of the files that cuvee writes into its output folders."""
+
+SELECTION = "selection.parquet"
+PLAN = "plan.json"
+REPORT = "report.html"
+REJECTS = "rejects.jsonl"
+PLAN_FORMAT = 1
+"""Raised when an older cuvee could misread ``plan.json`` or ``selection.parquet``."""

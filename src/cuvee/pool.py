@@ -1,0 +1,86 @@
+"""Opening pools and targets: from paths and column names to stages that the engine can run on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+
+from .engine.facts import Facts
+from .engine.manifest import Manifest
+from .engine.run import Stage
+from .engine.store import Store
+from .errors import DataError, UsageError
+from .source.base import Spec
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows are to be read. ``None`` finds a column by convention; "none" goes without.
+
+    Attributes:
+        text, id, domain, tokens, embedding, label: column names; dots reach into nested objects.
+        tokenizer: path of a Hugging Face ``tokenizer.json`` to count tokens with.
+        key: "id" or "content": what identifies a row.
+        skip_bad: go on without rows that cannot be used (they are counted and listed); else refuse.
+    """
+
+    text: str | None = None
+    id: str | None = None
+    domain: str | None = None
+    tokens: str | None = None
+    embedding: str | None = None
+    label: str | None = None
+    tokenizer: str | None = None
+    key: str = "id"
+    skip_bad: bool = False
+
+    def columns(self) -> dict[str, str | None]:
+        """The columns named by the user, by role."""
+        return {role: getattr(self, role) for role in asdict(Spec())}
+
+
+@dataclass
+class Opened:
+    """A stage together with what was decided on the way."""
+
+    stage: Stage
+    spec: Spec
+    skipped: list[str]
+    domain_by_convention: bool
+
+
+def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool") -> Opened:
+    """Find the files, resolve the columns, index the rows."""
+    from .source.discover import discover
+    from .source.resolve import resolve_columns
+
+    if reading.key not in ("id", "content"):
+        raise UsageError(f"--key must be 'id' or 'content', not '{reading.key}'")
+    if isinstance(paths, str | PathLike):
+        paths = [paths]
+    names = [str(path) for path in paths]
+    if not names:
+        raise UsageError(f"No {label} was named.")
+    found = discover(names)
+    spec = resolve_columns(found.sources, **reading.columns())
+    if reading.key == "content":
+        spec = replace(spec, id=None)
+    if reading.tokenizer is not None:
+        spec = replace(spec, tokens=None)
+    manifest = Manifest.build(found.sources, spec, store, label)
+    stage = Stage(manifest, Facts(reading.tokenizer, reading.key), label)
+    return Opened(stage, spec, list(found.skipped), reading.domain is None and spec.domain is not None)
+
+
+def target_reading(reading: Reading) -> Reading:
+    """How the target is read: the pool's text column if named, everything else by convention."""
+    return Reading(text=reading.text, tokenizer=reading.tokenizer, key="content", skip_bad=reading.skip_bad)
+
+
+def need_rows(rows: int, rejected: int, label: str) -> None:
+    """Refuse a pool or target in which nothing can be used."""
+    if rows == 0:
+        raise DataError(f"None of the {rejected:,} rows of the {label} can be used; see the reasons in the rejects.")

@@ -1,0 +1,65 @@
+"""Amounts as people type them: 2M tokens, 1.5GB, 10 %."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import UsageError
+
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+_SIZES = {"": 1, "b": 1} | {
+    unit + suffix: factor
+    for unit, power in (("k", 1), ("m", 2), ("g", 3), ("t", 4))
+    for suffix, factor in (("", 1000**power), ("b", 1000**power), ("ib", 1024**power))
+}
+
+
+def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
+    match = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)\s*", text)
+    unit = match.group(2).lower() if match else ""
+    if match is None or unit not in units:
+        raise UsageError(f"'{text}' is not {what}. Write it like {example}.")
+    return round(float(match.group(1).replace(",", "").replace("_", "")) * units[unit])
+
+
+def count(text: str) -> int:
+    """A number of tokens or rows: "200", "10k", "2M", "1.5B"."""
+    return _parse(text, _COUNTS, "an amount", "500, 10k, 2M or 1B")
+
+
+def size(text: str) -> int:
+    """A number of bytes: "4096", "200MB", "1.5GiB"."""
+    return _parse(text, _SIZES, "a size", "500MB or 1.5GB")
+
+
+def fraction(text: str) -> float:
+    """A share: "0.1" or "10%"."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", text)
+    if match is None:
+        raise UsageError(f"'{text}' is not a share. Write it like 0.1 or 10%.")
+    return float(match.group(1)) / (100 if match.group(2) else 1)
+
+
+def method_call(text: str) -> tuple[str, dict[str, str]]:
+    """ "dsir:ngrams=3,buckets=5000" as a name and its settings."""
+    name, _, rest = text.partition(":")
+    settings: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"'{part}' is not a setting. Write --with {name}:parameter=value,parameter=value.")
+        settings[key.strip().replace("-", "_")] = value.strip()
+    return name.strip(), settings
+
+
+def shares(text: str) -> dict[str, float] | str:
+    """ "code=0.3,web=0.7", or "proportional" or "uniform"."""
+    if text in ("proportional", "uniform"):
+        return text
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        key, equals, value = part.rpartition("=")
+        if not equals or not key:
+            raise UsageError(f"'{part}' is not a share. Write --quota domain=0.3,other=0.7, proportional or uniform.")
+        found[key.strip()] = fraction(value)
+    return found

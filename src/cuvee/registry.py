@@ -1,0 +1,92 @@
+"""Finding methods: the folders ``score/`` and ``select/`` are the registry; other packages add theirs by entry points.
+
+A method's name is its file's name. A file is imported only when its method is used or listed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from .core import Card, Choose, Method
+from .errors import UsageError
+
+FOLDERS = ("score", "select")
+GROUP = "cuvee.methods"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a method is to be found."""
+
+    name: str
+    module: str
+    point: EntryPoint | None = None
+
+    def load(self) -> type[Method] | type[Choose]:
+        """Import the method's class."""
+        if self.point is not None:
+            found = self.point.load()
+            if not (inspect.isclass(found) and issubclass(found, Method | Choose)):
+                raise UsageError(f"The plug-in '{self.name}' ({self.point.value}) is not a Method or Choose class.")
+            return found
+        module = importlib.import_module(self.module)
+        classes = [
+            kind
+            for kind in vars(module).values()
+            if inspect.isclass(kind) and kind.__module__ == self.module and issubclass(kind, Method | Choose)
+        ]
+        if len(classes) != 1:
+            raise AssertionError(f"{self.module} must define exactly one Method or Choose, not {len(classes)}")
+        return classes[0]
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Every method by name. A plug-in may not take the name of one that cuvee brings."""
+    found: dict[str, Entry] = {}
+    for folder in FOLDERS:
+        package = importlib.import_module(f"cuvee.{folder}")
+        for info in pkgutil.iter_modules(package.__path__):
+            source = f"cuvee.{folder}.{info.name}"
+            if info.name not in package.HELPERS:
+                found[info.name] = Entry(info.name, source)
+    for point in entry_points(group=GROUP):
+        if point.name in found:
+            raise UsageError(f"The plug-in {point.value} takes the name '{point.name}', which cuvee has already.")
+        found[point.name] = Entry(point.name, point.module, point)
+    return dict(sorted(found.items()))
+
+
+def load(name: str) -> type[Any]:
+    """The class of a method; UsageError with the nearest names if there is none."""
+    known = entries()
+    wanted = name.replace("-", "_")
+    if wanted not in known:
+        import difflib
+
+        near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+        raise UsageError(f"No method is called '{name}'. {hint}")
+    return known[wanted].load()
+
+
+def name_of(kind: type[Any]) -> str:
+    """The command-line name of a method's class."""
+    for entry in entries().values():
+        if entry.point is None and entry.module == kind.__module__:
+            return entry.name
+        if entry.point is not None and entry.point.value == f"{kind.__module__}:{kind.__qualname__}":
+            return entry.name
+    return kind.__name__
+
+
+def card(name: str) -> Card:
+    """A method's card."""
+    found: Card = load(name).card
+    return found

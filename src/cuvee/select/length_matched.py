@@ -1,0 +1,87 @@
+"""Random sampling with the length distribution of a given selection: the honest control.
+
+Many scores favour short or long rows, and models care about length; a selection that cannot beat random rows of the
+same lengths has found lengths and nothing else. Lengths (UTF-8 bytes) are binned in quarter octaves; each bin gets the
+share of the budget that it has in the reference selection, filled by keyed uniform draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ..errors import DataError
+from .cut import columns_for, cost_of, cut
+from .quota import shares_to_amounts
+
+BINS = 4 * 48
+
+
+def length_bin(size: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The quarter-octave bin of each size in bytes."""
+    return np.minimum((4 * np.log2(np.maximum(size, 1))).astype(np.int64), BINS - 1)
+
+
+def matched_to(cost_by_bin: npt.NDArray[np.int64], columns: Columns, budget: Budget, draw: Draw) -> Decision:
+    """Random rows whose cost per length bin follows ``cost_by_bin`` (int64, (BINS,)), scaled to the budget."""
+    shares = {str(at): float(cost) for at, cost in enumerate(cost_by_bin)}
+    total = budget.resolve(columns.totals[budget.unit])
+    amounts = shares_to_amounts(shares, [str(at) for at in range(BINS)], total)
+    return cut(
+        columns,
+        lambda block: draw.uniform("length_matched", block["key"]),
+        budget,
+        needs=("bytes",),
+        group=lambda block: length_bin(block["bytes"]),
+        amounts=amounts,
+    )
+
+
+def cost_by_length(columns: Columns, decision: Decision, budget: Budget) -> npt.NDArray[np.int64]:
+    """What a decision keeps per length bin, in the budget's unit."""
+    total = np.zeros(BINS)
+    for block in columns.blocks(*columns_for(budget, "bytes", *decision.needs)):
+        weights = decision.repeats(block) * cost_of(block, budget)
+        total += np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS)
+    return total.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class LengthMatched(Choose):
+    """``like``: the folder of an earlier selection, whose lengths are matched."""
+
+    like: str
+
+    card: ClassVar[Card] = Card(
+        summary="Random rows with the length distribution of an earlier selection.",
+        family="baseline",
+        needs=("an earlier selection",),
+        cost="none beyond reading the pool",
+        bibtex="",
+        evidence="closed form: the budget per length bin is met to the row",
+    )
+
+    def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
+        import pyarrow.parquet as pq
+
+        path = Path(self.like)
+        path = path / "selection.parquet" if path.is_dir() else path
+        names = ["bytes", "weight"] + (["tokens"] if budget.unit == "tokens" else [])
+        cost = np.zeros(BINS)
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=names):
+                    block: Block = {name: batch.column(name).to_numpy() for name in names}
+                    block["row"] = block["bytes"]
+                    weights = block["weight"] * cost_of(block, budget)
+                    cost += np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS)
+        except (OSError, KeyError, ValueError) as error:
+            raise DataError(f"length_matched: cannot read a selection from {path}: {error}") from error
+        if not cost.any():
+            raise DataError(f"length_matched: the selection {path} is empty.")
+        return matched_to(cost.astype(np.int64), columns, budget, draw)

@@ -1,0 +1,133 @@
+"""``selection.parquet``: which rows were taken, how often, and why; and the digest of that content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .core import Block
+from .engine import files
+from .engine.columns import DiskColumns
+from .engine.run import Engine
+from .engine.store import digest
+from .fold.quantiles import exact_quantiles
+
+
+class Reasons:
+    """Says in words where a row's score stands in the pool."""
+
+    STEPS = (0.5, 0.75, 0.9, 0.95, 0.99)
+
+    def __init__(self, columns: DiskColumns, method: str, quota: bool) -> None:
+        self.method = method
+        found = exact_quantiles(columns, "score", (0.001, *self.STEPS, 0.999))
+        self.low, self.high = float(found[0]), float(found[-1])
+        if not np.isfinite(self.low):
+            finite = exact_quantiles(columns, "score", tuple(np.linspace(0, 1, 101)))
+            finite = finite[np.isfinite(finite)]
+            self.low = float(finite[0]) if len(finite) else 0.0
+        if not np.isfinite(self.high):
+            self.high = self.low
+        self.edges = found[1:-1]
+        within = " within its domain's quota" if quota else ""
+        places = ["lower half", "upper half", "top 25 %", "top 10 %", "top 5 %", "top 1 %"]
+        self.words = [f"{method} score in the {place} of the pool{within}" for place in places]
+
+    def codes(self, score: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """An index into ``words`` per row."""
+        return np.searchsorted(self.edges, score, side="right").astype(np.int32)
+
+
+def reasons_of(reasons: Reasons | None, method: str) -> Callable[[float | None], str]:
+    """A function from a score to the reason's words."""
+
+    def word(score: float | None) -> str:
+        if reasons is None or score is None:
+            return f"{method} draw"
+        if not np.isfinite(score):
+            return f"not eligible for {method} (for example shorter than its minimum length)"
+        return reasons.words[int(reasons.codes(np.array([score]))[0])]
+
+    return word
+
+
+class SelectionWriter:
+    """Writes the kept rows of each span to ``selection.parquet`` and digests them."""
+
+    def __init__(self, path: Path, engine: Engine, domains: list[str], reasons: Reasons | None, method: str) -> None:
+        self.engine, self.reasons = engine, reasons
+        self.domains = pa.array(domains, pa.string())
+        self.paths = pa.array([source.path for source in engine.pool.manifest.sources], pa.string())
+        self.words = pa.array(reasons.words if reasons else [f"{method} draw"], pa.string())
+        self.hashes = [hashlib.blake2b(digest_size=20) for _ in range(4)]
+        text = pa.dictionary(pa.int32(), pa.string())
+        self.schema = pa.schema(
+            [
+                ("key", pa.uint64()),
+                ("id", pa.string()),
+                ("file", text),
+                ("row", pa.int64()),
+                ("weight", pa.int32()),
+                ("score", pa.float64()),
+                ("domain", text),
+                ("tokens", pa.int64()),
+                ("bytes", pa.int64()),
+                ("reason", text),
+            ]
+        )
+        self._file = files.whole_file(path)
+        self._stream = self._file.__enter__()
+        self._open = pq.ParquetWriter(
+            self._stream, self.schema, compression="zstd", write_page_checksum=True, write_page_index=True
+        )
+
+    def add(self, span: int, block: Block, repeats: npt.NDArray[np.int64]) -> None:
+        """Write the rows of one span that are taken."""
+        taken = np.flatnonzero(repeats)
+        if not len(taken):
+            return
+        manifest = self.engine.pool.manifest
+        row = block["row"][taken]
+        number = np.searchsorted(manifest.starts, row, side="right") - 1
+        ids = self.engine.ids(span)
+        score = block["score"][taken] if "score" in block else None
+        code = self.reasons.codes(score) if self.reasons and score is not None else np.zeros(len(taken), np.int32)
+        domain = block["domain"][taken]
+        columns = [
+            pa.array(block["key"][taken]),
+            ids.take(pa.array(taken)).cast(pa.string()) if ids is not None else pa.nulls(len(taken), pa.string()),
+            pa.DictionaryArray.from_arrays(number.astype(np.int32), self.paths),
+            pa.array(row - manifest.starts[number]),
+            pa.array(repeats[taken].astype(np.int32)),
+            pa.array(score) if score is not None else pa.nulls(len(taken), pa.float64()),
+            pa.DictionaryArray.from_arrays(domain.astype(np.int32), self.domains),
+            pa.array(block["tokens"][taken]),
+            pa.array(block["bytes"][taken]),
+            pa.DictionaryArray.from_arrays(code, self.words),
+        ]
+        self._open.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+        parts = (
+            block["key"][taken],
+            repeats[taken],
+            score if score is not None else taken[:0],
+            domain.astype(np.int32),
+        )
+        for total, part in zip(self.hashes, parts, strict=True):
+            total.update(np.ascontiguousarray(part).tobytes())
+
+    def close(self) -> None:
+        """Finish the file."""
+        try:
+            self._open.close()
+        finally:
+            self._file.__exit__(None, None, None)
+
+    def digest(self) -> str:
+        """A digest of keys, repeats, scores and domains in order; files and row numbers do not enter."""
+        return digest(self.domains.to_pylist(), *(part.hexdigest() for part in self.hashes))

@@ -1,0 +1,247 @@
+"""From what users name (files, folders, globs, URIs) to readers, in one order for every machine: bytewise by path."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from cuvee.errors import DataError, UsageError
+
+from .base import Source
+from .files import File, plain, reading
+from .formats import SUPPORTED, TABLES, extensions, kind_of, source_of
+from .hf import MARKS, hf_sources, refuse_dict
+from .text import TextSource
+
+_URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+_WILD = re.compile(r"[*?\[]")
+_NOTES = re.compile(
+    r"^(readme|licen[cs]e|copying|notice|changelog|datasheet|citation)\b.*"
+    r"|.*\.(md5|sha\d*|sha\d+sums?|crc|lock|tmp|part|idx|bib)$"
+    r"|(dataset_infos?|state|dataset_dict|config|manifest|metadata|index|info|stats)\.json$",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Found:
+    """Readers in order, and what was passed over, with the reason."""
+
+    sources: list[Source] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    file: File
+    below: str
+    """Path from the folder that was named; empty for a file named directly."""
+    size: int
+
+
+def discover(paths: Sequence[str | os.PathLike[str]]) -> Found:
+    """Readers for everything that the paths name. What is hidden, unknown or empty in a folder is skipped and listed;
+    the same when named directly is a DataError."""
+    if not paths:
+        raise UsageError("No input. Name files, folders, globs or URIs.")
+    found = Found()
+    taken: set[str] = set()
+    for path in paths:
+        _one(os.fspath(path), found, taken)
+    found.sources.sort(key=lambda source: os.fsencode(source.path) if _encodable(source.path) else b"")
+    found.skipped.sort()
+    return found
+
+
+def _encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _one(path: str, found: Found, taken: set[str]) -> None:
+    if "\0" in path or not path:
+        raise UsageError("An input path is empty or holds a NUL character.")
+    if _URI.match(path):
+        with reading(path, advice="Check the address and your access to it."):
+            filesystem, inner = pafs.FileSystem.from_uri(path)
+        if not isinstance(filesystem, pafs.LocalFileSystem):
+            _remote(path, filesystem, inner, found, taken)
+            return
+        path = inner
+    if os.path.lexists(path):
+        _local(path, found, taken)
+        return
+    if not _WILD.search(path):
+        raise DataError(f"{plain(path)}: no such file or folder. Check the path.")
+    matches = sorted(glob.iglob(path, recursive=True), key=os.fsencode)  # noqa: PTH207 (takes absolute patterns)
+    if not matches:
+        raise DataError(f"{plain(path)}: nothing matches. Check the pattern; quote it, so that the shell leaves it.")
+    for match in matches:
+        if Path(match).is_dir() and "**" in path:
+            continue  # its files match as well
+        _local(match, found, taken)
+
+
+def _local(path: str, found: Found, taken: set[str]) -> None:
+    with reading(path):
+        status = Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        entries = list(_walk(path, found))
+        _folder(File.local(path), entries, found, taken)
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{plain(path)}: is a pipe, socket or device, not a file. Save the data to a file first.")
+    _file(_Entry(File.local(path), "", status.st_size), found, taken)
+
+
+def _walk(root: str, found: Found) -> Iterator[_Entry]:
+    """All regular files below a folder. Linked folders are followed, but none is entered twice."""
+    filesystem = pafs.LocalFileSystem()
+    seen: set[tuple[int, int]] = set()
+    waiting = [(root, "")]
+    while waiting:
+        folder, below = waiting.pop()
+        with reading(folder):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                found.skipped.append((folder, "a link to a folder that is already read"))
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+        for entry in entries:
+            inside = f"{below}{entry.name}"
+            if entry.name.startswith((".", "_")):
+                found.skipped.append((entry.path, "hidden"))
+            elif entry.is_dir():
+                waiting.append((entry.path, f"{inside}/"))
+            elif entry.is_file():
+                yield _Entry(File(filesystem, entry.path, entry.path), inside, entry.stat().st_size)
+            else:
+                broken = entry.is_symlink() and not Path(entry.path).exists()
+                found.skipped.append((entry.path, "a broken link" if broken else "a pipe, socket or device"))
+
+
+def _remote(uri: str, filesystem: Any, path: str, found: Found, taken: set[str]) -> None:
+    base = uri[: -len(path)] if path and uri.endswith(path) else ""
+
+    def entry(info: Any, root: str) -> _Entry:
+        below = info.path[len(root) :].lstrip("/") if root else ""
+        return _Entry(File(filesystem, info.path, base + info.path), below, int(info.size or 0))
+
+    with reading(uri, advice="Check the address and your access to it."):
+        info = filesystem.get_file_info(path)
+        if info.type == pafs.FileType.File:
+            _file(entry(info, ""), found, taken)
+            return
+        root = path if info.type == pafs.FileType.Directory else path[: _WILD.search(path + "*").start()]  # type: ignore[union-attr]
+        wild = info.type != pafs.FileType.Directory
+        if wild and not _WILD.search(path):
+            raise DataError(f"{plain(uri)}: no such file or folder. Check the address.")
+        root = root.rsplit("/", 1)[0] if wild else root
+        listed = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
+    pattern = re.compile(_pattern(path))
+    entries = []
+    for info in listed:
+        if info.type != pafs.FileType.File or (wild and not pattern.fullmatch(info.path)):
+            continue
+        item = entry(info, root)
+        if not wild and any(part.startswith((".", "_")) for part in item.below.split("/")):
+            found.skipped.append((item.file.name, "hidden"))
+            continue
+        entries.append(item)
+    if wild and not entries:
+        raise DataError(f"{plain(uri)}: nothing matches. Check the pattern.")
+    _folder(File(filesystem, root, base + root), entries, found, taken)
+
+
+def _pattern(path: str) -> str:
+    """A glob as a regular expression: ``**/`` crosses folders, ``*`` and ``?`` do not."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", path)
+    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(meaning.get(part, re.escape(part)) for part in parts)
+
+
+def _file(entry: _Entry, found: Found, taken: set[str]) -> None:
+    """A file named directly."""
+    file = entry.file
+    if _again(file, found, taken):
+        return
+    if entry.size == 0:
+        raise DataError(f"{plain(file.name)}: is empty (0 bytes). Leave it out or fetch it again.")
+    kind = kind_of(file)
+    if kind.format == "text":
+        found.sources.append(TextSource(file.name, [(file, file.path.rsplit("/", 1)[-1])]))
+    else:
+        found.sources.append(source_of(file, kind))
+
+
+def _again(file: File, found: Found, taken: set[str]) -> bool:
+    real = os.path.realpath(file.path) if file.is_local else file.name
+    if real in taken:
+        found.skipped.append((file.name, "named before"))
+        return True
+    taken.add(real)
+    return False
+
+
+def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) -> None:
+    """The files of a folder: saved datasets as a whole, tables one by one; text files only where there is no table."""
+    names = {entry.below for entry in entries}
+    if "dataset_dict.json" in names:
+        refuse_dict(folder)
+    begun = len(found.sources)
+    passed = len(found.skipped)
+    saved = {name.removesuffix(MARKS[0]) for name in names if f"/{name}".endswith(f"/{MARKS[0]}")}
+    saved = {base for base in saved if f"{base}dataset_info.json" in names}
+    for base in sorted(saved):
+        prefix = base.rstrip("/")
+        where = File(folder.filesystem, f"{folder.path.rstrip('/')}/{prefix}", f"{folder.name.rstrip('/')}/{prefix}")
+        found.sources += [s for s in hf_sources(where if prefix else folder) if not _again(_file_of(s), found, taken)]
+    texts = []
+    for entry in entries:
+        name = entry.below.rsplit("/", 1)[-1]
+        base = entry.below[: len(entry.below) - len(name)]
+        if base in saved:
+            if not name.endswith(".arrow"):
+                found.skipped.append((entry.file.name, "notes of a saved dataset"))
+        elif _NOTES.match(name):
+            found.skipped.append((entry.file.name, "notes, not data"))
+        elif _again(entry.file, found, taken):
+            continue
+        elif entry.size == 0 and extensions(name)[0] in TABLES:
+            found.skipped.append((entry.file.name, "empty (0 bytes)"))
+        else:
+            kind = kind_of(entry.file)
+            if kind.format == "text":
+                texts.append(entry)
+            elif kind.format in ("unknown", "document", "feather1"):
+                reason = "one JSON document, not JSON Lines" if kind.format == "document" else "no known format"
+                found.skipped.append((entry.file.name, reason))
+            else:
+                found.sources.append(source_of(entry.file, kind))
+    if len(found.sources) > begun:
+        found.skipped += [(entry.file.name, "text beside tables; name it to read it") for entry in texts]
+    elif texts:
+        texts.sort(key=lambda entry: os.fsencode(entry.below))
+        found.sources.append(TextSource(folder.name, [(entry.file, entry.below) for entry in texts]))
+    elif not any(reason == "named before" for _, reason in found.skipped[passed:]):
+        count = len(found.skipped)
+        raise DataError(f"{plain(folder.name)}: holds no data ({count} files skipped). Supported: {SUPPORTED}.")
+
+
+def _file_of(source: Source) -> File:
+    file = getattr(source, "file", None)
+    assert isinstance(file, File)
+    return file

@@ -1,0 +1,177 @@
+"""Parquet by row group, streamed: only the wanted columns, pages as they come, so that memory does not grow with the
+size of row groups. Measured on zstd text: 1.2 GB/s a core, within 5 % whatever the batch; reading whole row groups
+ahead (``pre_buffer``) costs the same time and their whole memory, so it is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from cuvee.errors import DataError
+
+from .base import Index, RawBatch, Segment, Source, Spec
+from .columns import BATCH_BYTES, BATCH_ROWS, embedding_width, field_names, find, pieces, to_raw
+from .files import File, plain, reading
+
+BUFFER_LOCAL = 256 << 10
+BUFFER_REMOTE = 8 << 20
+MOST_ROWS = 1 << 40
+ADVICE = "It may be damaged: fetch it again, or leave it out."
+
+
+class ParquetSource(Source):
+    """A .parquet file. Page checksums, where the writer left them, are verified."""
+
+    format = "parquet"
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.path = file.name
+        self._metadata: Any = None
+        self._schema: Any = None
+
+    def stamp(self) -> str:
+        return self.file.stamp()
+
+    def fields(self) -> list[str]:
+        with self._open() as opened:
+            return field_names(opened.schema_arrow)
+
+    def index(self) -> Index:
+        with self._open() as opened:
+            metadata = opened.metadata
+            segments = []
+            first = 0
+            with reading(self.path, advice=ADVICE):
+                for group in range(metadata.num_row_groups):
+                    part = metadata.row_group(group)
+                    if not 0 <= part.num_rows <= MOST_ROWS:
+                        raise DataError(f"{plain(self.path)}, row group {group}: has {part.num_rows} rows. {ADVICE}")
+                    if part.num_rows:
+                        size = max(0, int(part.total_byte_size))
+                        segments.append(Segment(first, part.num_rows, size, group))
+                    first += part.num_rows
+            if first != metadata.num_rows:
+                raise DataError(
+                    f"{plain(self.path)}: declares {metadata.num_rows} rows, but its row groups hold {first}. {ADVICE}"
+                )
+        return Index(first, tuple(segments))
+
+    def read(self, start: Segment, skip: int, spec: Spec) -> Iterator[RawBatch]:
+        paths = [path for path in vars(spec).values() if path is not None]
+        widths: dict[int, int] = {}
+
+        def width() -> int:
+            if not widths:
+                widths[0] = self._width(spec.embedding or "")
+            return widths[0]
+
+        first = start.first_row
+        for columns in self._batches(start.position, list(dict.fromkeys(paths))):
+            n = columns.num_rows
+            if skip < n:
+                with reading(self.path, f"rows from {first}", ADVICE):
+                    batch = to_raw(columns, first, spec, width, self.path)
+                yield from pieces(batch, skip)
+            skip = max(0, skip - n)
+            first += n
+
+    def rows(self, start: Segment, skip: int) -> Iterator[pa.RecordBatch]:
+        for columns in self._batches(start.position, None):
+            if skip < columns.num_rows:
+                yield columns.slice(skip)
+            skip = max(0, skip - columns.num_rows)
+
+    def _open(self) -> Any:
+        file = self.file.open()
+        try:
+            with reading(self.path, advice=ADVICE):
+                opened = pq.ParquetFile(
+                    file,
+                    metadata=self._metadata,
+                    pre_buffer=False,
+                    buffer_size=BUFFER_LOCAL if self.file.is_local else BUFFER_REMOTE,
+                    page_checksum_verification=True,
+                )
+                self._metadata = opened.metadata
+                return _Closing(opened, file)
+        except BaseException:
+            file.close()
+            raise
+
+    def _batches(self, position: int, paths: list[str] | None) -> Iterator[pa.RecordBatch]:
+        """Record batches from a row group on; checks that each group yields the rows it declares."""
+        with self._open() as opened:
+            metadata = opened.metadata
+            if paths is not None:
+                for path in paths:
+                    find(opened.schema_arrow.empty_table(), path, self.path)
+            for group in range(position, metadata.num_row_groups):
+                place = f"row group {group}"
+                with reading(self.path, place, ADVICE):
+                    part = metadata.row_group(group)
+                    size = _bytes_per_row(part, paths)
+                    stream = opened.iter_batches(
+                        batch_size=int(min(BATCH_ROWS, max(1, BATCH_BYTES // 2 // size))),
+                        row_groups=[group],
+                        columns=paths,
+                        use_threads=False,
+                    )
+                seen = 0
+                while True:
+                    with reading(self.path, place, ADVICE):
+                        columns = next(stream, None)
+                        if columns is not None and _fragile(columns.schema):
+                            columns.validate(full=True)
+                    if columns is None:
+                        break
+                    seen += columns.num_rows
+                    if columns.num_rows:
+                        yield columns
+                if seen != part.num_rows:
+                    raise DataError(
+                        f"{plain(self.path)}, {place}: declares {part.num_rows} rows, but holds {seen}. {ADVICE}"
+                    )
+
+    def _width(self, path: str) -> int:
+        for columns in self._batches(0, [path]):
+            with reading(self.path, advice=ADVICE):
+                width = embedding_width(find(columns, path, self.path), path, self.path)
+            if width:
+                return width
+        return 1
+
+
+class _Closing:
+    """A ParquetFile that closes the file below it, too."""
+
+    def __init__(self, opened: Any, file: Any) -> None:
+        self.opened = opened
+        self.file = file
+
+    def __enter__(self) -> Any:
+        return self.opened
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.close()
+        self.file.close()
+
+
+def _bytes_per_row(part: Any, paths: list[str] | None) -> int:
+    """Mean uncompressed size of a row in the columns to be read, by what the row group declares."""
+    total = 0
+    for k in range(part.num_columns):
+        column = part.column(k)
+        name = column.path_in_schema
+        if paths is None or any(name == path or name.startswith(f"{path}.") for path in paths):
+            total += max(0, int(column.total_uncompressed_size))
+    return max(1, total // max(1, int(part.num_rows)))
+
+
+def _fragile(schema: Any) -> bool:
+    """Whether a column's buffers hold references (dictionary codes) that a damaged file could send astray."""
+    return any(pt.is_dictionary(field.type) or pt.is_nested(field.type) for field in schema)
