@@ -1,8 +1,8 @@
-"""Texts for reports, and the distance of kept and random rows to the target, both from the uniform sample of the pool."""
+"""Texts for reports, and the distance of kept rows to the target: both from the uniform sample of the pool."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from .feature.ngrams import Ngrams
 SHOWN = 10
 FEATURES = Ngrams(n=2, buckets=10_000)
 FEWEST_ROWS = 30
+MOST_ROWS = 1_000
+RANDOM_DRAWS = 19
 
 
 @dataclass
@@ -61,34 +63,52 @@ def _divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float
     return 0.5 * relative(p) + 0.5 * relative(q)
 
 
-def divergence_from_target(engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision]) -> dict[str, Any] | None:
-    """How far each arm's words are from the target's: Jensen-Shannon divergence of hashed word 1- and 2-grams.
+def divergence_from_target(
+    engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision], draw: Draw
+) -> dict[str, Any] | None:
+    """How far the words of kept rows are from the target's, against random rows with as much text.
 
-    Every arm is estimated from the rows of the pool's sample that it keeps (heads of texts); arms of equal budget have
-    about equally many, so that they compare fairly. None without a target or with too few sampled rows.
+    Jensen-Shannon divergence of hashed word 1- and 2-grams between the target and at most 1,000 sampled rows of each
+    arm (heads of texts). "random" is the mean of 19 draws, "random_range" their least and greatest: under no effect,
+    an arm falls below all of them with probability 1/20. None without a target or with too few sampled rows.
     """
     if engine.target is None:
+        return None
+    rows: list[tuple[bytes, float, int]] = []  # text, luck, key of every sampled row
+    members: dict[str, list[int]] = {name: [] for name in arms}
+    for _, block, at, texts in sampled(engine, columns):
+        luck = draw.uniform("divergence", block["key"][at])
+        for name, decision in arms.items():
+            members[name] += (np.flatnonzero(decision.repeats(block)[at]) + len(rows)).tolist()
+        rows += zip(texts, luck.tolist(), block["key"][at].tolist(), strict=True)
+    if len(members["kept"]) < FEWEST_ROWS:
         return None
     goal = np.zeros(FEATURES.buckets, np.int64)
     for batch in engine.targets():
         FEATURES.add_counts(goal, batch)
-    counts = {name: np.zeros(FEATURES.buckets, np.int64) for name in ("pool", *arms)}
-    rows = dict.fromkeys(counts, 0)
-    for _, block, at, texts in sampled(engine, columns):
-        batch = as_batch(texts)
-        for name in counts:
-            weight = np.ones(len(at), np.int64) if name == "pool" else arms[name].repeats(block)[at]
-            FEATURES.add_counts(counts[name], batch, weight)
-            rows[name] += int(np.count_nonzero(weight))
-    enough = {name for name in counts if rows[name] >= FEWEST_ROWS and counts[name].any()}
-    if not goal.any() or "kept" not in enough:
+    if not goal.any():
         return None
+
+    def distance(chosen: Sequence[int]) -> float:
+        counts = FEATURES.count(as_batch([rows[i][0] for i in chosen]))
+        return _divergence(counts.astype(float), goal.astype(float)) if counts.any() else 1.0
+
     found: dict[str, Any] = {
         "name": "Jensen-Shannon divergence of word 1- and 2-grams from the target (0 same, 1 nothing in common)",
-        "rows": rows["kept"],
     }
-    for name in counts:
-        found[name] = _divergence(counts[name].astype(float), goal.astype(float)) if name in enough else None
+    for name, chosen in members.items():
+        chosen.sort(key=lambda i: rows[i][1])
+        found[name] = distance(chosen[:MOST_ROWS]) if len(chosen) >= FEWEST_ROWS else None
+    kept = members["kept"][:MOST_ROWS]
+    text = sum(len(rows[i][0]) for i in kept)
+    keys = np.array([key for _, _, key in rows], np.uint64)
+    sizes = np.array([len(text) for text, _, _ in rows])
+    draws = []
+    for number in range(RANDOM_DRAWS):
+        order = np.argsort(draw.uniform(f"divergence {number}", keys), kind="stable")
+        enough = int(np.searchsorted(np.cumsum(sizes[order]), text)) + 1
+        draws.append(distance(order[:enough].tolist()))
+    found |= {"random": float(np.mean(draws)), "random_range": [min(draws), max(draws)], "rows": len(kept)}
     return found
 
 

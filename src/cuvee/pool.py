@@ -48,7 +48,7 @@ class Opened:
 
     stage: Stage
     spec: Spec
-    skipped: list[str]
+    skipped: list[tuple[str, str]]
     domain_by_convention: bool
 
 

@@ -36,13 +36,11 @@ class Entry:
                 raise UsageError(f"The plug-in '{self.name}' ({self.point.value}) is not a Method or Choose class.")
             return found
         module = importlib.import_module(self.module)
-        classes = [
-            kind
-            for kind in vars(module).values()
-            if inspect.isclass(kind) and kind.__module__ == self.module and issubclass(kind, Method | Choose)
-        ]
+        own = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == self.module]
+        methods = [kind for kind in own if issubclass(kind, Method)]
+        classes = methods or [kind for kind in own if issubclass(kind, Choose)]
         if len(classes) != 1:
-            raise AssertionError(f"{self.module} must define exactly one Method or Choose, not {len(classes)}")
+            raise AssertionError(f"{self.module} must define exactly one Method, or one Choose and no Method")
         return classes[0]
 
 

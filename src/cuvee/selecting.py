@@ -354,10 +354,10 @@ class _Job:
         }
         if reasons is not None and reasons.low < reasons.high:
             summary |= score_pictures(columns, decision, reasons.low, reasons.high)
-        arms_to_draw: dict[str, Decision] = {"kept": decision, "random": random}
+        compared: dict[str, Decision] = {"kept": decision}
         if matched is not None:
-            arms_to_draw["length_matched"] = matched
-        summary["distance"] = divergence_from_target(engine, columns, arms_to_draw) if self.opened.spec.text else None
+            compared["length_matched"] = matched
+        summary["distance"] = divergence_from_target(engine, columns, compared, draw) if self.opened.spec.text else None
         summary["examples"] = draw_examples(
             engine, columns, decision, reasons_of(reasons, request.method), fitted, draw
         )

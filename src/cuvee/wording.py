@@ -59,11 +59,11 @@ def verdict(summary: dict[str, Any]) -> str:
     counts = summary["counts"]
     text = f"Kept {counts['kept']:,} of {counts['usable']:,} rows ({number(counts['kept_tokens'])} tokens)."
     distance = summary.get("distance")
-    if distance and distance.get("random") is not None and distance.get("kept") is not None:
-        nearer = "nearer to" if distance["kept"] < distance["random"] else "no nearer to"
-        text += (
-            f" That is {nearer} the target than random rows: {distance['kept']:.2f} against {distance['random']:.2f}."
-        )
+    if distance:
+        low, high = distance["random_range"]
+        place = "nearer to" if distance["kept"] < low else "farther from" if distance["kept"] > high else "as near to"
+        than = "as" if place.startswith("as") else "than"
+        text += f" They are {place} the target {than} random rows: {distance['kept']:.3f} against {low:.3f} to {high:.3f}."
     return text
 
 
@@ -74,7 +74,7 @@ def limits(reading: Reading, opened: Opened) -> list[str]:
             "Token counts are estimates: one token for every 4 bytes of text. Give --tokenizer for exact ones."
         )
     if opened.skipped:
-        named = ", ".join(opened.skipped[:5])
+        named = ", ".join(f"{path} ({why})" for path, why in opened.skipped[:5])
         found.append(f"{len(opened.skipped):,} files were passed over as no data: {named}")
     found.append("Nearness to the target says nothing yet about a model trained on the selection.")
     return found
@@ -91,7 +91,7 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     lines.append(overlap + " of the kept rows")
     distance = summary.get("distance")
     if distance:
-        shown = [(name.replace("_", "-"), distance.get(name)) for name in ("kept", "random", "length_matched", "pool")]
+        shown = [(name.replace("_", "-"), distance.get(name)) for name in ("kept", "random", "length_matched")]
         told = ", ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
         lines.append(f"  distance   {told} (to the target)")
     rows = sorted(summary["domains"], key=lambda one: -one["kept_tokens"])

@@ -20,6 +20,7 @@ from cuvee.fold.ngram_lm import LanguageModel, NgramLM
 from cuvee.fold.ngram_lm_kernels import BEGIN, END, follower_table, mix, next_words, score_tokens
 
 ALL = 2**64 - 1
+FOLLOWERS = follower_table()
 
 
 def batch(texts: list[str], keys: list[int] | None = None) -> Batch:
@@ -52,7 +53,7 @@ class Plain:
         self.order, self.bits = order, bits
         self.count: Counter[tuple[int, int]] = Counter()
         self.mask: dict[tuple[int, int], int] = {}
-        self.table = follower_table()
+        self.table = FOLLOWERS
         for line in lines:
             line = [int(BEGIN), *line]
             self.count[self.slot((line[0],))] += 1
@@ -180,7 +181,7 @@ def conditional(model: LanguageModel, context: list[int], token: int) -> float:
         sums = np.array([1.0, 0.0])
         score_tokens(
             np.array(tokens, np.uint64), len(tokens), model.nodes[0], model.leaves[0], fold.order, fold.table_bits,
-            follower_table(), model.total[0], model.novel[0], np.zeros(fold.order, np.uint64),
+            FOLLOWERS, model.total[0], model.novel[0], np.zeros(fold.order, np.uint64),
             np.zeros((fold.order, 2)), np.zeros(fold.order, np.uint32), -1, sums,
         )  # fmt: skip
         logs.append(sums[1] + math.log10(sums[0]))
@@ -219,7 +220,7 @@ def test_probabilities_stay_at_most_one_with_collisions(monkeypatch: pytest.Monk
     assert float((model.leaves > 0).mean()) > 0.9
     words = [tokens_of(str(n))[0] for n in range(330)]
     found = [conditional(model, [words[i], words[i + 1]], words[i + 2]) for i in range(320)]
-    assert 0 < min(found) and max(found) <= 1 + 1e-12
+    assert min(found) > 0 and max(found) <= 1 + 1e-12
 
 
 def test_closed_forms() -> None:
@@ -245,9 +246,9 @@ def test_a_fluent_text_is_less_perplexing_than_a_shuffled_one() -> None:
     words = fluent.replace("\n", " \n ").split(" ")
     shuffled = " ".join(rng.permutation(words))
     first, second = model.score(batch([fluent, shuffled]))["perplexity"]
-    # The source's own perplexity over its five tokens a line, and at most a tenth more.
-    entropy = (60 * 30 * 60) ** (1 / 5)
-    assert entropy < first < 1.1 * entropy
+    # The source's own perplexity over its six tokens a line; what 1,500 lines cannot teach costs up to a half more.
+    entropy = (60 * 30 * 60) ** (1 / 6)
+    assert entropy < first < 1.5 * entropy
     assert second > 5 * first
 
 
@@ -282,7 +283,7 @@ def test_halves_score_a_row_without_itself() -> None:
 
 
 def test_number_of_followers() -> None:
-    table = follower_table()
+    table = FOLLOWERS
     rng = np.random.default_rng(5)
     for number, spread in ((1, 0.1), (2, 0.25), (8, 0.5), (50, 0.6), (400, 0.6), (3000, 0.7)):
         estimates = []

@@ -23,6 +23,8 @@ from ..source.base import Bad, Index, RawBatch, Segment, Source, Spec
 from .store import Store, digest
 
 CHUNK_ROWS = 4096
+SPAN_BYTES = (4 << 20, 32 << 20)
+"""A span holds at least the first amount of text and, in a large pool, about the second."""
 CANONICAL_BYTES = 16 << 20
 """Within a chunk, a batch of a float-valued Fold is closed once it holds this much text."""
 
@@ -85,7 +87,7 @@ class Manifest:
         return manifest
 
     def _spans(self) -> list[Span]:
-        aim = min(max(self.bytes // 16, 4 << 20), 32 << 20)
+        aim = min(max(self.bytes // 16, SPAN_BYTES[0]), SPAN_BYTES[1])
         spans: list[Span] = []
         first, held = 0, 0
         for start, index in zip(self.starts, self.indices, strict=False):

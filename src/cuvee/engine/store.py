@@ -147,13 +147,12 @@ class Store:
         shapes, columns, names = {}, [], []
         for name, state in states.items():
             for part, array in state.items():
-                array = np.ascontiguousarray(array)
                 if array.dtype.hasobject:
                     raise TypeError(f"state {name}.{part} holds Python objects")
                 label = f"{name}\x1f{part}"
                 shapes[label] = [array.dtype.str, list(array.shape)]
                 names.append(label)
-                columns.append(pa.array([array.tobytes()], pa.large_binary()))
+                columns.append(pa.array([np.ascontiguousarray(array).tobytes()], pa.large_binary()))
         schema = pa.schema([(name, pa.large_binary()) for name in names])
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         self.put_table(key, [batch], {"shapes": shapes, "note": dict(note), "names": list(states)})

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..core import Batch, Block
 from ..engine.kernel import kernel
 from .bits import fold, high, load32, load64, ones, shape64, zeros
-from .ngram_kernels import decode, flags_of, int64, uint64
+from .ngram_kernels import decode, int64, record_of, uint64
 from .ngrams import readonly
 from .unicode import CLASS_BITS, DIGIT, LETTER, NUMBER, SPACE, Tables, tables
 
@@ -97,6 +97,7 @@ def string_hash(values: Any) -> Hashes:
 @kernel
 def shape_all(data: Bytes, offsets: Ints, tables: Tables, tail: Bytes, out: Ints) -> None:
     """Count per text, in the order of COLUMNS. ASCII goes 64 bytes at a time, the rest code point by code point."""
+    block, record, flags = tables.block, tables.record, tables.flags
     for d in range(len(offsets) - 1):
         i, end = offsets[d], offsets[d + 1]
         characters = words = lines = letters = digits = spaces = int64(0)
@@ -125,7 +126,7 @@ def shape_all(data: Bytes, offsets: Ints, tables: Tables, tail: Bytes, out: Ints
                 i += plain
             while i < end and data[i] >= 0x80:
                 code, size = decode(data, i, end)
-                kind = flags_of(tables, code) & CLASS_BITS
+                kind = int64(flags[record_of(block, record, code)]) & CLASS_BITS
                 is_word = uint64(kind >= NUMBER)
                 characters += 1
                 words += int64(is_word & ~was_word)

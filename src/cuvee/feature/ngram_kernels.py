@@ -7,22 +7,21 @@ Three steps per document, each its own kernel:
 2. ``cut_words`` walks over the bits (not the bytes), finds where runs of one class begin and end, and hashes every
    run, 16 bytes at a time. ``cut_characters`` does the same with one token per code point. Both work in windows of
    4,096 bytes, so that memory grows with the longest text only by its lower-cased copy.
-3. ``buckets_of_order`` combines the hashes of k neighbouring tokens and maps them onto buckets; ``sha256`` mode
-   hashes the joined bytes instead.
+3. ``fast_buckets`` combines the hashes of neighbouring tokens and maps them onto buckets; ``sha256_buckets`` hashes the
+   joined bytes instead.
 
-Fast hash (all numbers modulo 2^64, fold(a, b) = upper XOR lower half of the 128-bit product a * b): a token of at
-most 16 bytes with little-endian halves x, y (zero padded) and length L has t = fold(x ^ A, y ^ B ^ L * C); longer
-tokens first replace L * C by a chain over their leading 16-byte pieces. The n-gram (t1, ..., tk) has g1 = t1, gk =
-fold(gk-1 ^ C, tk ^ D). Its bucket is the upper half of g * buckets. Tokens enter as whole hashes, so ("a b", "c") and
-("a", "b c") differ.
+Fast hash (numbers modulo 2^64; fold(a, b) = upper XOR lower half of the 128-bit product a * b): a token of at most 16
+bytes with little-endian halves x, y (zero padded) and length L has t = fold(fold(x ^ A, y ^ B ^ L * C) ^ D, A); longer
+tokens first replace L * C by a chain over their leading 16-byte pieces; a character has L = y = 0. The n-gram
+(t1, ..., tk) has g1 = t1 and gk = fold(g(k-1) ^ C, tk ^ D); its bucket is the upper half of gk * buckets. Tokens enter
+as whole hashes, so ("a b", "c") and ("a", "b c") differ.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core import Array
 from ..engine.kernel import kernel
@@ -30,19 +29,25 @@ from .bits import fold, high, load32, load64, lower64, store64, zeros
 from .sha256 import LANES, pad, powers_of, put_block, remainder, rounds
 from .unicode import CASED, CLASS_BITS, IGNORABLE, NUMBER, SPACE, SPECIAL, Tables
 
-Bytes = Ints = Words = Ids = Half = Array  # uint8, int64, uint64, int32, uint32
+Bytes: TypeAlias = Array  # uint8
+Ints: TypeAlias = Array  # int64
+Words: TypeAlias = Array  # uint64
+Ids: TypeAlias = Array  # int32
+Half: TypeAlias = Array  # uint32
 int64: Any = np.int64  # casts that fix a kernel's types; mypy need not follow them
 uint64: Any = np.uint64
 
 A, B = uint64(0x2D358DCCAA6C78A5), uint64(0x8BB84B93962EACC9)
 C, D = uint64(0x4B33A62ED433D4A3), uint64(0x4D5A2DA51DE1AA47)
 ALL, ONE = uint64(0xFFFFFFFFFFFFFFFF), uint64(1)
-U3, U4, U32, U63, U64 = uint64(3), uint64(4), uint64(32), uint64(63), uint64(64)
+U63, UNCHANGED = uint64(63), uint64(4)
 WINDOW = 64
 """Mask words per window: 4,096 bytes, hence at most 4,096 tokens."""
 MAX_ORDER = 64
 """Longest n-gram: that many tokens are carried from window to window."""
 CAPITAL_SIGMA, FINAL_SIGMA = 0x3A3, 0x3C2
+ASCII_STREAK = 4
+"""After so many ASCII characters in a row the vector loop takes over again."""
 
 
 class Scratch(NamedTuple):
@@ -128,33 +133,32 @@ def decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
 
 
 @kernel
-def flags_of(tables: Tables, code: int) -> int:
-    """The flags of a code point; 0 for -1."""
+def record_of(block: Bytes, record: Bytes, code: int) -> int:
+    """The number of a code point's record in the Unicode tables; for -1 that of U+FFFF, which is nothing."""
     if code < 0:
-        return 0
-    return int64(tables.flags[tables.record[int64(tables.block[code >> 7]) << 7 | (code & 127)]])
+        code = 0xFFFF
+    return int64(record[int64(block[code >> 7]) << 7 | (code & 127)])
 
 
 @kernel
-def sigma_is_final(data: Bytes, start: int, i: int, end: int, tables: Tables) -> bool:
+def sigma_is_final(data: Bytes, start: int, i: int, end: int, block: Bytes, record: Bytes, flags: Bytes) -> bool:
     """Whether the capital sigma at i ends a word: a cased letter before it and none after, ignorable ones aside."""
-    before = i
-    flags = IGNORABLE
-    while flags & IGNORABLE:
+    before, flag = i, IGNORABLE
+    while flag & IGNORABLE:
         before -= 1
         while before > start and (data[before] & 0xC0) == 0x80:
             before -= 1
         if before < start:
             return False
-        flags = flags_of(tables, decode(data, before, end)[0])
-    if not flags & CASED:
+        flag = int64(flags[record_of(block, record, decode(data, before, end)[0])])
+    if not flag & CASED:
         return False
     after = i + 2
     while after < end:
         code, size = decode(data, after, end)
-        flags = flags_of(tables, code)
-        if not flags & IGNORABLE:
-            return not flags & CASED
+        flag = int64(flags[record_of(block, record, code)])
+        if not flag & IGNORABLE:
+            return not flag & CASED
         after += size
     return True
 
@@ -192,70 +196,78 @@ def append_bits(words: Words, o: int, bits: Any) -> None:
 @kernel
 def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) -> int:
     """Lower-case data[start:end] into s.text, mark word characters and white space; returns the new length."""
+    block, record, flags, shifts, special, common = tables  # local names: reference counting stays out of the loops
+    text, word_bits, space_bits, tail = s.text, s.word, s.space, s.tail
     i, o = start, int64(0)
-    s.word[0] = s.space[0] = 0
+    word_bits[0] = space_bits[0] = 0
     while i < end:
         if i + 64 <= len(data):
-            word, space, odd = lower64(data, i, s.text, o)
+            word, space, odd = lower64(data, i, text, o)
         else:
             for k in range(end - i):
-                s.tail[k] = data[i + k]
-            word, space, odd = lower64(s.tail, 0, s.text, o)
+                tail[k] = data[i + k]
+            word, space, odd = lower64(tail, 0, text, o)
         if end - i < 64:
             odd |= ALL << uint64(end - i)
         plain = zeros(odd)
         mask = ~((ALL << ONE) << uint64(plain - 1)) if plain > 0 else uint64(0)
-        append_bits(s.word, o, word & mask)
-        append_bits(s.space, o, space & mask)
+        append_bits(word_bits, o, word & mask)
+        append_bits(space_bits, o, space & mask)
         i += plain
         o += plain
-        ascii_run = 0
         if plain == 64 or i >= end:
             continue
-        word, space = uint64(0), uint64(0)
-        first = o
-        while i < end and ascii_run < 4:  # code point by code point until ASCII is back
-            code, size = decode(data, i, end)
-            ascii_run = ascii_run + 1 if size == 1 else 0
-            flags, shift = 0, 0
-            if code >= 0:
-                number = tables.record[int64(tables.block[code >> 7]) << 7 | (code & 127)]
-                flags, shift = int64(tables.flags[number]), int64(tables.shift[number])
+        word, space, first, streak = uint64(0), uint64(0), o, 0
+        while i < end and streak < ASCII_STREAK:  # code point by code point until ASCII is back
             if o - first > 48:
-                append_bits(s.word, first, word)
-                append_bits(s.space, first, space)
-                word, space = uint64(0), uint64(0)
-                first = o
+                append_bits(word_bits, first, word)
+                append_bits(space_bits, first, space)
+                word, space, first = uint64(0), uint64(0), o
+            byte = int64(data[i])
+            size = 2 if byte < 0xE0 else 3
+            if 0xC2 <= byte < 0xF0 and i + size <= end:  # most letters: nothing to change, copy the bytes
+                if size == 2:
+                    code = (byte & 0x1F) << 6 | int64(data[i + 1]) & 0x3F
+                else:
+                    code = (byte & 0x0F) << 12 | (int64(data[i + 1]) & 0x3F) << 6 | int64(data[i + 2]) & 0x3F
+                    text[o + 2] = data[i + 2]
+                quick = uint64(common[code])
+                if quick & UNCHANGED:
+                    text[o], text[o + 1] = byte, data[i + 1]
+                    bits = (ONE << uint64(size)) - ONE << uint64(o - first)
+                    word |= bits * (quick & ONE)
+                    space |= bits * (quick >> ONE & ONE)
+                    i, o, streak = i + size, o + size, 0
+                    continue
+            code, size = decode(data, i, end)
+            streak = streak + 1 if size == 1 else 0
+            number = record_of(block, record, code)
+            flag, shift = int64(flags[number]), int64(shifts[number])
             if code < 0:
-                s.text[o] = data[i]
+                text[o] = data[i]
                 o += 1
-            elif not flags & SPECIAL:
-                if code == CAPITAL_SIGMA and sigma_is_final(data, start, i, end, tables):
-                    shift = FINAL_SIGMA - CAPITAL_SIGMA
-                width = put(s.text, o, code + shift)
+            elif not flag & SPECIAL:
+                if code == CAPITAL_SIGMA and sigma_is_final(data, start, i, end, block, record, flags):
+                    shift = int64(FINAL_SIGMA - CAPITAL_SIGMA)
+                width = put(text, o, code + shift)
                 bits = (ONE << uint64(width)) - ONE << uint64(o - first)
-                kind = flags & CLASS_BITS
-                if kind >= NUMBER:
-                    word |= bits
-                if kind == SPACE:
-                    space |= bits
+                word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
+                space |= bits * uint64((flag & CLASS_BITS) == SPACE)
                 o += width
             else:
-                for k in range(3):
-                    part = int64(tables.special[shift, k])
+                for k in range(special.shape[1]):
+                    part = int64(special[shift, k])
                     if part:
-                        width = put(s.text, o, part)
+                        width = put(text, o, part)
                         bits = (ONE << uint64(width)) - ONE << uint64(o - first)
-                        kind = flags_of(tables, part) & CLASS_BITS
-                        if kind >= NUMBER:
-                            word |= bits
-                        if kind == SPACE:
-                            space |= bits
+                        flag = int64(flags[record_of(block, record, part)])
+                        word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
+                        space |= bits * uint64((flag & CLASS_BITS) == SPACE)
                         o += width
             i += size
-        append_bits(s.word, first, word)
-        append_bits(s.space, first, space)
-    append_bits(s.space, o, ALL)  # beyond the end all is white space, so that the last token ends
+        append_bits(word_bits, first, word)
+        append_bits(space_bits, first, space)
+    append_bits(space_bits, o, ALL)  # beyond the end all is white space, so that the last token ends
     s.state[0] = s.state[1] = s.state[2] = 0
     return o
 
@@ -290,7 +302,7 @@ def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
             second = uint64(64 - 4 * max(size, 8))
             x = load64(s.text, at) & ((ALL >> first) >> first)
             y = load64(s.text, at + 8) & ((ALL >> second) >> second)
-            s.token[count] = fold(x ^ A, y ^ B ^ mix)
+            s.token[count] = fold(fold(x ^ A, y ^ B ^ mix) ^ D, A)
             if spans:
                 s.begin[count], s.finish[count] = start, end
             count += 1
@@ -316,7 +328,7 @@ def cut_characters(q0: int, q1: int, have: int, length: int, s: Scratch) -> int:
         value = load32(s.text, i) & (uint64(0xFFFFFFFF) >> uint64(32 - 8 * width))
         if is_space:
             s.text[i], value, width = 32, uint64(32), 1
-        s.token[count] = fold(value ^ A, B)
+        s.token[count] = fold(fold(value ^ A, B) ^ D, A)
         s.begin[count], s.finish[count] = i, i + width
         count += 1
     s.state[1] = was_space
@@ -391,7 +403,7 @@ def sha256_buckets(have: int, count: int, spec: Spec, s: Scratch, h: Hashing, id
 
 @kernel
 def next_window(d: int, q: int, have: int, data: Bytes, offsets: Ints, tables: Tables, spec: Spec, s: Scratch) -> int:
-    """Fill the token arrays with the tokens of text d that end in its mask words q .. q + WINDOW - 1; return how many."""
+    """Fill the token arrays with text d's tokens that end in mask words q .. q + WINDOW - 1; returns their number."""
     if q == 0:
         s.state[3] = lower_text(data, offsets[d], offsets[d + 1], tables, s)
     end = min(q + WINDOW, (s.state[3] >> 6) + 1)
@@ -404,8 +416,7 @@ def next_window(d: int, q: int, have: int, data: Bytes, offsets: Ints, tables: T
 def fill(
     cursor: Ints, data: Bytes, offsets: Ints, wanted: Ints, tables: Tables, spec: Spec, s: Scratch, ids: Ids, ends: Ints
 ) -> int:
-    """Write buckets of n-grams to ``ids`` until it is full or the texts are used up; returns how many texts were
-    touched.
+    """Write buckets of n-grams to ``ids`` until it is full or the texts end; returns how many texts were touched.
 
     ``cursor`` holds (text, mask word, tokens carried) and is moved on. The j-th text touched, counted from the one that
     the cursor stood at, has its buckets before ``ids[ends[j]]``; the last one may go on in the next call. Texts with
@@ -475,9 +486,7 @@ def tally(total: Ints, ids: Ids, ends: Ints, texts: int, first: int, weight: Int
 
 
 @kernel
-def gather(
-    out: npt.NDArray[np.float64], table: npt.NDArray[np.float64], ids: Ids, ends: Ints, texts: int, first: int
-) -> None:
+def gather(out: Array, table: Array, ids: Ids, ends: Ints, texts: int, first: int) -> None:
     """Add the entries of table (columns, buckets) one by one, in the order of the n-grams, to out[text, column]."""
     for column in range(len(table)):
         at = int64(0)

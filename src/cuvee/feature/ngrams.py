@@ -82,7 +82,7 @@ class Ngrams:
             yield first, texts, ends, ids
 
     def add_counts(self, total: Counts, batch: Batch, weight: Counts | None = None) -> None:
-        """Add the batch's n-gram counts to ``total``, int64 (buckets,); each row counts ``weight`` times (default 1)."""
+        """Add the batch's n-gram counts to ``total``, int64 (buckets,); a row counts ``weight`` times (default 1)."""
         weight = readonly(np.ones(len(batch)) if weight is None else weight, np.int64)
         for first, texts, ends, ids in self.pieces(batch, weight):
             tally(total, ids, ends, texts, first, weight)

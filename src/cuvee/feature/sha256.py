@@ -135,7 +135,7 @@ def remainder(digest: Lanes, lane: int, powers: npt.NDArray[np.uint64]) -> int:
     total: Any = np.uint64(0)
     for t in range(8):
         total += np.uint64(digest[t, lane]) * powers[t]
-    return total % powers[8]  # type: ignore[no-any-return]
+    return total % powers[8]
 
 
 def powers_of(buckets: int) -> npt.NDArray[np.uint64]:

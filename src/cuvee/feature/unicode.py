@@ -28,6 +28,7 @@ class Tables(NamedTuple):
         block, record: uint8, (8704,) and (blocks * 128,).
         flags, shift: uint8 and int32, (records,): class and other bits; what to add for the lower case.
         special: int32, (k, 3): the few lower cases of several code points, padded with 0.
+        common: uint8, (65536,): a short cut to the above: 1 word character, 2 white space, 4 its own lower case.
     """
 
     block: npt.NDArray[np.uint8]
@@ -35,13 +36,20 @@ class Tables(NamedTuple):
     flags: npt.NDArray[np.uint8]
     shift: npt.NDArray[np.int32]
     special: npt.NDArray[np.int32]
+    common: npt.NDArray[np.uint8]
 
 
 @cache
 def tables() -> Tables:
     """The shipped tables, read once per process."""
     with np.load(Path(__file__).with_name("unicode.npz"), allow_pickle=False) as stored:
-        return Tables(*(np.ascontiguousarray(stored[name]) for name in Tables._fields))
+        block, record, flags, shift, special = (np.ascontiguousarray(stored[name]) for name in Tables._fields[:5])
+    code = np.arange(0x10000)
+    number = record[block[code >> 7].astype(np.int64) << 7 | (code & 127)]
+    kind = flags[number] & CLASS_BITS
+    same = (shift[number] == 0) & ((flags[number] & SPECIAL) == 0)
+    common = (kind >= NUMBER) * 1 + (kind == SPACE) * 2 + same * 4
+    return Tables(block, record, flags, shift, special, common.astype(np.uint8))
 
 
 @cache

@@ -46,6 +46,8 @@ class Reach:
         self._reader: Iterator[Any] | None = None
         self._next = 0
         """Number of the row that the reader yields next."""
+        self._rest: pa.RecordBatch | None = None
+        """The last batch read: the next part may begin inside it."""
 
     def close(self) -> None:
         if self._reader is not None:
@@ -122,9 +124,6 @@ class Reach:
             yield self._block(part, at, stop, taken)
             at = stop
         self._rest = batch
-
-    _rest: pa.RecordBatch | None = None
-    """The last batch read: the next part may begin inside it."""
 
     def _block(self, part: Part, low: int, high: int, items: list[bytes] | pa.RecordBatch) -> Block:
         cut = slice(low, high)

@@ -1,8 +1,8 @@
 """Documents as JSON: lines read as objects, Arrow rows turned into objects, objects written as lines.
 
-What JSON cannot hold is written so: times in ISO 8601, binary as base64, decimals as strings, durations as whole numbers
-of their unit, maps with unlike string keys as objects and others as lists of pairs, NaN and infinity as null. Only the last
-loses anything, and it is counted. Cost: a Python object per value, 20 to 80 MB/s.
+What JSON cannot hold is written so: times in ISO 8601, binary as base64, decimals as strings, durations as whole
+numbers of their unit, maps with unlike string keys as objects and others as lists of pairs, NaN and infinity as null.
+Only the last loses anything, and it is counted. Cost: a Python object per value, see ``bench``.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Parts:
 
 def split(record: Record, spec: Spec) -> Parts:
     """Take the roles out of a record, which is changed."""
-    found = [_spelled(_take(record, path)) for path in (spec.id, spec.text, spec.domain)]
-    return Parts(*found, rest=record)
+    id, text, domain = (_spelled(_take(record, path)) for path in (spec.id, spec.text, spec.domain))
+    return Parts(id, text, domain, record)
 
 
 def _take(record: Record, path: str | None) -> Any:

@@ -1,17 +1,18 @@
 """The folder that a selection left behind, checked before anything is read from it.
 
-``selection.parquet`` holds one row per chosen row of the pool in global row order; ``plan.json`` says which files the pool
-had and which columns play which role. Nothing here is trusted: the digest, the order, the weights and the row numbers are
-verified, and the file is read in batches, so memory does not grow with it.
+``selection.parquet`` holds one row per chosen row of the pool in global row order; ``plan.json`` says which files the
+pool had and which columns play which role. Nothing here is trusted: the digest, the order, the weights and the row
+numbers are verified, and the file is read in batches, so memory does not grow with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from ..engine.files import file_digest
 from ..errors import DataError, UsageError
+from ..layout import PLAN, PLAN_FORMAT, SELECTION
 from ..source.base import Spec
 from ..source.files import plain, reading
 
-PLAN_VERSION = 1
 BATCH_ROWS = 65_536
 _DAMAGED = "Run cuvee select again."
 
@@ -74,17 +76,17 @@ class Selection:
     @classmethod
     def open(cls, folder: Path) -> Selection:
         """Read the plan and check the digest; a sentence for everything that can be wrong."""
-        table, plan = folder / "selection.parquet", folder / "plan.json"
+        table, plan = folder / SELECTION, folder / PLAN
         shown = plain(str(folder))
         if not table.is_file() or not plan.is_file():
             raise UsageError(f"There is no selection in {shown}: name the folder that cuvee select wrote with -o.")
         try:
             content = json.loads(plan.read_bytes())
-            version = content.get("version", 1)
-            if isinstance(version, int) and version > PLAN_VERSION:
+            version = content.get("format", PLAN_FORMAT)
+            if isinstance(version, int) and version > PLAN_FORMAT:
                 raise DataError(
-                    f"The selection in {shown} was made by a newer cuvee (plan version {version}; this one reads up to "
-                    f"{PLAN_VERSION}). Update cuvee."
+                    f"The selection in {shown} was made by a newer cuvee (plan format {version}; this one reads up to "
+                    f"{PLAN_FORMAT}). Update cuvee."
                 )
             files = tuple(PoolFile(f["path"], f["stamp"], int(f["rows"]), f["format"]) for f in content["files"])
             roles = {field.name for field in dataclasses.fields(Spec)}
@@ -95,7 +97,7 @@ class Selection:
         except OSError as error:
             raise DataError(f"{shown}/plan.json cannot be read ({error.strerror}). Check its mode and disk.") from None
         with reading(str(table)):
-            digest = _file_digest(table, len(expected) // 2)
+            digest = file_digest(table)
         if digest != expected:
             raise DataError(f"{shown}/selection.parquet is damaged: its digest is not the plan's. {_DAMAGED}")
         return cls(table, files, spec, digest)
@@ -115,12 +117,15 @@ class Selection:
                     return
                 yield batch
 
+    @cached_property
+    def _known(self) -> dict[str, int]:
+        return {file.path: number for number, file in enumerate(self.files)}
+
     def _numbers(self, column: Any) -> npt.NDArray[np.int64]:
         """File numbers from the column of paths."""
-        known = {file.path: number for number, file in enumerate(self.files)}
         if not pt.is_dictionary(column.type):
             column = column.dictionary_encode()
-        codes = np.array([known.get(path, -1) for path in column.dictionary.to_pylist()], np.int64)
+        codes = np.array([self._known.get(path, -1) for path in column.dictionary.to_pylist()], np.int64)
         if column.null_count:
             raise self._damaged("a row has no file")
         numbers = codes[column.indices.to_numpy(zero_copy_only=False)]
@@ -161,18 +166,10 @@ class Selection:
                 raise self._damaged("a weight is below 1")
             last = (int(number[-1]), int(row[-1]))
             borders = [0, *(np.flatnonzero(step) + 1).tolist(), len(row)]
-            for low, high in zip(borders, borders[1:], strict=False):
+            for low, high in pairwise(borders):
                 yield Part(int(number[low]), row[low:high], weight[low:high], key[low:high])
 
 
 def _integers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.int64]:
     column = batch.column(name).fill_null(0).to_numpy(zero_copy_only=False)
     return np.asarray(column).astype(np.int64, copy=False)
-
-
-def _file_digest(path: Path, size: int) -> str:
-    found = hashlib.blake2b(digest_size=min(max(size, 1), 64))
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()

@@ -1,7 +1,7 @@
 """The factor f with which independent inclusion probabilities min(1, f g) meet a budget in expectation.
 
 sum over rows of min(1, f g) cost is concave and piecewise linear in f. Newton's method from f = 0 rises to the root and
-ends in the linear piece that holds it: about ten passes over the columns. All sums are taken in whole numbers of
+ends in the linear piece that holds it: ten to twenty passes over the columns. All sums are taken in whole numbers of
 2**-24, so that they do not depend on where blocks end; what that loses is below one row in a million.
 """
 
@@ -40,21 +40,23 @@ def log_factor(
     """
     if amount <= 0:
         return -np.inf
-    top, total = -np.inf, 0
-    for block in columns.blocks(*names):
-        top = max(top, float(log_weight(block).max(initial=-np.inf)))
-        total += int(cost(block).sum())
+    total = sum(int(cost(block).sum()) for block in columns.blocks(*names))
     if amount >= total:
         return np.inf
-    found, sure_before = -np.inf, -1
+    found, scale, sure_before = -np.inf, 0.0, -1
     while True:
-        certain, sure_rows, sloped = 0, 0, 0
-        scale = min(-found, top)  # no weight of a row that is not sure exceeds it
+        certain, sure_rows, sloped, highest = 0, 0, 0, -np.inf
         for block in columns.blocks(*names):
             logs, costs = log_weight(block), cost(block)
             sure = logs >= -found
             certain, sure_rows = certain + int(costs[sure].sum()), sure_rows + int(sure.sum())
-            sloped += weighted(np.exp(logs[~sure] - scale), costs[~sure])
+            logs, costs = logs[~sure], costs[~sure]
+            highest = max(highest, float(logs.max(initial=-np.inf, where=costs > 0)))
+            sloped += weighted(np.exp(np.minimum(logs - scale, 0.0)), costs)
+        if highest > -np.inf and not scale - 1 <= highest <= scale:
+            scale = highest  # once more, with weights that fill the fixed-point numbers
+            continue
         if sure_rows == sure_before or sloped == 0 or certain >= amount:
             return found
         found, sure_before = float(np.log((amount - certain) / (sloped / UNIT))) - scale, sure_rows
+        scale = min(scale, -found)

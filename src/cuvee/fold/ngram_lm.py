@@ -14,10 +14,11 @@ by linear counting from 32 bits per context, which merge exactly (see :mod:`cuve
 
 Counts live in tables of 2**table_bits slots per order, addressed by hash. Words that share a slot are one word, and the
 unigrams still sum to one. Longer n-grams that share a slot have their counts added; what is read is then capped by the
-counts of the context and of the shorter n-gram, and is zero where the context's bits rule the word out. Every
-probability stays in (0, 1], but collisions make them too large: with leaves a tenth full the mean log-probability of
-English was found 1 % too high, with half of them full 7 %. ``finish`` refuses tables that are more than three quarters
-full, and counters that have reached 2**32 - 1.
+counts of the context and of the shorter n-gram, and is zero where the context's bits rule the word out. Probabilities
+then stay in (0, 1], but collisions raise them. Measured on 37 MB of English against tables without collisions: mean
+log-probability 1.4 % too high with the leaves 14 % full, 6 % at 45 %, 10 % at 70 %, while the ranks of documents by
+perplexity correlate at 0.9998, 0.999 and 0.995. ``finish`` refuses tables more than three quarters full, and counters
+that have reached 2**32 - 1.
 
 Inputs: texts. Words are runs of word characters or of other non-space characters, in lower case, as in
 :mod:`cuvee.feature.ngrams`; or single bytes. Each line is a sentence: a begin as context, an end as a token to predict.
@@ -30,7 +31,6 @@ scores each row by the model that has not seen it (nor its duplicates of equal k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -47,11 +47,6 @@ FULLEST = 0.75
 """Largest share of occupied slots with which a model is used."""
 
 
-@cache
-def _followers() -> npt.NDArray[np.float64]:
-    return follower_table()
-
-
 def _frozen(array: Array) -> Array:
     """A read-only view, so that kernels are compiled once and not again for arrays that happen to be read-only."""
     view = array.view()
@@ -60,8 +55,7 @@ def _frozen(array: Array) -> Array:
 
 
 def _scratch(batch: Batch, words: bool) -> Scratch:
-    longest = int(np.diff(batch.offsets).max(initial=0)) if words else 0
-    return scratch(longest)
+    return scratch(int(np.diff(batch.offsets).max(initial=0)) if words else 0)
 
 
 def _half(batch: Batch) -> npt.NDArray[np.int8]:
@@ -87,7 +81,7 @@ class LanguageModel:
         words = fold.unit == "words"
         score_rows(
             _frozen(batch.data), _frozen(batch.offsets), part, _frozen(self.nodes), _frozen(self.leaves), fold.order,
-            fold.table_bits, words, tables(), _scratch(batch, words), _followers(), self.total, self.novel, logs,
+            fold.table_bits, words, tables(), _scratch(batch, words), follower_table(), self.total, self.novel, logs,
             tokens, characters,
         )  # fmt: skip
         return {

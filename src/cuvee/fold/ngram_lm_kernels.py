@@ -18,6 +18,7 @@ bit proves that a token never followed; their number estimates how many did (see
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ def increase(nodes: Array, level: int, slot: Any) -> None:
         nodes[level, slot, 0] += np.uint32(1)
 
 
+@cache
 def follower_table() -> npt.NDArray[np.float64]:
     """Estimated number of distinct followers for every ``follower_index``: linear counting (Whang, Vander-Zanden and
     Taylor 1990) over bits of unequal rates q, that is, the root t of

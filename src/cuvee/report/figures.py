@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -68,6 +69,11 @@ def short(value: Any) -> str:
             digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
             return f"{scaled:,.{digits}f}{name}" if abs(scaled) < 1e6 else f"{scaled:.2g}{name}"
     return number(value)
+
+
+def brief(value: Any) -> str:
+    """As ``short``, without zeros that say nothing: 10,000 -> "10k". For the ticks of an axis."""
+    return re.sub(r"\.0+(?=[kMBT]$)|(?<=\.\d)0(?=[kMBT]$)", "", short(value))
 
 
 def percent(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Any
 
 from .charts import Chart
 from .figures import items
-from .markup import EMPTY, element, isolated, join, prose
+from .markup import EMPTY, element, isolated, join
 from .text import Markup, as_text, escape
 
 MOST_BYTES = 3_000_000
@@ -90,9 +91,7 @@ class Page:
 
     def _opening(self) -> Markup:
         warnings = items(self.warnings)
-        shown = [
-            element("li", element("b", escape("Warning")), isolated(text, 600)) for text in warnings[:20] if text
-        ]
+        shown = [element("li", element("b", escape("Warning")), isolated(text, 600)) for text in warnings[:20] if text]
         if len(warnings) > 20:
             shown.append(element("li", escape(f"and {len(warnings) - 20:,} more warnings")))
         pairs = [
@@ -101,12 +100,22 @@ class Page:
         ]
         return join(
             [
-                element("h1", isolated(as_text(self.verdict) or "No verdict.", 400), id="verdict", tabindex=-1),
+                element(
+                    "h1",
+                    isolated(_kept_together(as_text(self.verdict)) or "No verdict.", 400),
+                    id="verdict",
+                    tabindex=-1,
+                ),
                 element("dl", *pairs, class_="facts") if pairs else EMPTY,
                 element("ul", *shown, class_="warnings", aria_label="Warnings") if shown else EMPTY,
                 _next(self.next),
             ]
         )
+
+
+def _kept_together(text: str) -> str:
+    """A number and its unit do not part at a line's end."""
+    return re.sub(r"(?<=\d) (?=%|[^\W\d_]{1,2}\b)", "\u00a0", text[:1_000])
 
 
 def _next(command: Any) -> Markup:
@@ -141,5 +150,5 @@ def key(name: str, kind: str) -> Markup:
 
 
 def sentence(*parts: Markup | str) -> Markup:
-    """Words and marked words, one after the other. Plain strings are escaped; markup must come from this package."""
-    return join(part if isinstance(part, _Safe) else escape(part) for part in parts)
+    """Words and marked words, one after the other. Plain strings are escaped."""
+    return join(part if isinstance(part, Markup) else escape(part) for part in parts)

@@ -17,7 +17,7 @@ def join(parts: Iterable[Markup], between: str = "") -> Markup:
     return Markup(escape(between).join(parts))
 
 
-def element(name: str, *children: Markup, **attributes: Value) -> Markup:
+def element(name: str, /, *children: Markup, **attributes: Value) -> Markup:
     """One element. Attribute names: a trailing underscore is dropped, others become hyphens; None and False are
     left out. Floats are written with one decimal, a tenth of a pixel in the charts.
     """
@@ -39,11 +39,6 @@ def element(name: str, *children: Markup, **attributes: Value) -> Markup:
 def isolated(value: object, limit: int = 200) -> Markup:
     """A word of somebody else inside a sentence of ours: its writing direction stays its own affair."""
     return element("bdi", escape(value, limit))
-
-
-def prose(value: object, limit: int = 600) -> Markup:
-    """A sentence from the caller."""
-    return escape(value, limit)
 
 
 def table(
@@ -71,7 +66,9 @@ def table(
         element(
             "table",
             element("caption", escape(caption)) if caption else EMPTY,
-            element("thead", element("tr", *(cell("th", i, escape(h), "col") for i, h in enumerate(head)))),
+            element("thead", element("tr", *(cell("th", i, escape(h), "col") for i, h in enumerate(head))))
+            if any(head)
+            else EMPTY,
             element("tbody", *body),
         ),
         class_="scroll",

@@ -11,10 +11,24 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .figures import NONE, duration, finite, number, percent, plural, share, short, size
+from .figures import NONE, brief, duration, finite, number, percent, plural, share, short, size
 from .text import fit, visible, width
 
-__all__ = ["NONE", "bar", "duration", "number", "percent", "plural", "safe", "share", "short", "size", "spark", "width"]
+__all__ = [
+    "NONE",
+    "bar",
+    "brief",
+    "duration",
+    "number",
+    "percent",
+    "plural",
+    "safe",
+    "share",
+    "short",
+    "size",
+    "spark",
+    "width",
+]
 
 _LEVELS = "▁▂▃▄▅▆▇"
 _JOINERS = "\u200c\u200d"

@@ -9,10 +9,14 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from typing import Any, NewType
+from typing import Any
 
-Markup = NewType("Markup", str)
-"""HTML or SVG that was built here or escaped."""
+
+class Markup(str):
+    """HTML or SVG that was built here or escaped. Joining or formatting it gives a plain string again."""
+
+    __slots__ = ()
+
 
 TEXT_LIMIT = 2_000
 """The longest text of a document that a report shows, in characters."""

@@ -131,14 +131,17 @@ class Dsir(Method):
             named = count_by_domain(ngrams, run.targets())
         else:
             named = {"target": run.fold(NgramCounts(ngrams), over="target")}
-        counts = np.array(list(named.values())).reshape(len(named), self.buckets)
+        if not named:
+            raise DataError("dsir needs at least one target text; the target is empty.")
+        counts = np.array(list(named.values()))
+        wanted = shares(counts, self.smoothing if counts.sum(axis=-1).all() else 0.0)
         given = np.array(self.proportions or counts.sum(axis=1), np.float64)
-        if not len(named) or len(given) != len(named) or not (given >= 0).all() or not given.sum() > 0:
+        if len(given) != len(named) or not (given >= 0).all() or not given.sum() > 0:
             raise DataError(f"dsir found {len(named)} targets ({', '.join(named)}) for {len(given)} proportions.")
         pool = shares(run.fold(NgramCounts(ngrams, self.fit_ngrams)))
         notes = {"targets": list(named), "target_ngrams": counts.sum(axis=1).tolist()}
         notes["-inf"] = "shorter than min_length"
-        table = log_ratio(shares(counts, self.smoothing), pool)
+        table = log_ratio(wanted, pool)
         return LogRatio(ngrams, table, self.min_length, self.normalise == "mean", given / given.sum(), notes)
 
     def chooser(self) -> Choose:

@@ -72,7 +72,7 @@ class Perplexity(Method):
 
     card: ClassVar[Card] = Card(
         summary="Keeps texts of middling perplexity under a small n-gram language model.",
-        family="select",
+        family="perplexity",
         needs=("text",),
         cost="two passes, the second at about 60 MB/s per core; 160 MB of tables",
         bibtex="""@article{delarosa2022bertin,

@@ -16,9 +16,8 @@ number per model (bits in total or per character: within a document the divisor 
 ``abilities``, a JSON file {"model": ability, ...} in which higher is better. At most ``sample`` documents a class.
 
 Cost: the losses, N forward passes over a seed set, are not made here; then one pass to find texts given by id, and
-one to score. Traps: mixed model families, or abilities that only repeat the sizes, made the paper's choice no better
-than random; strength has N (N - 1) / 2 + 1 values, so most documents tie. The paper keeps the top 10 % by
-characters; budgets here count tokens, rows or bytes, of which bytes come nearest.
+one to score. Traps: mixed model families, or abilities that only repeat the sizes, gave random results in the paper;
+most documents tie. The paper keeps the top 10 % by characters; of our budget units bytes come nearest.
 """
 
 from __future__ import annotations
@@ -75,13 +74,13 @@ def read_abilities(path: str) -> dict[str, float]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"preselect cannot read the abilities {path}: {error}") from error
     numbers = found.values() if isinstance(found, dict) else ()
-    if len(numbers) < 2 or not all(type(x) in (int, float) and np.isfinite(x) for x in numbers):
+    if len(numbers) < 2 or not all(type(x) in (int, float) and abs(x) < 1e300 for x in numbers):
         raise DataError(f'{path} must hold the abilities of two or more models: {{"model": number, ...}}.')
     return {name: float(x) for name, x in found.items()}
 
 
 def read_losses(path: str, models: list[str]) -> tuple[pa.Array, bool, Floats]:
-    """(texts or ids, whether they are texts, losses float64 (documents, models)) from the Parquet file, checked."""
+    """(texts or ids, whether they are texts, losses (documents, models)) from the Parquet file, checked."""
     try:
         names = pq.read_schema(path).names
         what = "text" if "text" in names else "id"
@@ -139,14 +138,13 @@ class PreSelect(Method):
         value = strength(losses, np.array(list(ability.values())))
         chosen = [np.sort(key[at]) for at in classes(value, key, run.seed, self.sample)]
         if not len(chosen[0]) or not len(chosen[1]):
-            best = f"the highest strength is {value.max(initial=0.0):.2f}"
-            raise DataError(f"preselect needs documents of strength 1 and below in {self.losses}; {best}.")
+            raise DataError(f"preselect needs documents of strength 1, and others, in {self.losses}; it has not both.")
         wanted = Keyed(np.sort(np.concatenate(chosen)), self.max_bytes)
         found = as_batch(wanted.lift(as_rows(name, key)) if is_text else run.fold(wanted))
         positive, negative = (as_batch(Keyed(keys, self.max_bytes).lift(found)) for keys in chosen)
         if not len(positive) or not len(negative):
             raise DataError(f"preselect found {len(found)} of {len(wanted.keys)} documents by their ids in the pool.")
         fitted = fit_linear(positive, negative, Ngrams(2, self.buckets), self.cost, self.epochs, 5, run.seed)
-        fitted.notes.update(documents=len(key), wanted=len(wanted.keys), strength_1=int((value == 1.0).sum()))
-        fitted.notes["highest_negative_strength"] = float(value[np.isin(key, chosen[1])].max())
+        highest = float(value[np.isin(key, chosen[1])].max())
+        fitted.notes.update(documents=len(key), strength_1=int((value == 1.0).sum()), highest_negative_strength=highest)
         return fitted

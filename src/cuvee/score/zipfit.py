@@ -11,8 +11,7 @@ Inputs: UTF-8 texts. The score is a pure number, about 0 (nothing shared) to 1 (
 ``mode="pooled"``, our deviation, joins x only to ``probes`` mixed texts: 64-byte pieces at keyed places of different
 target texts, together as long as a mean one (at least 512 bytes). Its cost does not grow with M: 20 to 30 times less
 at 50 targets. Spearman correlation with exact, on code, manuals and web pages: 0.94 to 0.96 at mixed lengths, 0.74 to
-0.97 at one length (300 to 5,000 bytes); the notes measure it on the pool at hand. (A preset dictionary of the target
-cost the same and reached 0.42 to 0.76, calibrated 0.75 to 0.85.)
+0.97 at one length (300 to 5,000 bytes); the notes measure it on the pool at hand. A preset dictionary was worse.
 
 Other deviations from the release (zip-fit 1.0.9): level 6, since its gzip level 0 only stores, so that the shortest
 rows win; texts cut to 16 KiB, since gzip sees back 32 KiB only (``max_bytes=0``: no cut). Traps: at equal relevance
@@ -37,7 +36,7 @@ from ..errors import DataError, UsageError
 from ..fold.bottom_k import BottomK, cut_ends, texts
 from ..fold.linear_kernels import rank_correlation
 
-HIGHEST_LEVEL = {"gzip": 9, "deflate": 9, "lzma": 9, "zstd": 22, "lz4": 12, "brotli": 11}
+HIGHEST = {"gzip": 9, "deflate": 9, "lzma": 9, "zstd": 22, "lz4": 12, "brotli": 11}
 PIECE, SHORTEST_PROBE, CHECKED, ALL = 64, 512, 128, 2**40
 
 
@@ -52,9 +51,8 @@ class Sizes:
         """C(x), and C(xq) for every other text q. gzip and deflate compress x once and copy the state."""
         if self.algorithm in ("gzip", "deflate"):
             first = zlib.compressobj(self.level, zlib.DEFLATED, -zlib.MAX_WBITS)
-            head = len(first.compress(x)) + (18 if self.algorithm == "gzip" else 0)
-            copies = ((first.copy(), q) for q in others)
-            joined = [head + len(copy.compress(q)) + len(copy.flush()) for copy, q in copies]
+            head = len(first.compress(x)) + 18 * (self.algorithm == "gzip")
+            joined = [head + len(c.compress(q)) + len(c.flush()) for c, q in ((first.copy(), q) for q in others)]
             return head + len(first.flush()), np.array(joined, np.int64)
         if self.algorithm == "lzma":
             sizes = [len(lzma.compress(x + q, preset=self.level)) for q in (b"", *others)]
@@ -66,11 +64,10 @@ class Sizes:
     def each(self, texts: Sequence[bytes]) -> Array:
         return np.array([self.pairs(text)[0] for text in texts], np.int64)
 
-    def describe(self) -> dict[str, Any]:
-        names = dict.fromkeys(("gzip", "deflate"), f"zlib {zlib.ZLIB_RUNTIME_VERSION}")
-        names["lzma"] = f"python {platform.python_version()}"
-        library = names.get(self.algorithm, f"pyarrow {pa.__version__}")
-        return {"algorithm": self.algorithm, "level": self.level, "library": library}
+    def library(self) -> str:
+        if self.algorithm in ("gzip", "deflate"):
+            return f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+        return f"python {platform.python_version()}" if self.algorithm == "lzma" else f"pyarrow {pa.__version__}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +127,9 @@ class Zipfit(Method):
     )
 
     def fit(self, run: Run) -> Alignment:
-        if not 1 <= self.level <= HIGHEST_LEVEL.get(self.algorithm, 0):
-            raise UsageError(
-                f"zipfit has no {self.algorithm} at level {self.level}; levels go from 1 to {HIGHEST_LEVEL}. "
-                "(At level 0 gzip stores without compressing: the shortest rows would win.)"
-            )
+        if not 1 <= self.level <= HIGHEST.get(self.algorithm, 0):
+            name = f"{self.algorithm} level {self.level}"
+            raise UsageError(f"zipfit has no {name}, only 1 to {HIGHEST} (level 0 of gzip ranks by length alone).")
         if self.mode not in ("exact", "pooled") or min(self.max_bytes, self.max_targets, self.probes - 1) < 0:
             raise UsageError("zipfit: mode is exact or pooled; max_bytes, max_targets >= 0; probes >= 1.")
         kept = BottomK(self.max_targets or ALL, "zipfit target", run.seed, self.max_bytes)
@@ -143,7 +138,7 @@ class Zipfit(Method):
             raise DataError("zipfit needs at least one target text; the target is empty.")
         sizes = Sizes(self.algorithm, self.level)
         own = sizes.each(target)
-        notes: dict[str, Any] = {**sizes.describe(), "mode": self.mode, "targets": len(target)}
+        notes = {"algorithm": self.algorithm, "level": self.level, "library": sizes.library(), "targets": len(target)}
         if self.mode == "exact":
             return Alignment(sizes, own, target, own, self.max_bytes, True, notes)
         mixed = tuple(probe(target, run.seed, number) for number in range(self.probes))

@@ -9,18 +9,17 @@ De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model u
                                           Q3 - Q2   if Q2 <= x < Q3 (the loader fails at x = Q2)
                                           10 * Q3   if x >= Q3
 
-The distance is relative to the median, and ``width`` divides its square. The paper took factor 0.78 (gaussian) and
-1.5e5 (stepwise); the latter is a perplexity, valid for one language model alone.
-
+``width`` divides the square of the relative distance. The paper took factor 0.78 (gaussian) and 1.5e5 (stepwise); the
+latter is a perplexity, valid for one language model alone.
 By default the budget is met exactly by sequential Poisson sampling (Ohlsson, Journal of Official Statistics 1998):
 rows are taken by descending P / U, one keyed uniform U per row, until the budget is full. That is U < P for the factor
 that just fits, so none is needed. With ``independent`` the factor is solved such that the expected amount, P clipped
-to 1, is the budget, and each row is decided on its own by U < P. With ``factor`` given, likewise, but as in the
-paper the budget is ignored, which the notes say.
+to 1, is the budget, and each row is decided on its own by U < P; likewise with ``factor`` given, but as in the paper
+the budget is then ignored.
 
 Inputs: a column "perplexity", float64, positive. Cost: two or three passes over it for the quartiles, three for the cut
-(about ten to solve the factor), one for the notes. Trap: rare clean domains with unusual words have high
-perplexity and are lost; read ``notes["kept_by_domain"]``.
+(up to twenty to solve the factor), one for the notes. Trap: rare clean domains with unusual words are lost; see
+``notes["kept_by_domain"]``.
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ Quartiles = tuple[float, float, float]
 
 def gaussian(perplexity: Floats, quartiles: Quartiles, width: float) -> Floats:
     """log(P / factor); far distances are clipped so that their square stays finite."""
-    distance = np.minimum((perplexity - quartiles[1]) / quartiles[1], 1e150)
+    with np.errstate(over="ignore"):
+        distance = np.minimum((perplexity - quartiles[1]) / quartiles[1], 1e150)
     return np.asarray(-(distance**2) / width)
 
 
@@ -90,7 +90,7 @@ class KeepProbability(Choose):
         summary="Keep the middle of the pool's perplexities; draw few from either end.",
         family="choose",
         needs=("perplexity",),
-        cost="about 7 passes over the perplexities; 15 when a factor is solved",
+        cost="about 7 passes over the perplexities; up to 25 when a factor is solved",
         bibtex="""@article{delarosa2022bertin,
   title={{BERTIN}: Efficient Pre-Training of a {Spanish} Language Model using Perplexity Sampling},
   author={{de la Rosa}, Javier and Ponferrada, Eduardo G. and Romero, Manu and Villegas, Paulo and
@@ -117,7 +117,7 @@ class KeepProbability(Choose):
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         first, median, third = self.quartiles or exact_quantiles(columns, "perplexity", (0.25, 0.5, 0.75))
         quartiles = (float(first), float(median), float(third))
-        if not 0 < quartiles[0] <= quartiles[1] <= quartiles[2] < np.inf:
+        if not 0 < first <= median <= third < np.inf:
             raise DataError(f"The quartiles of perplexity must be positive and ascending, not {quartiles}.")
         if self.factor is None and not self.independent:
 
@@ -128,8 +128,8 @@ class KeepProbability(Choose):
             return replace(prefix, notes={**prefix.notes, **self._notes(columns, budget, prefix, quartiles)})
         amount, names = budget.resolve(columns.totals[budget.unit]), columns_for(budget, "perplexity")
         if self.factor is None:
-            weight, cost = partial(self.log_weight, quartiles=quartiles), partial(cost_of, budget=budget)
-            found = log_factor(columns, names, weight, cost, amount)
+            weight = partial(self.log_weight, quartiles=quartiles)
+            found = log_factor(columns, names, weight, partial(cost_of, budget=budget), amount)
             more: dict[str, Any] = {"asked": amount, "factor": float(np.exp(found)) if found < np.inf else None}
         else:
             found, more = float(np.log(self.factor)), {"budget": "ignored, because the factor is given"}

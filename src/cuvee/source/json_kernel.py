@@ -256,7 +256,7 @@ def parse_lines(
             if kind[3] == INTEGER or kind[3] == REAL:
                 value = whole_number(store[3], ends[3, row], at[3])
             verdict = _judge(kind, alias, at[0] - ends[0, row], value)
-        tokens[row] = max(value, 0)
+        tokens[row] = value if verdict == _OK and value > 0 else 0
         bad[row] = verdict
         line[row] = number
         for s in range(slots):

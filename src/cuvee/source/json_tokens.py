@@ -39,7 +39,7 @@ def _hex4(buf: Bytes, i: int) -> int:
 
 @kernel
 def read_string(buf: Bytes, i: int, end: int, out: Bytes, o: int) -> tuple[int, int, int]:
-    """Decode the string whose opening quote stands before i; returns (behind its closing quote, end of output, verdict).
+    """Decode the string that begins at i, behind its quote; returns (behind the closing quote, end of output, verdict).
 
     A lone surrogate is a verdict but does not stop the scan, since the rest may be worse.
     """

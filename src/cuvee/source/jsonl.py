@@ -34,7 +34,7 @@ _BLANK = b" \t\r\n"
 
 @dataclass(frozen=True)
 class Run:
-    """Whole lines in a buffer (bytes ``start`` to ``end``, the last ending in a newline), or a line too long to hold."""
+    """Whole lines in a buffer (bytes ``start`` to ``end``, the last ending in a newline), or one too long to hold."""
 
     buffer: npt.NDArray[np.uint8]
     start: int

@@ -50,13 +50,13 @@ def bars(rows: Sequence[Bar], caption: str, unit: str, most: int = MOST_BARS, la
         room = width - 4 if stacked else 180
         start = 1 if stacked else min(room, max(extent(row.name) for row in shown)) + 12
         end = width - max(extent(row.words) for row in shown) - 10
-        step = _STEP + 12 if stacked else _STEP
+        step = _STEP + 16 if stacked else _STEP
         x = axis(lowest, peak if peak > lowest else lowest + 1, start, max(end, start + 40))
         parts = []
         for i, row in enumerate(shown):
-            y = 8 + i * step + (18 if stacked else 0)
+            y = 8 + i * step + (20 if stacked else 0)
             a, b = sorted((x(0), x(row.value)))
-            name = label(1, y - 3, row.name, "name", room=room) if stacked else None
+            name = label(1, y - 6, row.name, "name", room=room) if stacked else None
             name = name or label(start - 12, y + 13, row.name, "name", "end", room)
             mark = element("rect", x=a, y=float(y), width=max(b - a, 1.0), height=18, rx=1, class_=f"bar {row.role}")
             parts.append(join([name, mark, label(b + 7, y + 13, row.words, f"value {row.role}")]))

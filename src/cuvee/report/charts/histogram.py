@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..figures import counts, finite, number, percent, share
+from ..figures import brief, counts, finite, number, percent, share
 from ..markup import element, join, table
 from ..text import Markup, escape
 from .svg import (
@@ -31,7 +31,7 @@ from .svg import (
 )
 
 MOST_BINS = 60
-_HEIGHT, _TOP, _STRIP = 190, 22, 24
+_HEIGHT, _TOP = 190, 22
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,20 @@ def histogram(
     def draw(width: int) -> Markup:
         x = axis(low, borders[-1], 1, width - 1, log)
         y = Axis(0, peak, _TOP + _HEIGHT, _TOP)
-        parts = [left(y, 1, width - 1, percent if shares else number, note="of rows" if shares else "rows")]
+        parts = [left(y, 1, width - 1, percent if shares else brief, note="of rows" if shares else "rows")]
+        parts.append(line(1, y(0), width - 1, y(0), "grid"))
         for group, height in zip(groups, heights, strict=True):
             parts.append(_outline(x, y, borders, height, group.role))
         parts.append(_hover(x, borders, groups, totals, form))
         rows = [r for r in ranges if r.p5 <= r.p50 <= r.p95 and (not log or r.p5 > 0)]
-        base = _TOP + _HEIGHT
-        for i, row in enumerate(rows):
-            parts.append(_strip(x, base + 22 + i * _STRIP, row, form))
-        parts.append(bottom(x, base + 12 + len(rows) * _STRIP, form, quantity))
-        return frame(width, base + 40 + len(rows) * _STRIP, alt, *parts)
+        at = _TOP + _HEIGHT + 6.0
+        for row in rows:
+            name, step = _name(x, row, form)
+            at += step
+            parts.append(_strip(x, at, row, *name))
+        at += 16 if rows else 6
+        parts.append(bottom(x, at, form, quantity))
+        return frame(width, at + 28, alt, *parts)
 
     return both(draw, numbers)
 
@@ -97,6 +101,9 @@ def _clean(edges: Sequence[float], series: Sequence[Series]) -> tuple[list[float
     bins = [i for i in bins if all(i < len(v) for _, v in groups)]
     if not bins or not groups:
         return [], []
+    full = [i for i in bins if any(v[i] > 0 for _, v in groups)]
+    if full:  # one empty bin at either side says that the rows end there; more of them only take room
+        bins = [i for i in bins if full[0] - 1 <= i <= full[-1] + 1]
     step = -(-len(bins) // MOST_BINS)
     merged = [bins[i : i + step] for i in range(0, len(bins), step)]
     borders = [float(raw[m[0]] or 0) for m in merged] + [float(raw[merged[-1][-1] + 1] or 0)]
@@ -110,11 +117,15 @@ def _ascends(a: float | None, b: float | None) -> bool:
 
 
 def _outline(x: Axis, y: Axis, borders: Sequence[float], heights: Sequence[float], role: str) -> Markup:
-    points = [(x(borders[0]), y(0))]
-    for i, height in enumerate(heights):
-        points += [(x(borders[i]), y(height)), (x(borders[i + 1]), y(height))]
-    points.append((x(borders[-1]), y(0)))
-    return path(points, f"area {role}", close=role == "pool")
+    parts, points = [], list[tuple[float, float]]()
+    for i, height in enumerate([*heights, 0.0]):
+        if height > 0:
+            points = points or [(x(borders[i]), y(0))]
+            points += [(x(borders[i]), y(height)), (x(borders[i + 1]), y(height))]
+        elif points:
+            parts.append(path([*points, (points[-1][0], y(0))], f"area {role}", close=role == "pool"))
+            points = []
+    return join(parts)
 
 
 def _hover(
@@ -131,19 +142,24 @@ def _hover(
     return join(parts)
 
 
-def _strip(x: Axis, y: float, row: Range, form: Format) -> Markup:
-    """5th to 95th percentile as a line, the median as a dot, the name at whichever side has room."""
-    a, b = x(row.p5), x(row.p95)
-    words = f"{row.name} {form(row.p5)} · {form(row.p50)} · {form(row.p95)}"
-    need = extent(words)
-    if x.end - b > need + 10:
-        name = label(b + 10, y + 4, words, f"name {row.role}")
-    elif a - x.start > need + 10:
-        name = label(a - 10, y + 4, words, f"name {row.role}", "end")
-    else:
-        name = label((x.start + x.end) / 2, y - 5, words, f"name halo {row.role}", "middle", x.end - x.start)
-    ends = join([line(a, y - 4, a, y + 4, f"whisker {row.role}"), line(b, y - 4, b, y + 4, f"whisker {row.role}")])
-    return join([line(a, y, b, y, f"whisker {row.role}"), ends, circle(x(row.p50), y, 4.5, f"dot {row.role}"), name])
+def _name(x: Axis, row: Range, form: Format) -> tuple[tuple[str, str, float, float], float]:
+    """What stands beside a range (words, anchor, x, offset), to whichever side has room, else above; and its height."""
+    words = f"{row.name} {form(row.p50)} ({form(row.p5)} to {form(row.p95)})"
+    a, b, need = x(row.p5), x(row.p95), extent(words) + 10
+    if x.end - b > need:
+        return (words, "start", b + 10, 4), 20
+    if a - x.start > need:
+        return (words, "end", a - 10, 4), 20
+    half = need / 2
+    return (words, "middle", min(max((a + b) / 2, x.start + half), x.end - half), -7), 33
+
+
+def _strip(x: Axis, y: float, row: Range, words: str, anchor: str, at: float, offset: float) -> Markup:
+    """5th to 95th percentile as a line, the median as a dot."""
+    a, b, kind = x(row.p5), x(row.p95), f"whisker {row.role}"
+    ends = [line(a, y - 4, a, y + 4, kind), line(b, y - 4, b, y + 4, kind)]
+    name = label(at, y + offset, words, f"name {row.role}", anchor, x.end - x.start)
+    return join([line(a, y, b, y, kind), *ends, circle(x(row.p50), y, 4.5, f"dot {row.role}"), name])
 
 
 def _table(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ..figures import finite, number, short
+from ..figures import brief, finite, number, short
 from ..markup import table
 from ..text import Markup, escape
-from .svg import Chart, Format, axis, both, bottom, circle, extent, frame, label, left, nothing, path, plain
+from .svg import Chart, Format, axis, both, bottom, circle, extent, frame, label, left, nothing, path
 
 _HEIGHT, _TOP = 230, 22
 MOST_POINTS = 80
@@ -42,18 +42,24 @@ def band(
     slope = f"from {number(points[0][2])} at {form(points[0][0])} to {number(points[-1][2])} at {form(points[-1][0])}"
 
     def draw(width: int) -> Markup:
-        x = axis(points[0][0], points[-1][0], 14, width - 14, log)
         y = axis(bottom_value, top_value, _TOP + _HEIGHT, _TOP)
-        parts = [left(y, 1, width - 1, plain, 4, measure)]
+        ticks = y.ticks(4)
+        margin = 14 + max((extent(number(tick)) for tick in ticks[:-1]), default=0)
+        x = axis(points[0][0], points[-1][0], margin, width - 14, log)
+        parts = []
         for run in runs:
             around = [(x(p[0]), y(p[1])) for p in run] + [(x(p[0]), y(p[3])) for p in reversed(run)]
             parts.append(path(around, "band", close=True))
+        parts.append(left(y, 1, width - 1, lambda v: f"{measure} {number(v)}" if v == ticks[-1] else number(v), 4))
         for run in runs:
             parts.append(path([(x(p[0]), y(p[2])) for p in run], "line kept"))
             parts += [circle(x(p[0]), y(p[2]), 2.5, "dot kept", f"{form(p[0])}: {number(p[2])}") for p in run]
-        first, last = points[0], points[-1]
-        for point, anchor in ((first, "start"), (last, "end")) if len(points) > 1 else ((first, "middle"),):
-            parts.append(label(x(point[0]), y(point[2]) - 10, number(point[2]), "value halo kept", anchor))
+        for point, beside, anchor in ((points[0], points[1:2], "start"), (points[-1], points[-2:-1], "end")):
+            under = beside and beside[0][2] > point[2]  # the line comes from above, so its end is named below
+            at = y(point[2]) + (20 if under else -10)
+            parts.append(label(x(point[0]), at, number(point[2]), "value halo kept", anchor))
+            if len(points) == 1:
+                break
         parts.append(bottom(x, _TOP + _HEIGHT + 10, form, quantity))
         return frame(width, _TOP + _HEIGHT + 36, f"Median {measure} by {quantity}: {slope}", *parts)
 
@@ -104,7 +110,7 @@ def growth(xs: Sequence[float], ys: Sequence[float], exponent: float | None, x_n
     def draw(width: int) -> Markup:
         x = axis(points[0][0], points[-1][0], 14, width - 14, True)
         y = axis(min(b for _, b in points), max(b for _, b in points), _TOP + _HEIGHT, _TOP, True)
-        parts = [left(y, 1, width - 1, short, 4, y_name)]
+        parts = [left(y, 1, width - 1, brief, 4, y_name)]
         parts.append(path([(x(a), y(b)) for a, b in points], "line kept"))
         parts += [circle(x(a), y(b), 2.5, "dot kept", f"{short(a)}: {short(b)}") for a, b in points]
         at = x(points[-1][0])
@@ -113,7 +119,7 @@ def growth(xs: Sequence[float], ys: Sequence[float], exponent: float | None, x_n
             a, b = points[len(points) // 2]
             right = min(x(a) + 12, width - extent(slope) - 4)
             parts.append(label(right, y(b) + 22, slope, "note halo"))
-        parts.append(bottom(x, _TOP + _HEIGHT + 10, short, x_name))
+        parts.append(bottom(x, _TOP + _HEIGHT + 10, brief, x_name))
         return frame(width, _TOP + _HEIGHT + 36, f"{y_name}: {told} {x_name}. {slope}", *parts)
 
     return both(draw, numbers)

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..figures import number
 from ..markup import EMPTY, element
 from ..text import Markup, cut, escape, fit, visible
 from ..text import width as columns
@@ -180,8 +179,3 @@ def nothing(reason: str, table: Markup) -> Chart:
         return frame(width, 80, reason, element("rect", x=1, y=1, width=width - 2, height=78, class_="hollow"), middle)
 
     return both(draw, table)
-
-
-def plain(value: float) -> str:
-    """The usual way to write a tick."""
-    return number(value)

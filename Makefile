@@ -1,0 +1,34 @@
+# Everything runs in one virtual environment, .venv, made from pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test bench claims lint clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuvee
+	$(BIN)/cuvee demo
+
+test: $(STAMP)  ## lint, types and all tests
+	$(BIN)/ruff check src tests scripts bench claims
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests scripts bench claims
+	$(BIN)/ruff format --check src tests scripts bench claims
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## side-by-side speed and memory; see bench/README.md for what it needs
+	$(BIN)/python -m bench
+
+claims: $(STAMP)  ## rerun the papers' comparisons at small scale
+	$(BIN)/python -m claims
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache

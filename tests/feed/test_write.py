@@ -1,0 +1,338 @@
+"""Refusals, faults, order, shards, and what is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cuvee.engine import files
+from cuvee.engine.store import Store
+from cuvee.errors import BusyError, CuveeError, DataError, ResourceError, UsageError
+from cuvee.feed.write import write_selection
+from cuvee.source.base import Spec
+
+from .helpers import Double, Quick, all_of, contents, make_selection, opened, read_texts, write_jsonl
+
+TEXTS = [f"{k} " + np.random.default_rng(k).bytes(100 * (k % 7 + 1)).hex() for k in range(300)]
+FORMATS = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma")
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    write_jsonl(tmp_path / "p.jsonl", [{"text": text} for text in TEXTS])
+    return tmp_path / "p.jsonl"
+
+
+@pytest.fixture
+def kept(pool: Path, tmp_path: Path) -> Path:
+    return make_selection(tmp_path / "kept", opened(pool), [(0, k, 1 + k % 3) for k in range(0, 300, 2)])
+
+
+def refused(kept: Path, output: Path, pattern: str, kind: type[CuveeError] = DataError, **more: Any) -> None:
+    before = contents(output) if output.is_dir() else None
+    with pytest.raises(kind, match=pattern):
+        write_selection(kept, output, format="jsonl", **more)
+    assert (contents(output) if output.is_dir() else None) == before
+
+
+def test_no_selection(tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", tmp_path / "out", "There is no selection in", UsageError)
+
+
+def test_newer_plan(kept: Path, tmp_path: Path) -> None:
+    plan = json.loads((kept / "plan.json").read_text())
+    (kept / "plan.json").write_text(json.dumps({**plan, "format": 2}))
+    refused(kept, tmp_path / "out", "newer cuvee")
+
+
+@pytest.mark.parametrize("broken", ["", "[]", "{}", "null", '{"files": 3, "spec": {}, "selection_digest": ""}', "\xff"])
+def test_broken_plan(kept: Path, tmp_path: Path, broken: str) -> None:
+    (kept / "plan.json").write_bytes(broken.encode("latin-1"))
+    refused(kept, tmp_path / "out", "plan.json cannot be read")
+
+
+def test_damaged_selection(kept: Path, tmp_path: Path) -> None:
+    sound = (kept / "selection.parquet").read_bytes()
+    for at in (0, len(sound) // 2, len(sound) - 1):
+        hurt = bytearray(sound)
+        hurt[at] ^= 1
+        (kept / "selection.parquet").write_bytes(hurt)
+        refused(kept, tmp_path / "out", "is damaged")
+    (kept / "selection.parquet").write_bytes(sound[:-9])
+    refused(kept, tmp_path / "out", "is damaged")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "pattern"),
+    [
+        ([(0, 3, 1), (0, 2, 1)], "order of the pool"),
+        ([(0, 3, 1), (0, 3, 1)], "order of the pool"),
+        ([(0, 300, 1)], "outside its file"),
+        ([(0, 1, 0), (0, 2, 1)], "weight"),
+    ],
+)
+def test_selection_that_makes_no_sense(pool: Path, tmp_path: Path, chosen: Any, pattern: str) -> None:
+    refused(make_selection(tmp_path / "kept", opened(pool), chosen), tmp_path / "out", pattern)
+
+
+def test_empty_selection(pool: Path, tmp_path: Path) -> None:
+    refused(make_selection(tmp_path / "kept", opened(pool), []), tmp_path / "out", "chose no rows")
+
+
+def test_changed_or_missing_pool(kept: Path, pool: Path, tmp_path: Path) -> None:
+    with pool.open("ab") as stream:
+        stream.write(b'{"text":"more"}\n')
+    refused(kept, tmp_path / "out", r"p\.jsonl has changed")
+    pool.unlink()
+    refused(kept, tmp_path / "out", r"cannot be opened.*p\.jsonl")
+
+
+def test_pool_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    source = Double("x", [pa.record_batch({"text": ["a", "b"]})])
+    kept = make_selection(tmp_path / "kept", [source], all_of([source]))
+    marks = iter(["stamp", "other"])
+    source.stamp = lambda: next(marks)  # type: ignore[method-assign]
+    refused(kept, tmp_path / "out", "x has changed", opener=lambda path, form: source)
+
+
+def test_unneeded_files_may_be_gone(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "a"}])
+    write_jsonl(tmp_path / "b.jsonl", [{"text": "b"}])
+    sources = opened(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    kept = make_selection(tmp_path / "kept", sources, [(1, 0, 1)])
+    (tmp_path / "a.jsonl").unlink()
+    write_selection(kept, tmp_path / "out", format="jsonl")
+    assert read_texts(tmp_path / "out") == ["b"]
+
+
+def test_foreign_output(kept: Path, pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    refused(kept, out, "not empty", UsageError)
+    refused(kept, out / "mine.txt", "is a file", UsageError)
+    refused(kept, kept, "being read", UsageError)
+    refused(kept, tmp_path, "being read", UsageError)
+    (out / "mine.txt").unlink()
+    write_selection(kept, out, format="jsonl")
+    write_selection(kept, out, format="parquet")
+    assert sorted(contents(out)) == ["manifest.json", "part-00000.parquet"]
+    (out / "mine.txt").write_text("x")
+    refused(kept, out, r"mine\.txt", UsageError)
+
+
+def test_output_that_feeds_the_selection_is_not_replaced(kept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = write_selection(kept, out, format="jsonl")
+    again = opened(result.files[0])
+    refused(make_selection(tmp_path / "kept2", again, all_of(again)), out, "being read", UsageError)
+
+
+def test_one_writer_at_a_time(kept: Path, tmp_path: Path) -> None:
+    with files.lock((tmp_path / "out").resolve()):
+        refused(kept, tmp_path / "out", "is being written by", BusyError)
+
+
+class Faulty(Quick):
+    """Fails at the k-th call of one kind."""
+
+    def __init__(self, kind: str, k: int) -> None:
+        self.kind, self.left = kind, k
+
+    def _count(self, kind: str) -> None:
+        if kind == self.kind:
+            self.left -= 1
+            if self.left == 0:
+                raise OSError(28, "No space left on device")
+
+    def write(self, stream: IO[bytes], data: Any) -> None:
+        self._count("write")
+        super().write(stream, data)
+
+    def sync(self, stream: IO[bytes]) -> None:
+        self._count("sync")
+        super().sync(stream)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count("rename")
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_fault_leaves_the_old_output(
+    pool: Path, tmp_path: Path, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = make_selection(tmp_path / "kept", opened(pool), [(0, k, 1) for k in range(0, 60, 2)])
+    out = tmp_path / "out"
+    write_selection(make_selection(tmp_path / "older", opened(pool), [(0, 0, 1)]), out, format=form)
+    before = contents(tmp_path)
+    for kind in ("write", "sync", "rename"):
+        for k in range(1, 200):
+            faulty = Faulty(kind, k)
+            monkeypatch.setattr(files, "system", faulty)
+            try:
+                write_selection(kept, out, format=form, shard_bytes=9_000)
+            except ResourceError as error:
+                assert "No space left" in str(error)
+                assert contents(tmp_path) == before, (kind, k)
+            else:
+                assert faulty.left > 0, f"{kind} {k} failed in silence"
+                break
+        else:
+            raise AssertionError(f"{kind} never stopped failing")
+        assert k > 2
+        monkeypatch.setattr(files, "system", Quick())
+        write_selection(make_selection(tmp_path / "older", opened(pool), [(0, 0, 1)]), out, format=form)
+        before = contents(tmp_path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("order", ["pool", "shuffled"])
+def test_repeats_shards_manifest_and_same_bytes(kept: Path, tmp_path: Path, form: Any, order: Any) -> None:
+    wanted = [TEXTS[k] for k in range(0, 300, 2) for _ in range(1 + k % 3)]
+    once = write_selection(kept, tmp_path / "a", format=form, order=order, seed=5, shard_bytes=40_000)
+    write_selection(kept, tmp_path / "b", format=form, order=order, seed=5, shard_bytes=40_000)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    found = read_texts(tmp_path / "a")
+    assert found == wanted if order == "pool" else (found != wanted and Counter(found) == Counter(wanted))
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert len(manifest["shards"]) > 1 or form == "jsonl.zst"  # which holds back a block of 128 KB
+    for shard, path in zip(manifest["shards"], once.files, strict=True):
+        body = path.read_bytes()
+        assert path == tmp_path / "a" / shard["name"]
+        assert (shard["bytes"], shard["blake2b"]) == (len(body), hashlib.blake2b(body, digest_size=20).hexdigest())
+    assert sum(shard["rows"] for shard in manifest["shards"]) == len(wanted) == once.rows == manifest["rows"]
+    assert once.tokens == 3 * len(wanted) and once.bytes == sum(p.stat().st_size for p in once.files)
+    assert manifest["selection_digest"] == json.loads((kept / "plan.json").read_text())["selection_digest"]
+
+
+def test_shuffle_depends_on_seed_alone(kept: Path, pool: Path, tmp_path: Path) -> None:
+    def shuffled(folder: Path, seed: int, **more: Any) -> list[str]:
+        write_selection(folder, tmp_path / "out", format="jsonl", order="shuffled", seed=seed, **more)
+        return read_texts(tmp_path / "out")
+
+    lines = pool.read_bytes().splitlines(keepends=True)
+    (tmp_path / "1.jsonl").write_bytes(b"".join(lines[:100]))
+    (tmp_path / "2.jsonl").write_bytes(b"".join(lines[100:]))
+    halves = opened(tmp_path / "1.jsonl", tmp_path / "2.jsonl")
+    chosen = [(int(k >= 100), k - 100 * (k >= 100), 1 + k % 3) for k in range(0, 300, 2)]
+    apart = make_selection(tmp_path / "apart", halves, chosen)
+    assert shuffled(kept, 1) == shuffled(apart, 1)
+    assert shuffled(kept, 1) != shuffled(kept, 2)
+    with pytest.raises(ResourceError, match="limit of 1,000"):
+        shuffled(kept, 1, shuffle_bytes=1000)
+    with pytest.raises(ResourceError, match=r"limit of 2,000.*pool order"):
+        shuffled(kept, 1, shuffle_bytes=2000)
+
+
+def test_shuffled_dictionaries_and_nested_columns(tmp_path: Path) -> None:
+    coded = pa.dictionary(pa.int32(), pa.string())
+    batches = [
+        pa.record_batch({"text": [f"{k}"], "d": pa.array([f"d{k}"]).cast(coded), "n": [{"a": [k]}]}) for k in range(40)
+    ]
+    source = Double("x", batches)
+    kept = make_selection(tmp_path / "kept", [source], all_of([source], 2))
+    result = write_selection(kept, tmp_path / "out", order="shuffled", opener=lambda path, form: source)
+    rows = [row for path in result.files for row in pq.read_table(path).to_pylist()]
+    assert sorted(int(row["text"]) for row in rows) == sorted([*range(40), *range(40)])
+    assert all(row["d"] == f"d{row['text']}" and row["n"] == {"a": [int(row["text"])]} for row in rows)
+
+
+def test_only_segments_with_chosen_rows_are_read(tmp_path: Path) -> None:
+    batches = [pa.record_batch({"text": [f"{k}-{j}" for j in range(10)]}) for k in range(20)]
+    source = Double("x", batches)
+    chosen = [(0, 3, 1), (0, 19, 1), (0, 20, 1), (0, 150, 1), (0, 155, 2), (0, 159, 1)]
+    kept = make_selection(tmp_path / "kept", [source], chosen)
+    result = write_selection(kept, tmp_path / "out", format="jsonl", opener=lambda path, form: source)
+    assert source.fetched == [0, 1, 2, 15] and source.read_from == [0, 15]
+    texts = [json.loads(line)["text"] for line in result.files[0].read_text().splitlines()]
+    assert texts == ["0-3", "1-9", "2-0", "15-0", "15-5", "15-5", "15-9"]
+
+
+def test_random_subsets_of_many_files_and_row_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sources, paths = [], []
+    for number, rows in enumerate([1, 700, 33, 5000]):
+        path = tmp_path / f"{number}.{'parquet' if number % 2 else 'jsonl'}"
+        texts = [f"{number}:{row}" for row in range(rows)]
+        if number % 2:
+            pq.write_table(pa.table({"text": texts}), path, row_group_size=97)
+        else:
+            write_jsonl(path, [{"text": text} for text in texts])
+        paths.append(path)
+    sources = opened(*paths)
+    for share in (0.002, 0.3, 0.99):
+        chosen = [(n, r, int(rng.integers(1, 4))) for n, r, _ in all_of(sources) if rng.random() < share]
+        kept = make_selection(tmp_path / "kept", sources, chosen)
+        for form in ("jsonl", "parquet"):
+            write_selection(kept, tmp_path / form, format=form, shard_bytes=4000)  # type: ignore[arg-type]
+            wanted = [f"{n}:{r}" for n, r, w in chosen for _ in range(w)]
+            assert read_texts(tmp_path / form) == wanted
+
+
+def test_selection_in_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cuvee.feed.selection.BATCH_ROWS", 7)
+    sources = [Double("x", [pa.record_batch({"text": [f"{k}-{j}" for j in range(10)]}) for k in range(9)])]
+    kept = make_selection(tmp_path / "kept", sources, [(0, k, 1) for k in range(0, 90, 2)])
+    write_selection(kept, tmp_path / "out", format="jsonl", opener=lambda path, form: sources[0])
+    assert read_texts(tmp_path / "out") == [f"{k // 10}-{k % 10}" for k in range(0, 90, 2)]
+
+
+def test_large_weight_streams(tmp_path: Path) -> None:
+    source = Double("x", [pa.record_batch({"text": ["a" * 1000, "b"]})])
+    kept = make_selection(tmp_path / "kept", [source], [(0, 0, 80_000), (0, 1, 1)])
+    result = write_selection(kept, tmp_path / "out", opener=lambda path, form: source)
+    table = pq.read_table(result.files[0])
+    assert table.num_rows == 80_001 and pq.ParquetFile(result.files[0]).num_row_groups > 1
+
+
+def test_index_comes_from_the_cache(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "cache")
+    write_selection(kept, tmp_path / "a", format="jsonl", store=store)
+    monkeypatch.setattr("cuvee.source.jsonl.JsonlSource.index", None)
+    write_selection(kept, tmp_path / "b", format="jsonl", store=store)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_unknown_requests(kept: Path, tmp_path: Path) -> None:
+    for more in ({"format": "csv"}, {"order": "up"}, {"shard_bytes": 0}):
+        with pytest.raises(UsageError):
+            write_selection(kept, tmp_path / "out", **more)  # type: ignore[arg-type]
+
+
+def test_pools_without_text(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    sources = opened(tmp_path / "x.npy")
+    kept = make_selection(tmp_path / "kept", sources, [(0, 1, 2)], Spec(text=None))
+    result = write_selection(kept, tmp_path / "out", format="parquet")
+    (column,) = pq.read_table(result.files[0]).columns
+    assert column.to_pylist() == [[3.0, 4.0, 5.0]] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_output(tmp_path: Path) -> None:
+    texts = [os.urandom(5000).hex() for _ in range(2000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "p.parquet", compression="none")
+    sources = opened(tmp_path / "p.parquet")
+    peaks = []
+    for weight in (1, 16):
+        make_selection(tmp_path / "kept", sources, all_of(sources, weight))
+        script = (
+            "import sys, resource; from pathlib import Path; from cuvee.feed.write import write_selection;"
+            "write_selection(Path(sys.argv[1]), Path(sys.argv[2]), shard_bytes=64 << 20);"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        asked = [sys.executable, "-c", script, str(tmp_path / "kept"), str(tmp_path / "out")]
+        peaks.append(int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout))
+    assert peaks[1] < peaks[0] + 120_000, peaks
