@@ -75,6 +75,10 @@ class Package:
         return Work(name, tidy(text), language, label, str(self))
 
 
+BROKEN_ARCHIVE = (UnavailableError, OSError, EOFError, tarfile.TarError, zipfile.BadZipFile)
+"""What goes wrong while an archive is fetched or unpacked. A broken one is removed, so that it is fetched again."""
+
+
 @dataclass
 class PackageStore:
     """Fetches packages once, keeps the archives in a folder, and unpacks them while they are needed.
@@ -125,8 +129,12 @@ class PackageStore:
             archive = self._archive(registry, name)
             root = self.folder / "unpacked" / archive.parent.name
             if not root.exists():
-                _unpack(archive, root)
-        except (UnavailableError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+                try:
+                    _unpack(archive, root)
+                except BROKEN_ARCHIVE:
+                    shutil.rmtree(archive.parent)
+                    raise
+        except BROKEN_ARCHIVE as error:
             self.missing[key] = f"{key}: {error}"
             raise UnavailableError(self.missing[key]) from error
         package = Package(registry, name, _version(registry, archive), root)
@@ -156,7 +164,7 @@ class PackageStore:
             arguments = ["download", "--quiet", "--no-deps", "--disable-pip-version-check", name]
             run_client([sys.executable, "-m", "pip", *arguments], folder)
         else:
-            run_client(["npm", "pack", "--silent", name], folder)
+            run_client(["npm", "pack", "--loglevel=error", name], folder)
 
     def _download_debian(self, name: str, folder: Path) -> None:
         command = ["apt-get", "download", "-q", name]
@@ -188,7 +196,8 @@ def run_client(command: list[str], folder: Path) -> None:
     if finished.returncode != 0:
         lines = finished.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         errors = [line for line in lines if re.match(r"(?i)(npm )?err(or)?\b|e:", line)] or lines
-        raise UnavailableError(f"{Path(command[0]).name} failed: {errors[0].strip()[:200]}")
+        program = "pip" if "pip" in command else command[0]
+        raise UnavailableError(f"{program} failed: {'; '.join(line.strip() for line in errors[:2])[:240]}")
 
 
 def _version(registry: str, archive: Path) -> str:

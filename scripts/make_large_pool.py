@@ -102,6 +102,10 @@ SOURCES = (
 )
 
 
+class LimitReachedError(Exception):
+    """Not one more document fits into the pool."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """What the finished file of one source holds."""
@@ -145,29 +149,35 @@ def build(wanted: list[Source], folder: Path, store: PackageStore, limit: int | 
     """Build sources one after another; tell at the end what is there and what is not."""
     begun = time.monotonic()
     problems: list[str] = []
+    full = False
     for leftover in folder.glob("*.partial"):
         leftover.unlink()
     store.release()
     try:
         for number, source in enumerate(wanted, start=1):
-            rest = None if limit is None else limit - text_bytes_there(folder, source)
             before = inspect(folder / f"{source.name}.parquet")
             if before is not None and before.complete:
                 print(f"[{number}/{len(wanted)}] {source.name}: already there", flush=True)
                 continue
-            if rest is not None and rest <= 0:
+            rest = None if limit is None else limit - text_bytes_there(folder, source)
+            if full or (rest is not None and rest <= 0):
                 problems.append(f"{source.name}: not built, because the limit of --max-mb is reached")
                 continue
             started = time.monotonic()
             print(f"[{number}/{len(wanted)}] {source.name} ...", flush=True)
             try:
                 done = write_source(source, folder, store, rest)
-            except (UnavailableError, OSError, ValueError) as error:
+            except LimitReachedError:
+                full = True
+                problems.append(f"{source.name}: not built, because the limit of --max-mb is reached")
+                continue
+            except (UnavailableError, OSError, ValueError, EOFError) as error:
                 problems.append(f"{source.name}: {error}")
                 print(f"    not built: {error}", flush=True)
                 continue
             finally:
                 store.release()
+            full = not done.complete
             seconds = time.monotonic() - started
             print(
                 f"    {done.documents:,} documents, {done.text_bytes / 1e6:.1f} MB, {seconds:.1f} s",
@@ -177,7 +187,7 @@ def build(wanted: list[Source], folder: Path, store: PackageStore, limit: int | 
         print("\nInterrupted. Finished sources stay; call the program again to go on.", file=sys.stderr)
         return 130
     print_summary(folder, problems, time.monotonic() - begun)
-    return 0
+    return 0 if any(folder.glob("*.parquet")) else 1
 
 
 def text_bytes_there(folder: Path, but_not: Source) -> int:
@@ -242,7 +252,9 @@ def write_source(source: Source, folder: Path, store: PackageStore, limit: int |
                 }
             )
         if not documents:
-            raise UnavailableError("no document fits under the limit" if not complete else "no document was found")
+            if not complete:
+                raise LimitReachedError
+            raise UnavailableError("no document was found")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

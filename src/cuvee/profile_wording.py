@@ -11,6 +11,7 @@ from typing import Any
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .report.terminal import number, percent, plural, safe, share, short, size, spark
+from .report.text import fit
 
 WIDTH = 80
 MARKED = 0.01
@@ -59,13 +60,14 @@ def limits(reading: Reading, opened: Opened, fewest_words: int) -> list[str]:
             "not for deciding about a row.",
             "Typical and strange rows are those with the highest and lowest mean log probability per word 1- and "
             f"2-gram under the pool's own distribution, over all rows of at least {fewest_words} words; of equal texts "
-            "one is shown. Scripts without spaces between words look stranger than they are.",
+            "one is shown, and no typical one that repeats itself throughout. Scripts without spaces between words "
+            "look stranger than they are.",
             "The vocabulary's growth comes from the heads of sampled texts; its exponent says how fast new words "
             "appear, not whether they are good ones.",
         ]
     found.append("Duplicates are exact ones, to the byte; near duplicates are not looked for.")
     if opened.skipped:
-        named = ", ".join(opened.skipped[:5])
+        named = ", ".join(f"{path} ({why})" for path, why in opened.skipped[:5])
         found.append(f"{plural(len(opened.skipped), 'file')} were passed over as no data: {named}")
     return found
 
@@ -73,7 +75,7 @@ def limits(reading: Reading, opened: Opened, fewest_words: int) -> list[str]:
 def next_command(paths: Sequence[str], reading: Reading, summary: Mapping[str, Any]) -> str:
     """The command that a user most likely wants now, with the same columns and what this pool needs."""
     typed = " ".join(shlex.quote(path) for path in paths)
-    parts = ["cuvee select", typed if len(typed) <= 200 else "POOL"]
+    parts = ["cuvee select", typed if len(typed) <= 120 else "POOL"]
     for name in ("text", "id", "domain", "embedding", "label"):
         if getattr(reading, name) is not None:
             parts.append(f"--{name} {shlex.quote(getattr(reading, name))}")
@@ -116,8 +118,19 @@ def profile_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     for warning in summary["warnings"][:3]:
         wrapped = textwrap.wrap(safe(warning, 210), WIDTH - 6)[:3]
         lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
-    tail = [f"next: {safe(summary['next'], 400)}", f"report: {safe(folder / REPORT, WIDTH - 8)}"]
-    return [*lines[: 24 - len(tail)], *tail]
+    tail = [*_shell(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    return [*(fit(line, WIDTH) for line in lines[: 24 - len(tail)]), *tail]
+
+
+def _shell(command: str) -> list[str]:
+    """The command on as many lines as it needs, each going on as a shell understands it."""
+    found = ["next:"]
+    for word in map(shlex.quote, shlex.split(command)):
+        if len(found[-1]) + len(word) + 3 > WIDTH and len(found[-1]) > 5:
+            found[-1] += " \\"
+            found.append("     ")
+        found[-1] += f" {word}"
+    return found
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

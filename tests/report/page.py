@@ -176,7 +176,7 @@ def replaced(value: Any, replacement: Any, numbers: bool = False) -> Any:
     if isinstance(value, dict):
         free = {"parameters", "chooser_parameters", "by_reason", "versions", "timings"}
         return {
-            key: {replacement: replaced(v, replacement, numbers) for v in entry.values()}
+            key: {f"{replacement}{i}": replaced(v, replacement, numbers) for i, v in enumerate(entry.values())}
             if key in free and isinstance(entry, dict)
             else replaced(entry, replacement, numbers)
             for key, entry in value.items()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from page import read
 
 from cuvee.report.charts import Bar, Change, Chart, Range, Series, band, bars, dumbbell, growth, histogram
 from cuvee.report.charts.svg import LETTER, axis
 from cuvee.report.figures import number, size
 from cuvee.report.text import Markup, width
+from tests.report.page import read
 
 TEXT = re.compile(r'<text x="([-\d.]+)" y="([-\d.]+)"[^>]*?text-anchor="(\w+)">([^<]*)</text>')
 
@@ -56,8 +55,8 @@ def test_many_domains(count: int) -> None:
 
 
 def test_the_folded_rows_hold_what_is_missing() -> None:
-    chart = dumbbell([Change(f"d{i}", 1.0, 1.0) for i in range(40)])
-    assert "and 25 more" in chart.wide and "62 % → 62 %" in chart.wide
+    chart = dumbbell([Change(f"d{i}", 1.0, 1.0) for i in range(32)])
+    assert "and 17 more" in chart.wide and "53 % → 53 %" in chart.wide
 
 
 def test_values_of_one_kind() -> None:
@@ -116,10 +115,11 @@ def test_ticks_are_few_ascending_and_inside(a: float, b: float, log: bool) -> No
     scale = axis(min(a, b), max(a, b), 0, 700, log)
     ticks = scale.ticks(6)
     assert ticks == sorted(ticks) and len(ticks) <= 12
-    assert all(scale.low - abs(scale.low) * 1e-3 <= t <= scale.high + abs(scale.high) * 1e-3 for t in ticks)
+    slack = 1e-6 * (scale.high - scale.low) + 1e-3 * scale.high * log
+    assert all(scale.low - slack <= t <= scale.high + slack for t in ticks)
     assert all(-1 <= scale(t) <= 701 for t in ticks)
 
 
-def test_a_chart_is_drawn_for_both_widths(make: Callable[[], Chart] | None = None) -> None:
+def test_a_chart_is_drawn_for_both_widths() -> None:
     chart = dumbbell([Change("a", 1.0, 2.0)])
     assert 'class="wide"' in chart.wide and 'class="narrow"' in chart.narrow

@@ -147,11 +147,17 @@ def test_no_difference_gives_no_auc():
     assert notes["auc_low"] < 0.5 < notes["auc_high"]
 
 
-def test_scores_are_log_odds_at_equal_class_sizes():
-    few, many = ["a b c d"] * 3 + ["e f g h"], ["a b c d"] + ["e f g h"] * 3
-    model = Classifier(cost=100.0, epochs=4000, folds=0, buckets=64, n=1).fit(Run(many, few))
-    score = model.apply(make(["a b c d", "e f g h"]))["score"]
-    np.testing.assert_allclose(score, [np.log(3), -np.log(3)], atol=0.02)
+@pytest.mark.parametrize(
+    ("negative", "expected"),
+    [((1, 3), (np.log(3), -np.log(3))), ((1, 1), (np.log(3 / 2), -np.log(2)))],
+    ids=["equal", "fewer negatives"],
+)
+def test_scores_are_log_odds_at_equal_class_sizes(negative, expected):
+    first, second = "a b c d", "e f g h"
+    target, pool = [first] * 3 + [second], [first] * negative[0] + [second] * negative[1]
+    model = Classifier(cost=100.0, epochs=4000, folds=0, buckets=64, n=1).fit(Run(pool, target))
+    score = model.apply(make([first, second]))["score"]
+    np.testing.assert_allclose(score, expected, atol=0.02)
     assert "auc" not in model.notes
 
 

@@ -46,6 +46,7 @@ def test_negatives_are_the_lowest_then_by_key():
     positive, negative = classes(value, key, 0, 2)
     assert len(positive) == 2 and set(positive) < {0, 3, 6}
     assert negative.tolist() == [2, 5]
+    assert len({tuple(sorted(classes(value, key, seed, 2)[0])) for seed in range(20)}) == 3  # a sample by seed
     assert classes(np.array([1.0, 1.0, 0.5]), key[:3], 0, 9)[1].tolist() == [2]
 
 
@@ -81,6 +82,17 @@ GOOD, BAD = vocabulary(1, range(60), 80), vocabulary(2, range(40, 100), 120)
 POOL = GOOD + BAD
 IDS = [f"doc {i}" for i in range(200)]
 MODELS = {"small-0.1b": 1.0, "middle": 2.0, "large": 3.0}
+
+
+def write_losses(folder: Path, batch: Batch) -> str:
+    """Losses for every text of a batch, half of them falling with ability, and the abilities; the losses' path."""
+    losses = np.sort(np.random.default_rng(0).normal(3, 1, (len(batch), 3)), axis=1)
+    losses[::2] = losses[::2, ::-1]
+    columns = {name: losses[:, j] for j, name in enumerate(MODELS)}
+    path = folder / "losses.parquet"
+    pq.write_table(pa.table({"text": [batch.text(i) for i in range(len(batch))], **columns}), path)
+    path.with_suffix(".json").write_text(json.dumps(MODELS))
+    return str(path)
 
 
 @pytest.fixture
@@ -134,6 +146,15 @@ def test_same_bits_for_any_batches_and_file_order(files):
     assert np.array_equal(one.weight, other.weight) and one.bias == other.bias and one.notes == other.notes
     seeded = files(drop="text").fit(Run(POOL, IDS, seed=1))
     assert not np.array_equal(one.weight, seeded.weight)
+
+
+def test_abilities_stand_beside_the_losses_by_default(tmp_path):
+    model = PreSelect(write_losses(tmp_path, make(POOL))).fit(Run([], []))
+    assert model.notes["positives"] == model.notes["negatives"] == 100
+    (tmp_path / "other.json").write_text(json.dumps({name: -x for name, x in MODELS.items()}))
+    turned = PreSelect(str(tmp_path / "losses.parquet"), str(tmp_path / "other.json")).fit(Run([], []))
+    score = [m.apply(make(POOL))["score"] for m in (model, turned)]
+    assert auc(score[0][::2], score[0][1::2])[0] > 0.9 > 0.1 > auc(score[1][::2], score[1][1::2])[0]
 
 
 def test_integer_ids_match_as_text(files):

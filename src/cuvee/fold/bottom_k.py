@@ -15,7 +15,7 @@ the sampled texts once. Trap: rows with the same key share one draw, so they ent
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -101,8 +101,8 @@ class BottomK(Fold):
     ``exclude`` turns the condition round: rows whose domain is anything but ``value``.
     """
 
-    k: int
-    purpose: str
+    k: int = 1000
+    purpose: str = "sample"
     seed: int = 0
     max_bytes: int = 16384
     value: str | None = None
@@ -145,7 +145,7 @@ class BottomK(Fold):
 class Keyed(Fold):
     """The rows whose key is among ``keys`` (uint64, ascending), in the order of (key, row)."""
 
-    keys: npt.NDArray[np.uint64]
+    keys: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     max_bytes: int = 16384
     exact: ClassVar[bool] = True
 

@@ -7,11 +7,12 @@
 is the pool's own smoothed distribution, and a text's score is the mean of log p over its n-grams, in nats.
 :class:`Extremes` keeps the k rows with the highest and the k with the lowest score, with the heads of their texts. Rows
 with the same score to the bit are copies of one text, as good as always: one is shown, the first by (key, row). Texts
-of fewer than ``shortest`` words are left out: a few words can have any mean.
+of fewer than ``shortest`` words are left out: a few words can have any mean. So are, among the highest, texts that say
+the same over and over ("1, 1, 1, ..."): of the n-grams in the part shown, at least ``variety`` must be different ones.
 
 Inputs: UTF-8 texts. Both states merge exactly. Cost: two passes over the text; memory does not grow with it.
-Trap: the score knows words, not sense. The highest are texts of a few very common words over and over; scripts without
-spaces between words look unusual, since a whole clause is one word there.
+Trap: the score knows words, not sense. Scripts without spaces between words look unusual, since a whole clause is one
+word there, and so does every language that is rare in the pool.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ class Extremes(Fold):
     table: npt.NDArray[np.float64]
     k: int = 10
     shortest: int = 20
+    variety: float = 0.5
     max_bytes: int = 4_000
     exact: ClassVar[bool] = True
 
@@ -145,13 +147,33 @@ class Extremes(Fold):
             if len(held) == self.k:
                 near = score >= held[-1] if side == "typical" else score <= held[-1]
             if near.any():
-                chosen = self._best(side, score[near], batch.key[rows[near]], batch.row[rows[near]])
-                at = rows[near][chosen]
-                start = batch.offsets[at]
-                end = cut_ends(batch.data, start, batch.offsets[at + 1], self.max_bytes)
-                new = {"score": score[near][chosen], "key": batch.key[at], "row": batch.row[at]}
+                chosen = np.flatnonzero(near)[self._ranked(side, score[near], batch.key[rows[near]], rows[near])]
+                chosen = self._varied(batch, rows, chosen) if side == "typical" else chosen[: self.k]
+                at = rows[chosen]
+                start, end = self._heads(batch, at)
+                new = {"score": score[chosen], "key": batch.key[at], "row": batch.row[at]}
                 found |= self._join(side, state, new, batch.data, start, end)
         return found
+
+    def _heads(self, batch: Batch, at: Array) -> tuple[Array, Array]:
+        start = batch.offsets[at]
+        return start, cut_ends(batch.data, start, batch.offsets[at + 1], self.max_bytes)
+
+    def _varied(self, batch: Batch, rows: Array, ranked: Array) -> Array:
+        """The first k of ``ranked`` (positions in ``rows``) whose heads do not repeat themselves too much."""
+        kept: list[int] = []
+        for begin in range(0, len(ranked), 4 * self.k):
+            some = ranked[begin : begin + 4 * self.k]
+            start, end = self._heads(batch, rows[some])
+            data = np.empty(int((end - start).sum()), np.uint8)
+            offsets = gather_texts(batch.data, start, end, data)
+            at = rows[some]
+            indptr, _, counts = self.ngrams.rows(Batch(data, offsets, batch.row[at], batch.key[at]))
+            number = np.diff(np.append(0, np.cumsum(counts))[indptr])
+            kept += some[np.diff(indptr) >= self.variety * number].tolist()
+            if len(kept) >= self.k:
+                break
+        return np.array(kept[: self.k], np.int64)
 
     def merge(self, left: State, right: State) -> State:
         found = dict(left)
@@ -161,11 +183,11 @@ class Extremes(Fold):
             found |= self._join(side, left, new, right[f"{side}_data"], offsets[:-1], offsets[1:])
         return found
 
-    def _best(self, side: str, score: Array, key: Array, row: Array) -> Array:
-        """Positions of the k best distinct scores of a side, the best first."""
+    def _ranked(self, side: str, score: Array, key: Array, row: Array) -> Array:
+        """Positions of the distinct scores, the best of a side first."""
         order = np.lexsort((row, key, -score if side == "typical" else score))
         ranked = score[order]
-        return order[np.append(True, ranked[1:] != ranked[:-1])][: self.k] if len(order) else order
+        return order[np.append(True, ranked[1:] != ranked[:-1])] if len(order) else order
 
     def _join(self, side: str, state: State, new: State, data: Array, start: Array, end: Array) -> State:
         old = {name: state[f"{side}_{name}"] for name in ("score", "key", "row", "data", "offsets")}
@@ -175,7 +197,7 @@ class Extremes(Fold):
         texts = np.concatenate([old["data"], fresh])
         begin = np.concatenate([old["offsets"][:-1], added[:-1] + len(old["data"])])
         finish = np.concatenate([old["offsets"][1:], added[1:] + len(old["data"])])
-        best = self._best(side, both["score"], both["key"], both["row"])
+        best = self._ranked(side, both["score"], both["key"], both["row"])[: self.k]
         kept = np.empty(int((finish - begin)[best].sum()), np.uint8)
         offsets = gather_texts(texts, begin[best], finish[best], kept)
         named = {name: both[name][best] for name in both} | {"data": kept, "offsets": offsets}

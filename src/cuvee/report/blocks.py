@@ -105,7 +105,7 @@ def reproduce(page: Page, value: Any) -> None:
     citations = [as_text(c) for c in items(recipe.get("citations")) if as_text(c).strip()]
     shown = [element("pre", escape(c, 2_000), class_="text", dir="auto") for c in citations[:20]]
     keys = {name: recipe[name] for name in ("digest", "seed") if as_text(recipe.get(name))}
-    keys = {name: as_text(key) for name, key in keys.items()}
+    keys = {name: as_text(key) for name, key in keys.items()}  # a seed is a name, not an amount: no commas
     page.add(
         "Reproduce",
         "How to reproduce",

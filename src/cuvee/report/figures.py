@@ -86,6 +86,8 @@ def percent(value: Any) -> str:
     if 0.995 <= abs(x) < 1:
         return ">99 %" if abs(x) < 0.999 else ">99.9 %"
     hundredths = 100 * x
+    if abs(hundredths) >= 1e7:
+        return f"{hundredths:.2g} %"
     text = f"{hundredths:.1f}" if abs(hundredths) < 9.95 else f"{hundredths:,.0f}"
     return f"{text.removesuffix('.0')} %"
 
@@ -120,6 +122,8 @@ def duration(value: Any) -> str:
         return f"{1000 * x:.0f} ms"
     if abs(x) < 59.5:
         return f"{x:.1f} s" if abs(x) < 9.95 else f"{x:.0f} s"
+    if abs(x) >= 3.6e9:
+        return f"{x / 3600:.2g} h"
     minutes = round(x / 60)
     if abs(minutes) < 60:
         rest = round(x) - 60 * int(x // 60)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from numbers import Real
 from typing import Any
 
 
@@ -40,13 +41,18 @@ def _show(match: re.Match[str]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """The value as a string; None is empty, bytes are decoded, and an object that cannot say what it is is named."""
+    """The value as a string: None is empty, NaN and infinities are a dash, bytes are decoded.
+
+    An object that cannot say what it is is named by its type.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, Real) and value - value != 0:
+        return "–"
     try:
         return str(value)
     except Exception:

@@ -19,7 +19,7 @@ Inputs: texts. Block: "perplexity", and "score" = -log10(perplexity): higher is 
 rule "lowest" alone; "gaussian" and "stepwise" (:mod:`cuvee.select.keep_probability`) read "perplexity", for neither
 end of the scale is better.
 
-Cost: two passes over the texts, one to sample and one to score at about 60 MB/s per core; 160 MB of tables, and up to
+Cost: two passes over the texts, one to sample and one to score at 40 to 60 MB/s per core; 160 MB of tables, up to
 330 MB for the sample where texts are long. Traps: short texts have noisy perplexity; the lowest perplexities are
 boilerplate, which is why "lowest" is a baseline and not advice; rare clean domains are lost (see the notes of the
 choice).
@@ -74,7 +74,7 @@ class Perplexity(Method):
         summary="Keeps texts of middling perplexity under a small n-gram language model.",
         family="perplexity",
         needs=("text",),
-        cost="two passes, the second at about 60 MB/s per core; 160 MB of tables",
+        cost="two passes, the second at 40 to 60 MB/s per core; 160 MB of tables",
         bibtex="""@article{delarosa2022bertin,
   title={{BERTIN}: Efficient Pre-Training of a {Spanish} Language Model using Perplexity Sampling},
   author={{de la Rosa}, Javier and Ponferrada, Eduardo G. and Romero, Manu and Villegas, Paulo and

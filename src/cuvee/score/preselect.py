@@ -13,11 +13,11 @@ wordNgrams=2, epoch=3, lr=0.1; ours has no hidden layer and, being convex, no le
 
 Inputs: ``losses``, a Parquet file with one row per document: its ``text``, or its ``id`` as in the pool, and one
 number per model (bits in total or per character: within a document the divisor cancels), in columns named as in
-``abilities``, a JSON file {"model": ability, ...} in which higher is better. At most ``sample`` documents a class.
+``abilities``, a JSON file {"model": ability, ...}, higher is better (default: NAME.json beside NAME.parquet).
 
 Cost: the losses, N forward passes over a seed set, are not made here; then one pass to find texts given by id, and
-one to score. Traps: mixed model families, or abilities that only repeat the sizes, gave random results in the paper;
-most documents tie. The paper keeps the top 10 % by characters; of our budget units bytes come nearest.
+one to score. Traps: mixed model families gave random results in the paper; most documents tie. The paper keeps the
+top 10 % by characters; of our budget units bytes come nearest.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ class PreSelect(Method):
     )
 
     def fit(self, run: Run) -> Linear:
-        if not self.losses or not self.abilities or min(self.sample, self.epochs, self.cost) <= 0:
-            raise UsageError("preselect needs losses=FILE.parquet and abilities=FILE.json; sample, epochs, cost > 0.")
-        ability = read_abilities(self.abilities)
+        if not self.losses or min(self.sample, self.epochs, self.cost) <= 0:
+            raise UsageError("preselect needs losses=FILE.parquet, and sample, epochs and cost above 0.")
+        ability = read_abilities(self.abilities or self.losses.removesuffix(".parquet") + ".json")
         name, is_text, losses = read_losses(self.losses, list(ability))
         key = string_hash(name)
         if len(np.unique(key)) < len(key):

@@ -61,6 +61,12 @@ def discover(paths: Sequence[str | os.PathLike[str]]) -> Found:
     return found
 
 
+def open_uri(uri: str) -> tuple[Any, str]:
+    """The filesystem behind a URI and the path in it."""
+    filesystem, path = pafs.FileSystem.from_uri(uri)
+    return filesystem, path
+
+
 def _encodable(path: str) -> bool:
     try:
         os.fsencode(path)
@@ -74,7 +80,7 @@ def _one(path: str, found: Found, taken: set[str]) -> None:
         raise UsageError("An input path is empty or holds a NUL character.")
     if _URI.match(path):
         with reading(path, advice="Check the address and your access to it."):
-            filesystem, inner = pafs.FileSystem.from_uri(path)
+            filesystem, inner = open_uri(path)
         if not isinstance(filesystem, pafs.LocalFileSystem):
             _remote(path, filesystem, inner, found, taken)
             return

@@ -50,7 +50,7 @@ class Keys:
             if slots[at] < 0:
                 slots[at] = number
             alias[number] = slots[at]
-        spelled = [key.encode() for _, key in nodes]
+        spelled = [key.encode("utf-8", "surrogatepass") for _, key in nodes]
         return cls(
             parent=np.array([parent for parent, _ in nodes], np.int64),
             child=np.array(list(nodes.values()), np.int64),

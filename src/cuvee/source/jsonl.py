@@ -240,6 +240,7 @@ class JsonlSource(Source):
                     break
                 try:
                     record = json.loads(line)
+                    json.dumps(record, ensure_ascii=False).encode()  # fails on lone surrogates
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(record, dict):

@@ -20,6 +20,7 @@ from .files import File, plain, reading
 BUFFER_LOCAL = 256 << 10
 BUFFER_REMOTE = 8 << 20
 MOST_ROWS = 1 << 40
+ROW_LIMIT = 512 << 20
 ADVICE = "It may be damaged: fetch it again, or leave it out."
 
 
@@ -115,6 +116,11 @@ class ParquetSource(Source):
                 with reading(self.path, place, ADVICE):
                     part = metadata.row_group(group)
                     size = _bytes_per_row(part, paths)
+                    if size > ROW_LIMIT:
+                        raise DataError(
+                            f"{plain(self.path)}, {place}: declares rows of {size} bytes, more than the limit of "
+                            f"{ROW_LIMIT}. Split its documents."
+                        )
                     stream = opened.iter_batches(
                         batch_size=int(min(BATCH_ROWS, max(1, BATCH_BYTES // 2 // size))),
                         row_groups=[group],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..figures import percent, short
 from ..markup import element, join, table
 from ..text import Markup, escape
-from .svg import NARROW, Axis, Chart, axis, both, circle, extent, frame, label, line, nothing
+from .svg import NARROW, Axis, Chart, axis, both, circle, extent, frame, inside, label, line, nothing
 
 MOST_ROWS = 16
 _STEP, _TOP = 30, 26
@@ -67,7 +67,7 @@ def dumbbell(changes: Sequence[Change], most: int = MOST_ROWS) -> Chart:
         step = _STEP + 14 if stacked else _STEP
         x = axis(0, peak, start, end)
         height = _TOP + len(shown) * step
-        parts = [_grid(x, _TOP - 8, height)]
+        parts = [_grid(x, _TOP - 8, height, width)]
         for i, (row, told) in enumerate(zip(shown, words, strict=True)):
             y = _TOP + i * step + (28 if stacked else 12)
             if stacked:
@@ -115,10 +115,12 @@ def _fold(rows: Sequence[_Row], most: int) -> list[_Row]:
     return [row for row in by_gain if id(row) in named] + [other]
 
 
-def _grid(x: Axis, top: float, height: float) -> Markup:
+def _grid(x: Axis, top: float, height: float, width: int) -> Markup:
     ticks = x.ticks(4)
     lines = [line(x(t), top, x(t), height, "grid") for t in ticks]
-    return join([*lines, *(label(x(t), top - 6, percent(t), "tick", "middle") for t in ticks)])
+    words = [percent(t) for t in ticks]
+    places = [inside(x(t), w, 0, width) for t, w in zip(ticks, words, strict=True)]
+    return join([*lines, *(label(at, top - 6, w, "tick", "middle") for at, w in zip(places, words, strict=True))])
 
 
 def _marks(x: Axis, y: float, row: _Row) -> Markup:

@@ -23,6 +23,7 @@ from .svg import (
     circle,
     extent,
     frame,
+    inside,
     label,
     left,
     line,
@@ -150,8 +151,7 @@ def _name(x: Axis, row: Range, form: Format) -> tuple[tuple[str, str, float, flo
         return (words, "start", b + 10, 4), 20
     if a - x.start > need:
         return (words, "end", a - 10, 4), 20
-    half = need / 2
-    return (words, "middle", min(max((a + b) / 2, x.start + half), x.end - half), -7), 33
+    return (words, "middle", inside((a + b) / 2, words, x.start, x.end), -7), 33
 
 
 def _strip(x: Axis, y: float, row: Range, words: str, anchor: str, at: float, offset: float) -> Markup:

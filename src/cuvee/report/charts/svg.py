@@ -78,8 +78,8 @@ def _linear_ticks(low: float, high: float, most: int) -> list[float]:
     raw = (high - low) / max(1, most)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
-    first = math.ceil(low / step - 1e-6)
-    last = math.floor(high / step + 1e-6)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
     return [round(k * step, 12) + 0.0 for k in range(first, min(last, first + 50) + 1)]
 
 
@@ -102,9 +102,15 @@ def label(x: float, y: float, value: str, kind: str = "", anchor: str = "start",
     )
 
 
+def inside(x: float, words: str, start: float, end: float) -> float:
+    """Where the middle of a label stands so that it is near x and does not leave the frame."""
+    half = extent(words) / 2
+    return min(max(x, start + half), end - half)
+
+
 def extent(value: str) -> float:
     """Pixels that a label needs."""
-    return columns(value) * LETTER
+    return columns(visible(value)) * LETTER
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
@@ -131,7 +137,7 @@ def bottom(scale: Axis, y: float, form: Format, note: str = "") -> Markup:
     for tick in scale.ticks(max(2, int((scale.end - scale.start) / 90))):
         x, words = scale(tick), form(tick)
         half = extent(words) / 2
-        at = min(max(x, scale.start + half), scale.end - half)
+        at = inside(x, words, scale.start, scale.end)
         parts.append(line(x, y, x, y + 4, "rule"))
         if at - half > free and at + half < until:
             parts.append(label(at, y + 18, words, "tick", "middle"))

@@ -1,0 +1,75 @@
+"""The pools that benchmarks run on: repetitions of real text, built once into a scratch folder.
+
+The text is the large pool of ``scripts/make_large_pool.py`` where ``CUVEE_BENCH_POOL`` names its folder, else the
+demonstration pool. Repetitions are made distinct by a line at their head, so that nothing is deduplicated or cached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "src" / "cuvee" / "demo" / "target.jsonl"
+
+
+def scratch() -> Path:
+    """Where pools and caches of benchmarks live: ``CUVEE_BENCH_SCRATCH`` or ``out/bench``."""
+    folder = Path(os.environ.get("CUVEE_BENCH_SCRATCH", ROOT / "out" / "bench"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def sources() -> list[Path]:
+    """The Parquet files that pools are made of."""
+    if named := os.environ.get("CUVEE_BENCH_POOL"):
+        return sorted(Path(named).glob("*.parquet"))
+    return [ROOT / "src" / "cuvee" / "demo" / "pool.parquet"]
+
+
+def parquet_pool(megabytes: int) -> Path:
+    """A folder of zstd Parquet files of about 64 MB of text each, in row groups of about 16 MB."""
+    folder = scratch() / f"pool-{megabytes}mb"
+    if (folder / "complete").exists():
+        return folder
+    folder.mkdir(exist_ok=True)
+    texts = pa.concat_arrays([_column(path) for path in sources()])
+    order = np.random.default_rng(0).permutation(len(texts))
+    texts = texts.take(pa.array(order))
+    written, number, turn = 0, 0, 0
+    while written < megabytes * 1_000_000:
+        for first in range(0, len(texts), 20_000):
+            part = pc.binary_join_element_wise(f"Part {turn}.", texts.slice(first, 20_000), "\n")
+            ids = pa.array([f"{turn}-{first + i}" for i in range(len(part))])
+            table = pa.table({"id": ids, "text": part})
+            rows = max(1, len(part) * 16_000_000 // max(part.nbytes, 1))
+            pq.write_table(table, folder / f"{number:05}.parquet", compression="zstd", row_group_size=rows)
+            written, number = written + part.nbytes, number + 1
+            if written >= megabytes * 1_000_000:
+                break
+        turn += 1
+    (folder / "complete").touch()
+    return folder
+
+
+def _column(path: Path) -> pa.Array:
+    return pq.read_table(path, columns=["text"])["text"].cast(pa.large_string()).combine_chunks()
+
+
+def jsonl_pool(megabytes: int) -> Path:
+    """The same rows as one JSONL file."""
+    path = scratch() / f"pool-{megabytes}mb.jsonl"
+    if not path.exists():
+        temporary = path.with_suffix(".partial")
+        with temporary.open("w", encoding="utf-8") as stream:
+            for file in sorted(parquet_pool(megabytes).glob("*.parquet")):
+                for row in pq.read_table(file).to_pylist():
+                    stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        temporary.rename(path)
+    return path
