@@ -48,7 +48,9 @@ def python(code: str, *arguments: str, environment: dict[str, str] | None = None
     return run([sys.executable, "-c", code, *arguments], environment)
 
 
-def in_turn(commands: dict[str, Sequence[str]], rounds: int, environment: dict[str, str] | None = None) -> dict[str, list[Run]]:
+def in_turn(
+    commands: dict[str, Sequence[str]], rounds: int, environment: dict[str, str] | None = None
+) -> dict[str, list[Run]]:
     """Run the commands one after the other, ``rounds`` times, so that a drift of the machine meets all alike."""
     found: dict[str, list[Run]] = {name: [] for name in commands}
     for _ in range(rounds):

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
-from cuvee import selecting
 from cuvee import pool as pool_module
+from cuvee import selecting
 from cuvee.engine import manifest, run
 from cuvee.engine.local import Local, Result, Task
 
@@ -101,9 +101,7 @@ def test_workers_order_and_sharding(
     tmp_path: Path, small_pool: Path, target: Path, method: str, settings: dict[str, Any]
 ) -> None:
     table = pq.read_table(small_pool)
-    found = {
-        f"{n} workers": digest_of(small_pool, tmp_path, target, method, settings, workers=n) for n in (1, 2, 7)
-    }
+    found = {f"{n} workers": digest_of(small_pool, tmp_path, target, method, settings, workers=n) for n in (1, 2, 7)}
     for seed in range(2):
         found[f"order {seed}"] = digest_of(small_pool, tmp_path, target, method, settings, executor=Shuffled(seed))
     for parts in (5, 64):

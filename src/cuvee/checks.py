@@ -65,11 +65,16 @@ def row_id(engine: Engine, row: int) -> str:
     return str(row)
 
 
+def absolute(path: str) -> str:
+    """A local path from the root, so that the plan holds from any working folder; URIs as they are."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
 def pool_files(stage: Stage) -> list[dict[str, Any]]:
     """The pool's files in order, with what is needed to notice that one has changed."""
     manifest = stage.manifest
     return [
-        {"path": source.path, "stamp": stamp, "rows": index.rows, "format": source.format}
+        {"path": absolute(source.path), "stamp": stamp, "rows": index.rows, "format": source.format}
         for source, stamp, index in zip(manifest.sources, manifest.stamps, manifest.indices, strict=True)
     ]
 

@@ -150,7 +150,7 @@ def select(
 
     \b
     cuvee select pool/ --target target.jsonl --tokens 2M
-    cuvee select pool/ --target t.jsonl --with zipfit:mode=dictionary --fraction 10% -o kept/
+    cuvee select pool/ --target t.jsonl --with zipfit:mode=pooled --fraction 10% -o kept/
     cuvee select pool/ --with perplexity --rows 50k --quota uniform
     cuvee select pool/ --with random --tokens 2M            the baseline to beat
 
@@ -186,7 +186,7 @@ def select(
 @cli.command()
 @click.argument("selection", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=None, help="Folder for the documents [SELECTION/data]."
+    "-o", "--output", type=click.Path(path_type=Path), default=None, help="Folder for the documents [SELECTION-data]."
 )
 @click.option(
     "--format",
@@ -197,13 +197,21 @@ def select(
     help="What to write.",
 )
 @click.option(
-    "--shard", metavar="SIZE", default="256MB", show_default=True, help="Begin a new file after this much text."
+    "--shard", metavar="SIZE", default="256MB", show_default=True, help="Begin a new file after this much on disk."
 )
 @click.option("--shuffle", type=int, metavar="SEED", default=None, help="Write in a random order keyed by this seed.")
+@click.option("--cache", metavar="FOLDER", help="Where finished work is kept for the next run [~/.cache/cuvee].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 def write(
-    selection: Path, output: Path | None, form: str, shard: str, shuffle: int | None, as_json: bool, quiet: bool
+    selection: Path,
+    output: Path | None,
+    form: str,
+    shard: str,
+    shuffle: int | None,
+    cache: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write the documents of a SELECTION, in the pool's own columns, ready for a trainer.
 
@@ -212,6 +220,7 @@ def write(
     """
     from . import quantities
     from .engine.progress import for_terminal
+    from .engine.store import Store
     from .feed.write import write_selection
 
     progress = for_terminal(quiet or as_json)
@@ -225,6 +234,7 @@ def write(
             progress=progress,
             order="pool" if shuffle is None else "shuffled",
             seed=shuffle or 0,
+            store=Store(Path(cache) if cache else None),
         )
     finally:
         progress.close()
@@ -422,8 +432,8 @@ def main() -> NoReturn:
 
             traceback.print_exc()
             os._exit(70)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: os.kill(child, received))
+    for passed_on in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(passed_on, lambda received, _: os.kill(child, received))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status):

@@ -277,8 +277,8 @@ class Method(ABC):
     def fit(self, run: Run) -> Map:
         """Learn what is needed from pool and target; return the Map whose block has a ``score`` column."""
 
-    def chooser(self) -> Choose:
-        """The rule the paper chooses by. Default: the highest scores."""
-        from .select.top_k import TopK
+    def chooser(self, fitted: Map) -> Choose:
+        """The rule the paper chooses by, given what :meth:`fit` returned. Default: the highest scores."""
+        from .methods.choose.top_k import TopK
 
         return TopK()

@@ -1,4 +1,4 @@
-"""Finding methods: the folders ``score/`` and ``select/`` are the registry; other packages add theirs by entry points.
+"""Finding methods: the folders ``methods/score`` and ``methods/choose`` are the registry; plug-ins use entry points.
 
 A method's name is its file's name. A file is imported only when its method is used or listed.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from .core import Card, Choose, Method
 from .errors import UsageError
 
-FOLDERS = ("score", "select")
+FOLDERS = ("score", "choose")
 GROUP = "cuvee.methods"
 
 
@@ -38,7 +38,7 @@ class Entry:
         module = importlib.import_module(self.module)
         own = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == self.module]
         methods = [kind for kind in own if issubclass(kind, Method)]
-        classes = methods or [kind for kind in own if issubclass(kind, Choose)]
+        classes: list[type[Method] | type[Choose]] = list(methods) or [kind for kind in own if issubclass(kind, Choose)]
         if len(classes) != 1:
             raise AssertionError(f"{self.module} must define exactly one Method, or one Choose and no Method")
         return classes[0]
@@ -49,9 +49,9 @@ def entries() -> dict[str, Entry]:
     """Every method by name. A plug-in may not take the name of one that cuvee brings."""
     found: dict[str, Entry] = {}
     for folder in FOLDERS:
-        package = importlib.import_module(f"cuvee.{folder}")
+        package = importlib.import_module(f"cuvee.methods.{folder}")
         for info in pkgutil.iter_modules(package.__path__):
-            source = f"cuvee.{folder}.{info.name}"
+            source = f"cuvee.methods.{folder}.{info.name}"
             if info.name not in package.HELPERS:
                 found[info.name] = Entry(info.name, source)
     for point in entry_points(group=GROUP):

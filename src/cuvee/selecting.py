@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ from .engine.store import Store
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
 from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION
+from .methods.choose.length_matched import cost_by_length, matched_to
+from .methods.choose.quota import Quota
+from .methods.choose.random import Random
 from .pool import Opened, Paths, Reading, open_stage, target_reading
-from .select.length_matched import cost_by_length, matched_to
-from .select.quota import Quota
-from .select.random import Random
 from .selection_file import Reasons, SelectionWriter, reasons_of
 from .summary import Arm, LogWeights, length_histogram, score_pictures
 
@@ -162,36 +162,33 @@ def select(
         return job.run(folder, show_text)
 
 
-def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Choose]:
-    """The scoring method (None for baselines) and the choosing rule, checked before any file is opened."""
+def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Choose | None]:
+    """The scoring method (None for baselines) and the rule to choose by (None: the method's own).
+
+    Checked before any file is opened.
+    """
     kind = registry.load(request.method)
     if issubclass(kind, Choose):
         if request.choose is not None:
             raise UsageError(f"'{request.method}' chooses by itself; leave out --choose.")
         if "score" in kind.card.needs:
             raise UsageError(
-                f"'{request.method}' chooses by a score: name a scoring method with --with, and use --choose {request.method}."
+                f"'{request.method}' chooses by a score: name a scoring method with --with, "
+                f"and use --choose {request.method}."
             )
-        scorer: Method | None = None
-        chooser: Choose = make(kind, request.settings, request.method)
-    else:
-        if "target" in kind.card.needs and not has_target:
-            raise UsageError(
-                f"'{request.method}' compares with a target: name files like the data you want with --target, "
-                "or use --with random."
-            )
-        scorer = make(kind, request.settings, request.method)
-        chooser = scorer.chooser()
-        if request.choose is not None:
-            chosen = registry.load(request.choose)
-            if not issubclass(chosen, Choose):
-                raise UsageError(
-                    f"'{request.choose}' is a scoring method; --choose takes a rule such as top_k or gumbel."
-                )
-            chooser = make(chosen, request.choose_settings, request.choose)
-    if request.quota is not None:
-        chooser = Quota(chooser, request.quota)
-    return scorer, chooser
+        return None, make(kind, request.settings, request.method)
+    if "target" in kind.card.needs and not has_target:
+        raise UsageError(
+            f"'{request.method}' compares with a target: name files like the data you want with --target, "
+            "or use --with random."
+        )
+    scorer = make(kind, request.settings, request.method)
+    if request.choose is None:
+        return scorer, None
+    chosen = registry.load(request.choose)
+    if not issubclass(chosen, Choose):
+        raise UsageError(f"'{request.choose}' is a scoring method; --choose takes a rule such as top_k or gumbel.")
+    return scorer, make(chosen, request.choose_settings, request.choose)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -214,9 +211,10 @@ class _Job:
     request: Request
     reading: Reading
     scorer: Method | None
-    chooser: Choose
+    chosen: Choose | None
     started: float
     command: str
+    chooser: Choose = field(init=False)
 
     def run(self, folder: Path, show_text: bool) -> Selected:
         engine = self.engine
@@ -232,6 +230,11 @@ class _Job:
         check_ids(engine, columns)
         begun = time.monotonic()
         draw = Draw(self.request.seed)
+        chooser = self.chosen
+        if chooser is None:
+            assert self.scorer is not None and fitted is not None
+            chooser = self.scorer.chooser(fitted)
+        self.chooser = Quota(chooser, self.request.quota) if self.request.quota is not None else chooser
         decision = self.chooser.choose(columns, self.request.budget, draw)
         timings["choosing"] = time.monotonic() - begun
         with files.whole_folder(folder) as place:
@@ -432,7 +435,8 @@ def plan(
     scorer, chooser = plan_methods(request, asked["target"] is not None)
     return {
         **planned(pool, reading, cache, workers, 1 if scorer is None else 2),
-        "method": f"{request.method} {parameters(scorer if scorer is not None else chooser)}",
+        "method": f"{request.method} {parameters(scorer if scorer is not None else chooser)}"
+        + (f", chosen by {request.choose}" if request.choose else ""),
         "budget": f"{budget.amount:,} {budget.unit}"
         if budget.amount is not None
         else f"{budget.fraction:.1%} of the tokens",
@@ -450,12 +454,14 @@ def planned(pool: Paths, reading: Reading, cache: str | None, workers: int, pass
     opened = open_stage(pool, reading, store)
     manifest = opened.stage.manifest
     local = Local(workers)
+    seconds = max(2.0, passes * manifest.bytes * SECONDS_PER_BYTE / local.workers)
     columns = ", ".join(f"{role} = {name}" for role, name in vars(opened.spec).items() if name)
     return {
-        "reads": f"{len(manifest.sources):,} files, {manifest.rows:,} rows, about {manifest.bytes / 1e6:,.1f} MB of text, {passes} times",
+        "reads": f"{len(manifest.sources):,} files, {manifest.rows:,} rows, "
+        f"about {manifest.bytes / 1e6:,.1f} MB of text, {passes} times",
         "columns": columns,
         "cache": str(store.root),
-        "time": f"about {max(2.0, passes * manifest.bytes * SECONDS_PER_BYTE / local.workers):,.0f} s with {local.workers} workers",
+        "time": f"about {seconds:,.0f} s with {local.workers} workers",
         "memory": f"about {expected(local.workers) / 1e6:,.0f} MB",
     }
 

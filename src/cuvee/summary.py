@@ -1,4 +1,4 @@
-"""What is reported about a selection: counts, lengths, scores and domains before and after, in one pass over columns."""
+"""What is reported about a selection: counts, lengths, scores and domains, before and after."""
 
 from __future__ import annotations
 

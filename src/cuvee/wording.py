@@ -20,7 +20,8 @@ def nothing_kept(decision: Decision, columns: DiskColumns, amount: int, budget: 
         why = f"{larger:,} rows alone cost more than the budget"
     if never:
         why += f"{' and ' if larger else ': '}{never:,} rows are not eligible for the method (for example too short)"
-    return f"Nothing was kept of {columns.n_rows:,} rows within {amount:,} {budget.unit}: {why}. Raise the budget or the limits."
+    asked = f"{columns.n_rows:,} rows within {amount:,} {budget.unit}"
+    return f"Nothing was kept of {asked}: {why}. Raise the budget or the limits."
 
 
 def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, columns: DiskColumns) -> list[str]:
@@ -28,8 +29,8 @@ def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, columns: Di
     size = summary["effective_sample_size"]
     if size is not None and size < 0.1 * kept.rows:
         found.append(
-            f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept. The random "
-            "draw hardly matters, the choice is nearly the top of the score; raise the temperature to soften it."
+            f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept. The "
+            "random draw hardly matters, the choice is nearly the top of the score; raise the temperature to soften it."
         )
     pool, chosen = summary["quantiles"]["pool"], summary["quantiles"]["kept"]
     if pool and chosen and not 0.5 <= chosen["p50"] / max(pool["p50"], 1) <= 2:
@@ -63,7 +64,9 @@ def verdict(summary: dict[str, Any]) -> str:
         low, high = distance["random_range"]
         place = "nearer to" if distance["kept"] < low else "farther from" if distance["kept"] > high else "as near to"
         than = "as" if place.startswith("as") else "than"
-        text += f" They are {place} the target {than} random rows: {distance['kept']:.3f} against {low:.3f} to {high:.3f}."
+        text += (
+            f" They are {place} the target {than} random rows: {distance['kept']:.3f} against {low:.3f} to {high:.3f}."
+        )
     return text
 
 
@@ -87,8 +90,8 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     if counts["rejected"]:
         reasons = ", ".join(f"{n:,} {why}" for why, n in summary["rejects"]["by_reason"].items())
         lines.append(f"  rejected   {safe(reasons, 60)} -> {REJECTS}")
-    overlap = f"  overlap    random {controls['random']['overlap']:.2f}, length-matched {controls['length_matched']['overlap']:.2f}"
-    lines.append(overlap + " of the kept rows")
+    shared = [f"{name.replace('_', '-')} {one['overlap']:.2f}" for name, one in controls.items()]
+    lines.append(f"  overlap    {', '.join(shared)} of the kept rows")
     distance = summary.get("distance")
     if distance:
         shown = [(name.replace("_", "-"), distance.get(name)) for name in ("kept", "random", "length_matched")]

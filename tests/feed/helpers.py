@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
 )
 Chosen = Sequence[tuple[int, int, int]]
 """(file number, row, weight)."""
+TEXTS = [f"{k} " + np.random.default_rng(k).bytes(100 * (k % 7 + 1)).hex() for k in range(300)]
 
 
 def make_selection(

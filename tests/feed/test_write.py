@@ -1,4 +1,4 @@
-"""Refusals, faults, order, shards, and what is read."""
+"""Order, repeats, shards, and what is read."""
 
 from __future__ import annotations
 
@@ -9,101 +9,21 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cuvee.engine import files
 from cuvee.engine.store import Store
-from cuvee.errors import BusyError, CuveeError, DataError, ResourceError, UsageError
+from cuvee.errors import ResourceError
 from cuvee.feed.write import write_selection
 from cuvee.source.base import Spec
 
-from .helpers import Double, Quick, all_of, contents, make_selection, opened, read_texts, write_jsonl
+from .helpers import TEXTS, Double, all_of, contents, make_selection, opened, read_texts, write_jsonl
 
-TEXTS = [f"{k} " + np.random.default_rng(k).bytes(100 * (k % 7 + 1)).hex() for k in range(300)]
 FORMATS = ("parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma")
-
-
-@pytest.fixture
-def pool(tmp_path: Path) -> Path:
-    write_jsonl(tmp_path / "p.jsonl", [{"text": text} for text in TEXTS])
-    return tmp_path / "p.jsonl"
-
-
-@pytest.fixture
-def kept(pool: Path, tmp_path: Path) -> Path:
-    return make_selection(tmp_path / "kept", opened(pool), [(0, k, 1 + k % 3) for k in range(0, 300, 2)])
-
-
-def refused(kept: Path, output: Path, pattern: str, kind: type[CuveeError] = DataError, **more: Any) -> None:
-    before = contents(output) if output.is_dir() else None
-    with pytest.raises(kind, match=pattern):
-        write_selection(kept, output, format="jsonl", **more)
-    assert (contents(output) if output.is_dir() else None) == before
-
-
-def test_no_selection(tmp_path: Path) -> None:
-    refused(tmp_path / "nothing", tmp_path / "out", "There is no selection in", UsageError)
-
-
-def test_newer_plan(kept: Path, tmp_path: Path) -> None:
-    plan = json.loads((kept / "plan.json").read_text())
-    (kept / "plan.json").write_text(json.dumps({**plan, "format": 2}))
-    refused(kept, tmp_path / "out", "newer cuvee")
-
-
-@pytest.mark.parametrize("broken", ["", "[]", "{}", "null", '{"files": 3, "spec": {}, "selection_digest": ""}', "\xff"])
-def test_broken_plan(kept: Path, tmp_path: Path, broken: str) -> None:
-    (kept / "plan.json").write_bytes(broken.encode("latin-1"))
-    refused(kept, tmp_path / "out", "plan.json cannot be read")
-
-
-def test_damaged_selection(kept: Path, tmp_path: Path) -> None:
-    sound = (kept / "selection.parquet").read_bytes()
-    for at in (0, len(sound) // 2, len(sound) - 1):
-        hurt = bytearray(sound)
-        hurt[at] ^= 1
-        (kept / "selection.parquet").write_bytes(hurt)
-        refused(kept, tmp_path / "out", "is damaged")
-    (kept / "selection.parquet").write_bytes(sound[:-9])
-    refused(kept, tmp_path / "out", "is damaged")
-
-
-@pytest.mark.parametrize(
-    ("chosen", "pattern"),
-    [
-        ([(0, 3, 1), (0, 2, 1)], "order of the pool"),
-        ([(0, 3, 1), (0, 3, 1)], "order of the pool"),
-        ([(0, 300, 1)], "outside its file"),
-        ([(0, 1, 0), (0, 2, 1)], "weight"),
-    ],
-)
-def test_selection_that_makes_no_sense(pool: Path, tmp_path: Path, chosen: Any, pattern: str) -> None:
-    refused(make_selection(tmp_path / "kept", opened(pool), chosen), tmp_path / "out", pattern)
-
-
-def test_empty_selection(pool: Path, tmp_path: Path) -> None:
-    refused(make_selection(tmp_path / "kept", opened(pool), []), tmp_path / "out", "chose no rows")
-
-
-def test_changed_or_missing_pool(kept: Path, pool: Path, tmp_path: Path) -> None:
-    with pool.open("ab") as stream:
-        stream.write(b'{"text":"more"}\n')
-    refused(kept, tmp_path / "out", r"p\.jsonl has changed")
-    pool.unlink()
-    refused(kept, tmp_path / "out", r"cannot be opened.*p\.jsonl")
-
-
-def test_pool_that_changes_while_it_is_read(tmp_path: Path) -> None:
-    source = Double("x", [pa.record_batch({"text": ["a", "b"]})])
-    kept = make_selection(tmp_path / "kept", [source], all_of([source]))
-    marks = iter(["stamp", "other"])
-    source.stamp = lambda: next(marks)  # type: ignore[method-assign]
-    refused(kept, tmp_path / "out", "x has changed", opener=lambda path, form: source)
 
 
 def test_unneeded_files_may_be_gone(tmp_path: Path) -> None:
@@ -114,87 +34,6 @@ def test_unneeded_files_may_be_gone(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").unlink()
     write_selection(kept, tmp_path / "out", format="jsonl")
     assert read_texts(tmp_path / "out") == ["b"]
-
-
-def test_foreign_output(kept: Path, pool: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "mine.txt").write_text("x")
-    refused(kept, out, "not empty", UsageError)
-    refused(kept, out / "mine.txt", "is a file", UsageError)
-    refused(kept, kept, "being read", UsageError)
-    refused(kept, tmp_path, "being read", UsageError)
-    (out / "mine.txt").unlink()
-    write_selection(kept, out, format="jsonl")
-    write_selection(kept, out, format="parquet")
-    assert sorted(contents(out)) == ["manifest.json", "part-00000.parquet"]
-    (out / "mine.txt").write_text("x")
-    refused(kept, out, r"mine\.txt", UsageError)
-
-
-def test_output_that_feeds_the_selection_is_not_replaced(kept: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    result = write_selection(kept, out, format="jsonl")
-    again = opened(result.files[0])
-    refused(make_selection(tmp_path / "kept2", again, all_of(again)), out, "being read", UsageError)
-
-
-def test_one_writer_at_a_time(kept: Path, tmp_path: Path) -> None:
-    with files.lock((tmp_path / "out").resolve()):
-        refused(kept, tmp_path / "out", "is being written by", BusyError)
-
-
-class Faulty(Quick):
-    """Fails at the k-th call of one kind."""
-
-    def __init__(self, kind: str, k: int) -> None:
-        self.kind, self.left = kind, k
-
-    def _count(self, kind: str) -> None:
-        if kind == self.kind:
-            self.left -= 1
-            if self.left == 0:
-                raise OSError(28, "No space left on device")
-
-    def write(self, stream: IO[bytes], data: Any) -> None:
-        self._count("write")
-        super().write(stream, data)
-
-    def sync(self, stream: IO[bytes]) -> None:
-        self._count("sync")
-        super().sync(stream)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._count("rename")
-        super().rename(source, target)
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_every_fault_leaves_the_old_output(
-    pool: Path, tmp_path: Path, form: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = make_selection(tmp_path / "kept", opened(pool), [(0, k, 1) for k in range(0, 60, 2)])
-    out = tmp_path / "out"
-    write_selection(make_selection(tmp_path / "older", opened(pool), [(0, 0, 1)]), out, format=form)
-    before = contents(tmp_path)
-    for kind in ("write", "sync", "rename"):
-        for k in range(1, 200):
-            faulty = Faulty(kind, k)
-            monkeypatch.setattr(files, "system", faulty)
-            try:
-                write_selection(kept, out, format=form, shard_bytes=9_000)
-            except ResourceError as error:
-                assert "No space left" in str(error)
-                assert contents(tmp_path) == before, (kind, k)
-            else:
-                assert faulty.left > 0, f"{kind} {k} failed in silence"
-                break
-        else:
-            raise AssertionError(f"{kind} never stopped failing")
-        assert k > 2
-        monkeypatch.setattr(files, "system", Quick())
-        write_selection(make_selection(tmp_path / "older", opened(pool), [(0, 0, 1)]), out, format=form)
-        before = contents(tmp_path)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -303,12 +142,6 @@ def test_index_comes_from_the_cache(kept: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("cuvee.source.jsonl.JsonlSource.index", None)
     write_selection(kept, tmp_path / "b", format="jsonl", store=store)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-def test_unknown_requests(kept: Path, tmp_path: Path) -> None:
-    for more in ({"format": "csv"}, {"order": "up"}, {"shard_bytes": 0}):
-        with pytest.raises(UsageError):
-            write_selection(kept, tmp_path / "out", **more)  # type: ignore[arg-type]
 
 
 def test_pools_without_text(tmp_path: Path) -> None:

@@ -115,10 +115,10 @@ NASTY = [
 ]
 
 
-def payloads(shared: Path = Path("/nonexistent")) -> list[str]:
+def payloads(folder: Path = Path("/nonexistent")) -> list[str]:
     """The strings above; further ones if a folder of them is given."""
     found = list(NASTY)
-    for path in sorted(shared.glob("*.jsonl")):
+    for path in sorted(folder.glob("*.jsonl")):
         found += [json.loads(line)["text"] for line in path.read_text("utf-8").splitlines()]
     return found
 

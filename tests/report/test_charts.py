@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 
@@ -22,7 +23,7 @@ def labels(svg: Markup) -> list[tuple[float, float, float]]:
     """Left end, right end and base line of every label."""
     found = []
     for x, y, anchor, words in TEXT.findall(svg):
-        need, at = 0.8 * LETTER * width(words), float(x)
+        need, at = 0.8 * LETTER * width(html.unescape(words)), float(x)
         start = {"start": at, "middle": at - need / 2, "end": at - need}[anchor]
         found.append((start, start + need, float(y)))
     return found

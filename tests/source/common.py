@@ -91,7 +91,7 @@ def _surrogates(value: Any) -> bool:
     return False
 
 
-class _Twice(Exception):
+class _TwiceError(Exception):
     pass
 
 
@@ -104,7 +104,7 @@ def _lookup(record: _Pairs, path: str) -> Any:
     for part in path.split("."):
         found = [value for key, value in inside if key == part] if isinstance(inside, _Pairs) else []
         if len(found) > 1:
-            raise _Twice
+            raise _TwiceError
         if not found:
             inside = _ABSENT
             break
@@ -112,7 +112,7 @@ def _lookup(record: _Pairs, path: str) -> Any:
     if inside is not _ABSENT:
         hits.append(inside)
     if len(hits) > 1:
-        raise _Twice
+        raise _TwiceError
     return hits[0] if hits else _ABSENT
 
 
@@ -150,7 +150,7 @@ def reference(line: bytes, spec: Spec) -> Row:
         for role in ("text", "id", "domain", "tokens", "label"):
             path = getattr(spec, role)
             values[role] = _ABSENT if path is None else _lookup(record, path)
-    except _Twice:
+    except _TwiceError:
         return bad(Bad.DUPLICATE_KEY)
     text, identity, tokens = values["text"], values["id"], values["tokens"]
     if spec.text is not None:

@@ -128,9 +128,8 @@ def test_json_suite(folder: str) -> None:
                 continue
             row = reference(content, Spec())
             assert read(content, Spec()) == [row], path.name
-            assert read(b"\n".join([GOOD, content, GOOD]), Spec()) == [reference(GOOD, Spec()), row] + [
-                reference(GOOD, Spec())
-            ], path.name
+            good = reference(GOOD, Spec())
+            assert read(b"\n".join([GOOD, content, GOOD]), Spec()) == [good, row, good], path.name
         if path.name.startswith("y_"):
             assert read(line, Spec())[0].bad in (Bad.OK, Bad.NO_TEXT, Bad.NOT_OBJECT), path.name
         if path.name.startswith("n_") and line.strip(b" \t\r") and path.name != "n_structure_whitespace_formfeed.json":
@@ -147,7 +146,7 @@ def test_naughty_strings() -> None:
 def test_utf8_suite() -> None:
     checked = 0
     for line in (HOSTILE / "utf8" / "utf8tests.bin").read_bytes().split(b"\n"):
-        _, verdict, body = (line.split(b":", 2) + [b"", b""])[:3]
+        _, verdict, body = [*line.split(b":", 2), b"", b""][:3]
         if verdict in (b"valid", b"invalid") and body and min(body) >= 32 and not set(b'"\\') & set(body):
             row = read(b'{"text": "' + body + b'"}', Spec())
             assert row == [Row(Bad.OK, body) if verdict == b"valid" else Row(Bad.BAD_UTF8, b"")], line
@@ -317,5 +316,5 @@ def test_stamp_follows_the_content_not_the_name() -> None:
 
 
 def test_missing_file() -> None:
-    with pytest.raises(DataError, match="gone.jsonl: no such file"):
+    with pytest.raises(DataError, match=r"gone\.jsonl: no such file"):
         JsonlSource(File.local(FOLDER / "gone.jsonl")).index()

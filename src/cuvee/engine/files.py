@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -70,11 +71,12 @@ class _Stream:
 
 def temporary_name(target: Path) -> Path:
     """A hidden name beside ``target`` that no other live process uses."""
-    return target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    return target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
 def explain(error: OSError, target: Path) -> ResourceError:
     """Turn an operating-system failure while writing into a sentence."""
+    target = Path(*(re.sub(r"^\.(.+)\.[0-9]+\.[0-9a-f]{8}\.tmp$", r"\1", part) for part in target.parts))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = target if target.exists() else target.parent
         try:
@@ -139,7 +141,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 shutil.rmtree(aside)
             else:
                 aside.replace(target)
-        for stale in target.parent.glob(f".{target.name}.{socket.gethostname()}.*.tmp"):
+        for stale in target.parent.glob(f".{target.name}.*.tmp"):
             shutil.rmtree(stale, ignore_errors=True)  # the caller holds the lock: nobody else is writing
         temporary.mkdir()
         yield temporary

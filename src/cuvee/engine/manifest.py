@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..core import Batch
 from ..errors import DataError
 from ..source.base import Bad, Index, RawBatch, Segment, Source, Spec
-from .store import Store, digest
+from .store import Store, code_digest, digest
 
 CHUNK_ROWS = 4096
 SPAN_BYTES = (4 << 20, 32 << 20)
@@ -69,13 +69,13 @@ class Manifest:
         indices, stamps = [], []
         for source in sources:
             stamp = source.stamp()
-            key = digest("index", 1, source.format, stamp)
+            key = digest("index", code_digest(), source.format, stamp)
             try:
                 _, note = store.table(key)
                 index = Index(note["rows"], tuple(Segment(*segment) for segment in note["segments"]))
             except (FileNotFoundError, KeyError, TypeError):
                 index = source.index()
-                segments = [[s.first_row, s.rows, s.bytes, s.position] for s in index.segments]
+                segments = [astuple(segment) for segment in index.segments]
                 empty = pa.RecordBatch.from_pydict({"_": pa.array([], pa.int8())})
                 store.put_table(key, [empty], {"rows": index.rows, "segments": segments})
             indices.append(index)

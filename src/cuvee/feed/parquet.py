@@ -1,9 +1,9 @@
 """Parquet with Zstandard and page checksums. Rows from Parquet, Arrow, CSV and text files keep all columns and types.
 
 JSON lines become the columns id, text and domain (where they are known) and ``metadata``, the JSON text of the other
-fields. Row groups are cut by size, so memory does not depend on how long the rows are. Cost: about
-160 MB of text a second and core from Parquet, nearly all of it compression; 70 from lines. Times in whole seconds become
-milliseconds, because Parquet has no coarser ones.
+fields. Row groups are cut by size, so memory does not depend on how long the rows are. Times in whole seconds become
+milliseconds, because Parquet has no coarser ones. Cost: about 160 MB of text per second of CPU from Parquet, most of it
+compression; 70 from lines.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Selection:
             roles = {field.name for field in dataclasses.fields(Spec)}
             spec = Spec(**{role: name for role, name in content["spec"].items() if role in roles})
             expected = content["selection_digest"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{shown}/plan.json cannot be read ({plain(str(error))}). {_DAMAGED}") from None
         except OSError as error:
             raise DataError(f"{shown}/plan.json cannot be read ({error.strerror}). Check its mode and disk.") from None

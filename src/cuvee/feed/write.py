@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,8 +20,9 @@ from .. import __version__
 from ..engine.files import lock, whole_folder, write_whole
 from ..engine.progress import Progress
 from ..engine.store import Store
-from ..errors import DataError, UsageError
+from ..errors import DataError, ResourceError, UsageError
 from ..source.base import Source
+from ..source.files import plain
 from .dolma import Dolma
 from .format import Format
 from .jsonl import Jsonl
@@ -93,7 +95,7 @@ def write_selection(
         writer = _format(format, selection, files)
         with whole_folder(output) as building:
             progress.begin(f"writing {format}", survey.distinct_bytes)
-            with Shards(building, writer, shard_bytes) as shards:
+            with _sayable(format), Shards(building, writer, shard_bytes) as shards:
                 stream = _prepared(selection, files, writer, progress)
                 ordered = in_pool_order(stream) if order == "pool" else shuffled(stream, seed, shuffle_bytes)
                 for batch in ordered:
@@ -114,6 +116,19 @@ def write_selection(
         bytes=sum(entry.bytes for entry in shards.entries),
         notes=tuple(notes),
     )
+
+
+@contextmanager
+def _sayable(format: str) -> Iterator[None]:
+    """What Arrow itself refuses to copy or write, as a sentence."""
+    try:
+        yield
+    except MemoryError:
+        raise ResourceError("Memory ran out while writing. Nothing was changed. Give the process more.") from None
+    except pa.ArrowException as error:
+        raise DataError(
+            f"The chosen rows cannot be written as {format} ({plain(str(error))}). Choose another format."
+        ) from error
 
 
 def _format(name: FormatName, selection: Selection, files: Files) -> Format:

@@ -90,18 +90,18 @@ def _lengths(summary: Mapping[str, Any]) -> Markup:
     ranges = [Range("median", "pool", p5 or 0.0, p50 or 0.0, p95 or 0.0)] if known else []
     series = [Series("pool", "pool", counts(lengths.get("pool")))]
     chart = histogram(items(lengths.get("edges")), series, size, "length of a text", ranges, log=True)
-    caption = sentence(key("Rows", "pool"), " by length in bytes. Each step to the right multiplies. ")
+    caption = sentence(key("Rows", "pool"), " by length in bytes, on a logarithmic axis. ")
     caption = sentence(caption, "Below: median, and the range of nine rows in ten.")
     return figure("How long are the texts?", caption, chart)
 
 
 def _vocabulary(summary: Mapping[str, Any]) -> Markup:
     found = mapping(summary.get("vocabulary"))
-    if not items(found.get("tokens")):
+    if len(items(found.get("tokens"))) < 3:
         return EMPTY
     exponent = finite(found.get("exponent"))
     chart = growth(items(found["tokens"]), items(found.get("distinct")), exponent, "tokens", "different words")
-    caption = sentence("How many different words have been met after so many tokens, both axes multiplying. ")
+    caption = sentence("How many different words have been met after so many tokens, on logarithmic axes. ")
     caption = sentence(caption, "Where the line bends down, the pool has begun to repeat itself.")
     return figure("Does it keep saying new things?", caption, chart)
 

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from cuvee.errors import DataError
 
 from .base import Index, RawBatch, Segment, Source, Spec
-from .columns import BATCH_ROWS, pieces, to_raw
+from .batches import BATCH_ROWS, pieces, to_raw
 from .files import File, plain, reading
 
 SEGMENT_ROWS = 1 << 16

@@ -16,7 +16,8 @@ import pyarrow.types as pt
 from cuvee.errors import DataError
 
 from .base import Index, RawBatch, Segment, Source, Spec
-from .columns import embedding_width, field_names, find, pieces, to_raw
+from .batches import pieces, to_raw
+from .columns import embedding_width, field_names, find
 from .files import File, plain, reading
 
 ADVICE = "It may be damaged: fetch it again, or leave it out."

@@ -18,7 +18,7 @@ import pyarrow as pa
 from cuvee.errors import DataError
 
 from .base import Bad, Index, RawBatch, Segment, Source, Spec
-from .columns import pieces, to_raw
+from .batches import pieces, to_raw
 from .files import File, plain, reading
 
 SEGMENT = 16 << 20

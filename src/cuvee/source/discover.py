@@ -130,13 +130,18 @@ def _walk(root: str, found: Found) -> Iterator[_Entry]:
             inside = f"{below}{entry.name}"
             if entry.name.startswith((".", "_")):
                 found.skipped.append((entry.path, "hidden"))
-            elif entry.is_dir():
+                continue
+            try:
+                status = entry.stat()
+            except OSError:
+                found.skipped.append((entry.path, "a broken link"))
+                continue
+            if stat.S_ISDIR(status.st_mode):
                 waiting.append((entry.path, f"{inside}/"))
-            elif entry.is_file():
-                yield _Entry(File(filesystem, entry.path, entry.path), inside, entry.stat().st_size)
+            elif stat.S_ISREG(status.st_mode):
+                yield _Entry(File(filesystem, entry.path, entry.path), inside, status.st_size)
             else:
-                broken = entry.is_symlink() and not Path(entry.path).exists()
-                found.skipped.append((entry.path, "a broken link" if broken else "a pipe, socket or device"))
+                found.skipped.append((entry.path, "a pipe, socket or device"))
 
 
 def _remote(uri: str, filesystem: Any, path: str, found: Found, taken: set[str]) -> None:

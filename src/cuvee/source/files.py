@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cuvee.errors import CuveeError, DataError
 
-T = TypeVar("T")
 END = 64 << 10
 
 
@@ -42,18 +41,6 @@ def reading(name: str, place: str = "", advice: str = "Check or replace the file
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, EOFError) as error:
         reason = plain(str(error)).rstrip(".") or type(error).__name__
         raise DataError(f"{where}: cannot be read ({reason}). {advice}") from None
-
-
-def guarded(
-    batches: Iterator[T], name: str, place: str = "", advice: str = "Check or replace the file."
-) -> Iterator[T]:
-    """The same items, each fetched under :func:`reading` (but not while the consumer works on them)."""
-    while True:
-        with reading(name, place, advice):
-            item = next(batches, None)
-        if item is None:
-            return
-        yield item
 
 
 @dataclass(frozen=True)

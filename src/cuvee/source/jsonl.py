@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 from cuvee.errors import DataError
 
 from .base import Bad, Index, RawBatch, Segment, Source, Spec
-from .columns import BATCH_ROWS, assemble, numbers_of_lists, strings
+from .batches import BATCH_ROWS, assemble
+from .columns import numbers_of_lists, strings
 from .files import File, plain, reading
 from .json_kernel import parse_lines
 from .json_keys import SLOTS, Keys
 from .json_tokens import NULL
-from .lines import count_lines
+from .lines import BLANK, count_lines, first_newline, last_newline, solid
 from .simd import SLACK
 
 BLOCK = 4 << 20
@@ -29,7 +30,6 @@ SEGMENT = 16 << 20
 HEAD_ROWS = 100
 LONG_RATIO = 100
 BOM = b"\xef\xbb\xbf"
-_BLANK = b" \t\r\n"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class JsonlSource(Source):
         for run in self._runs(start.position):
             lines = [b"?" * run.solid] if run.too_long else bytes(run.buffer[run.start : run.end]).split(b"\n")
             for line in lines:
-                if not line.strip(_BLANK):
+                if not line.strip(BLANK):
                     continue
                 if skip:
                     skip -= 1
@@ -195,27 +195,27 @@ class JsonlSource(Source):
         """The file from ``position`` on, cut into runs of whole lines; each run has a buffer of its own."""
         with self._stream(position) as stream:
             buffer = np.empty(self.block + SLACK, np.uint8)
-            held, total, skipping, solid = 0, 0, False, False
+            held, total, skipping, ink = 0, 0, False, False
             while True:
                 room = len(buffer) - SLACK
                 end = self._fill(stream, buffer, held, room, total)
                 start = 3 if position == total == 0 and bytes(buffer[: min(3, end)]) == BOM else 0
                 total += end - held
                 if skipping:
-                    stop = _first_newline(buffer, end)
-                    solid = solid or _solid(buffer[:stop])
+                    stop = first_newline(buffer, end)
+                    ink = ink or solid(buffer[:stop])
                     if stop == end:
                         held = 0
                         if end:
                             continue
-                    yield Run(buffer, 0, 0, True, solid)
+                    yield Run(buffer, 0, 0, True, ink)
                     skipping, start, held = False, min(stop + 1, end), 0
                 if end < room:  # the file's end: what is left is whole
                     if end > start:
                         buffer[end] = 10
                         yield Run(buffer, start, end + 1)
                     return
-                last = _last_newline(buffer, max(start, held), end)
+                last = last_newline(buffer, max(start, held), end)
                 if last >= 0:
                     following = np.empty(max(self.block, 2 * (end - last)) + SLACK, np.uint8)
                     held = end - last - 1
@@ -224,7 +224,7 @@ class JsonlSource(Source):
                     buffer = following
                 elif end - start > self.row_limit:
                     self._refuse_ratio(total, LONG_RATIO)
-                    skipping, solid, held = True, _solid(buffer[start:end]), 0
+                    skipping, ink, held = True, solid(buffer[start:end]), 0
                 else:
                     grown = np.empty(2 * room + SLACK, np.uint8)
                     held = end - start
@@ -276,24 +276,3 @@ def _nothing(first: int, line: int, spec: Spec, width: int) -> RawBatch:
     columns = {role: empty.get(role, null) for role in SLOTS[1:] if getattr(spec, role) is not None}
     bad = np.array([Bad.TOO_LONG], np.uint8)
     return RawBatch(first, np.zeros(0, np.uint8), np.zeros(2, np.int64), bad, np.array([line]), columns)
-
-
-def _solid(piece: npt.NDArray[np.uint8]) -> bool:
-    """Whether there is more than blank space."""
-    return bool(bytes(piece).strip(_BLANK))
-
-
-def _first_newline(buffer: npt.NDArray[np.uint8], end: int) -> int:
-    found = np.flatnonzero(buffer[:end] == 10)
-    return int(found[0]) if len(found) else end
-
-
-def _last_newline(buffer: npt.NDArray[np.uint8], start: int, end: int) -> int:
-    """Where the last newline of ``buffer[start:end]`` is, -1 when there is none."""
-    while end > start:
-        begin = max(start, end - 4096)
-        found = np.flatnonzero(buffer[begin:end] == 10)
-        if len(found):
-            return begin + int(found[-1])
-        end = begin
-    return -1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cuvee.engine.kernel import kernel
 
 from .json_tokens import Bytes, Numbers
 from .simd import newline
+
+BLANK = b" \t\r\n"
 
 
 @kernel
@@ -43,3 +47,24 @@ def count_lines(buf: Bytes, size: int, base: int, every: int, state: Numbers, cu
             count += 1
             state[3] = (base + i) // every * every + every
     return count
+
+
+def solid(piece: Bytes) -> bool:
+    """Whether there is more than blank space."""
+    return bool(bytes(piece).strip(BLANK))
+
+
+def first_newline(buffer: Bytes, end: int) -> int:
+    found = np.flatnonzero(buffer[:end] == 10)
+    return int(found[0]) if len(found) else end
+
+
+def last_newline(buffer: Bytes, start: int, end: int) -> int:
+    """Where the last newline of ``buffer[start:end]`` is, -1 when there is none."""
+    while end > start:
+        begin = max(start, end - 4096)
+        found = np.flatnonzero(buffer[begin:end] == 10)
+        if len(found):
+            return begin + int(found[-1])
+        end = begin
+    return -1

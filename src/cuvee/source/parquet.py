@@ -14,7 +14,8 @@ import pyarrow.types as pt
 from cuvee.errors import DataError
 
 from .base import Index, RawBatch, Segment, Source, Spec
-from .columns import BATCH_BYTES, BATCH_ROWS, embedding_width, field_names, find, pieces, to_raw
+from .batches import BATCH_BYTES, BATCH_ROWS, pieces, to_raw
+from .columns import embedding_width, field_names, find
 from .files import File, plain, reading
 
 BUFFER_LOCAL = 256 << 10

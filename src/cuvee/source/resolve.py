@@ -37,12 +37,13 @@ def resolve_columns(sources: Sequence[Source], **told: str | None) -> Spec:
     known = list(dict.fromkeys(name for _, names in fields for name in names))
     arrays = all(source.format in ("npy", "npz") for source in sources)
     roles: dict[str, str | None] = {}
+    for role, wish in told.items():
+        if wish is not None and wish not in known:
+            listed = ", ".join(plain(column) for column in known[:60])
+            raise DataError(f"No file has a column '{plain(wish)}' for the {role}. There are: {listed}.")
     for role in ROLES:
         name = told.get(role)
         if name is not None:
-            if name not in known:
-                listed = ", ".join(plain(column) for column in known[:60])
-                raise DataError(f"No file has a column '{plain(name)}' for the {role}. There are: {listed}.")
             lacking = [s for s, names in fields if name not in names and (role == "text" or s.format != "jsonl")]
             if lacking:
                 raise _lacks(lacking[0], role, name, dict(fields)[lacking[0]])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from .base import Bad, Index, RawBatch, Segment, Source, Spec
-from .columns import pieces, to_raw
+from .batches import pieces, to_raw
 from .files import File, reading
 
 GROUP_ROWS = 1024

@@ -11,9 +11,9 @@ import pytest
 from cuvee.core import Batch, Fold, Method
 from cuvee.errors import DataError, UsageError
 from cuvee.fold.ngram_lm import NgramLM
-from cuvee.score.perplexity import Perplexity
-from cuvee.select.keep_probability import KeepProbability
-from cuvee.select.top_k import TopK
+from cuvee.methods.choose.keep_probability import KeepProbability
+from cuvee.methods.choose.top_k import TopK
+from cuvee.methods.score.perplexity import Perplexity
 
 
 def batch(texts: list[str], first: int = 0) -> Batch:
@@ -115,11 +115,14 @@ def test_limits_of_the_fit() -> None:
     assert (one["score"] != other["score"]).all()
 
 
+NO_MAP: Any = None  # the rule does not depend on the fitted map
+
+
 def test_rules() -> None:
     assert issubclass(Perplexity, Method)
-    assert Perplexity().chooser() == KeepProbability("gaussian")
-    assert Perplexity(rule="stepwise").chooser() == KeepProbability("stepwise")
-    assert Perplexity(rule="lowest").chooser() == TopK()
+    assert Perplexity().chooser(NO_MAP) == KeepProbability("gaussian")
+    assert Perplexity(rule="stepwise").chooser(NO_MAP) == KeepProbability("stepwise")
+    assert Perplexity(rule="lowest").chooser(NO_MAP) == TopK()
     assert "2207.06814" in Perplexity.card.bibtex and r"{Gonz{\'a}lez" in Perplexity.card.bibtex
 
 

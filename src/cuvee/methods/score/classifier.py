@@ -29,12 +29,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Array, Batch, Block, Card, Map, Method, Run
-from ..engine.draw import bits, uniform
-from ..errors import DataError, UsageError
-from ..feature.ngrams import Ngrams
-from ..fold.bottom_k import BottomK, as_batch
-from ..fold.linear_kernels import auc, decision, rank_correlation, train
+from ...core import Array, Batch, Block, Card, Map, Method, Run
+from ...engine.draw import bits, uniform
+from ...errors import DataError, UsageError
+from ...feature.ngrams import Ngrams
+from ...fold.bottom_k import BottomK, as_batch
+from ...fold.linear_kernels import auc, decision, rank_correlation, train
 
 BLOCK_BYTES = 1 << 23
 FOLLOWS_LENGTH = 0.3

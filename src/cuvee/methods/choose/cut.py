@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Columns, Decision
+from ...core import Block, Budget, Columns, Decision
 
 Priority = Callable[[Block], npt.NDArray[np.float64]]
 Group = Callable[[Block], npt.NDArray[np.int64]]

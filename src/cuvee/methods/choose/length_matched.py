@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
-from ..errors import DataError
+from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ...errors import DataError
 from .cut import columns_for, cost_of, cut
 from .quota import shares_to_amounts
 

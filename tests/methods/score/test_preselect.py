@@ -14,9 +14,9 @@ from cuvee.core import Batch, Fold
 from cuvee.errors import DataError, UsageError
 from cuvee.feature.content import content_hash, string_hash
 from cuvee.fold.linear_kernels import auc
-from cuvee.score.preselect import PreSelect, classes, concordant_pairs, strength
+from cuvee.methods.score.preselect import PreSelect, classes, concordant_pairs, strength
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "preselect" / "predictive_strength.json"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "preselect" / "predictive_strength.json"
 CASE = json.loads(GOLDEN.read_text(encoding="utf-8"))
 LOSSES, ABILITY = np.array(CASE["losses"]), np.array(CASE["ability"])
 

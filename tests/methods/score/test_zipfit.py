@@ -20,9 +20,9 @@ from cuvee.core import Batch, Fold
 from cuvee.errors import DataError, UsageError
 from cuvee.feature.content import content_hash
 from cuvee.fold.linear_kernels import auc, rank_correlation
-from cuvee.score.zipfit import Alignment, Sizes, Zipfit, probe
+from cuvee.methods.score.zipfit import Alignment, Sizes, Zipfit, probe
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "zipfit"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "zipfit"
 CASES = json.loads((GOLDEN / "alignment.json").read_text(encoding="utf-8"))
 SOURCES = [text.encode() for text in CASES["sources"]]
 TARGETS = [text.encode() for text in CASES["targets"]]

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from cuvee.core import Budget, Draw
 from cuvee.errors import UsageError
-from cuvee.select import cut as module
-from cuvee.select.cut import cut
-from cuvee.select.gumbel import Gumbel
-from cuvee.select.poisson import Poisson
-from cuvee.select.quota import Quota, shares_to_amounts
-from cuvee.select.random import Random
-from cuvee.select.soft_cap import SoftCap
-from cuvee.select.threshold import Threshold
-from cuvee.select.top_k import TopK
+from cuvee.methods.choose import cut as module
+from cuvee.methods.choose.cut import cut
+from cuvee.methods.choose.gumbel import Gumbel
+from cuvee.methods.choose.poisson import Poisson
+from cuvee.methods.choose.quota import Quota, shares_to_amounts
+from cuvee.methods.choose.random import Random
+from cuvee.methods.choose.soft_cap import SoftCap
+from cuvee.methods.choose.threshold import Threshold
+from cuvee.methods.choose.top_k import TopK
 from tests.conftest import MemoryColumns
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..core import Budget, Card, Choose, Columns, Decision, Draw
+from ...core import Budget, Card, Choose, Columns, Decision, Draw
 from .cut import cut
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
-from ..errors import UsageError
+from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ...errors import UsageError
 from .cut import cut
 
 

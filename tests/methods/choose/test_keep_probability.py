@@ -14,9 +14,9 @@ import pytest
 
 from cuvee.core import Array, Block, Budget, Draw
 from cuvee.errors import DataError, UsageError
-from cuvee.select.keep_probability import Independent, KeepProbability, gaussian, stepwise
+from cuvee.methods.choose.keep_probability import Independent, KeepProbability, gaussian, stepwise
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/golden/bertin/keep.json").read_text())
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data/golden/bertin/keep.json").read_text())
 X, Q, U = np.array(GOLDEN["perplexity"]), tuple(GOLDEN["boundaries"]), np.array(GOLDEN["uniforms"])
 
 

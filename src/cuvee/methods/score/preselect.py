@@ -32,12 +32,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core import Array, Batch, Card, Method, Run
-from ..engine.draw import uniform
-from ..errors import DataError, UsageError
-from ..feature.content import string_hash
-from ..feature.ngrams import Ngrams
-from ..fold.bottom_k import Keyed, as_batch
+from ...core import Array, Batch, Card, Method, Run
+from ...engine.draw import uniform
+from ...errors import DataError, UsageError
+from ...feature.content import string_hash
+from ...feature.ngrams import Ngrams
+from ...fold.bottom_k import Keyed, as_batch
 from .classifier import Linear, fit_linear
 
 Floats = npt.NDArray[np.float64]

@@ -28,21 +28,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..core import Array, Batch, Block, Budget, Card, Choose, Columns, Decision, Draw, Map, Method, Run
-from ..errors import DataError, UsageError
-from ..feature.log_ratio import log_ratio, quotas, shares
-from ..feature.ngrams import Ngrams
-from ..fold.counts import NgramCounts, count_by_domain
-from ..select.cut import columns_for, cut
-from ..select.gumbel import Gumbel
+from ...core import Array, Batch, Block, Budget, Card, Choose, Columns, Decision, Draw, Map, Method, Run
+from ...errors import DataError, UsageError
+from ...feature.log_ratio import log_ratio, quotas, shares
+from ...feature.ngrams import Ngrams
+from ...fold.counts import NgramCounts, count_by_domain
+from ..choose.cut import columns_for, cut
+from ..choose.gumbel import Gumbel
 
 
 @dataclass(frozen=True, eq=False)
 class LogRatio(Map):
     """log w per row; -inf for rows shorter than ``min_length`` tokens. ``table`` is (targets, buckets).
 
-    Several targets: "score" is the best of "score_0", "score_1", ...; "share_0", ... repeat their proportions for the
-    choice.
+    Several targets: "score" is the best of "score_0", "score_1", ...; ``proportions`` are their shares of the budget.
     """
 
     ngrams: Ngrams
@@ -51,6 +50,7 @@ class LogRatio(Map):
     mean: bool
     proportions: Array
     notes: dict[str, Any] = field(compare=False)
+    log_weight: ClassVar[bool] = True
 
     def apply(self, batch: Batch) -> Block:
         total, number = self.ngrams.sums(batch, self.table)
@@ -61,7 +61,6 @@ class LogRatio(Map):
         block = {"score": total.max(axis=1)}
         if len(self.table) > 1:
             block |= {f"score_{t}": np.ascontiguousarray(column) for t, column in enumerate(total.T)}
-            block |= {f"share_{t}": np.full(len(batch), share) for t, share in enumerate(self.proportions)}
         return block
 
 
@@ -81,17 +80,17 @@ class Union(Decision):
 class SeparateTargets(Choose):
     """Serve the targets in order, each with its quota; a row taken for one is no longer available to the next."""
 
+    proportions: tuple[float, ...]
     temperature: float = 1.0
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
-        block = next(iter(columns.blocks()))
-        proportions = [float(block[f"share_{t}"][0]) for t in range(sum(name.startswith("share_") for name in block))]
-        needs = columns_for(budget, *(f"score_{t}" for t in range(len(proportions))))
+        names = ["score"] if len(self.proportions) == 1 else [f"score_{t}" for t in range(len(self.proportions))]
+        needs = columns_for(budget, *names)
         parts: tuple[Decision, ...] = ()
-        for t, amount in enumerate(quotas(budget.resolve(columns.totals[budget.unit]), proportions)):
+        for t, amount in enumerate(quotas(budget.resolve(columns.totals[budget.unit]), self.proportions)):
 
             def priority(block: Block, t: int = t, earlier: tuple[Decision, ...] = parts) -> Array:
-                score = block[f"score_{t}"] / self.temperature + draw.gumbel(f"gumbel {t}", block["key"])
+                score = block[names[t]] / self.temperature + draw.gumbel(f"gumbel {t}", block["key"])
                 return np.where(sum(part.repeats(block) for part in earlier) > 0, -np.inf, score) if earlier else score
 
             parts = (*parts, cut(columns, priority, Budget(budget.unit, int(amount)), needs=needs))
@@ -144,5 +143,7 @@ class Dsir(Method):
         table = log_ratio(wanted, pool)
         return LogRatio(ngrams, table, self.min_length, self.normalise == "mean", given / given.sum(), notes)
 
-    def chooser(self) -> Choose:
-        return SeparateTargets(self.temperature) if self.separate_targets else Gumbel(self.temperature)
+    def chooser(self, fitted: Map) -> Choose:
+        if self.separate_targets and isinstance(fitted, LogRatio):
+            return SeparateTargets(tuple(fitted.proportions.tolist()), self.temperature)
+        return Gumbel(self.temperature)

@@ -32,10 +32,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
-from ..errors import DataError, UsageError
-from ..fold.inclusion import UNIT, log_factor, weighted
-from ..fold.quantiles import exact_quantiles
+from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ...errors import DataError, UsageError
+from ...fold.inclusion import UNIT, log_factor, weighted
+from ...fold.quantiles import exact_quantiles
 from .cut import columns_for, cost_of, cut
 
 Floats = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Budget, Card, Choose, Columns, Decision, Draw
-from ..errors import UsageError
+from ...core import Budget, Card, Choose, Columns, Decision, Draw
+from ...errors import UsageError
 from .cut import Prefix, cut
 from .top_k import TopK
 

@@ -13,8 +13,8 @@ from cuvee.errors import DataError, UsageError
 from cuvee.feature.content import content_hash
 from cuvee.feature.ngrams import Ngrams
 from cuvee.fold.linear_kernels import auc, decision, mean_ranks, rank_correlation, train
-from cuvee.score import classifier
-from cuvee.score.classifier import Classifier, Linear, sparse_means
+from cuvee.methods.score import classifier
+from cuvee.methods.score.classifier import Classifier, Linear, sparse_means
 
 
 def make(rows: list[str], first: int = 0, domain: list[str] | None = None) -> Batch:

@@ -19,11 +19,11 @@ from cuvee.errors import DataError, UsageError
 from cuvee.feature.log_ratio import EPSILON, divergence, kl_reduction, quotas, shares
 from cuvee.feature.ngrams import Ngrams
 from cuvee.fold.counts import NgramCounts, levels
-from cuvee.score.dsir import Dsir
-from cuvee.select.gumbel import Gumbel
-from cuvee.select.top_k import TopK
+from cuvee.methods.choose.gumbel import Gumbel
+from cuvee.methods.choose.top_k import TopK
+from cuvee.methods.score.dsir import Dsir
 
-GOLDEN = Path(__file__).parent.parent / "data/golden/dsir"
+GOLDEN = Path(__file__).parents[2] / "data/golden/dsir"
 CASES = ["hashed_2gram_1000", "hashed_3gram_500_smooth", "separate_targets_auto"]
 
 
@@ -137,7 +137,7 @@ def test_golden_weights_lengths_and_rows(name: str) -> None:
     block = fitted.apply(run.pool)
     assert np.array_equal(np.isfinite(block["score"]), np.array(case["token_lengths"]) >= method.min_length)
     block |= {"row": run.pool.row, "key": run.pool.key}
-    chooser = method.chooser() if method.separate_targets else TopK()
+    chooser = method.chooser(fitted) if method.separate_targets else TopK()
     decision = chooser.choose(FakeColumns(block), Budget("rows", case["num_to_sample"]), Silent(0))
     assert np.flatnonzero(decision.repeats(block)).tolist() == case["topk_ids"]
     if method.separate_targets:
@@ -150,7 +150,7 @@ def test_choice_for_several_targets_is_disjoint_and_keyed() -> None:
     method, run = method_of(case), run_of(case)
     fitted = replace(method, temperature=100.0, proportions=(3.0, 1.0)).fit(run)
     block = fitted.apply(run.pool) | {"row": run.pool.row, "key": run.pool.key}
-    chooser = replace(method, temperature=100.0).chooser()
+    chooser = replace(method, temperature=100.0).chooser(fitted)
     taken = [chooser.choose(FakeColumns(block), Budget("rows", 20), Draw(seed)).repeats(block) for seed in (1, 1, 2)]
     assert all(t.sum() == 20 and t.max() == 1 for t in taken)
     assert np.array_equal(taken[0], taken[1]) and not np.array_equal(taken[0], taken[2])
@@ -166,7 +166,7 @@ def test_mean_fast_hash_and_default_choice() -> None:
     total = Dsir(min_length=0).fit(run).apply(run.pool)["score"]
     mean = Dsir(min_length=0, normalise="mean").fit(run).apply(run.pool)["score"]
     assert np.allclose(mean, total / Ngrams(2).lengths(run.pool))
-    assert Dsir(temperature=3.0).chooser() == Gumbel(3.0)
+    assert Dsir(temperature=3.0).chooser(Dsir().fit(run)) == Gumbel(3.0)
     one = Dsir(min_length=0).fit(run).apply(batch_of(case["raw_texts"][5:6]))["score"]
     assert one[0] == total[5]
     described = describe(Dsir().fit(run))

@@ -16,8 +16,8 @@ most of all). Perplexity then tells how unlike the rest of the pool a text is. E
 by key, because tables that fit into memory hold no more.
 
 Inputs: texts. Block: "perplexity", and "score" = -log10(perplexity): higher is more predictable. "score" serves the
-rule "lowest" alone; "gaussian" and "stepwise" (:mod:`cuvee.select.keep_probability`) read "perplexity", for neither
-end of the scale is better.
+rule "lowest" alone; "gaussian" and "stepwise" (``choose/keep_probability.py``) read "perplexity",
+for neither end of the scale is better.
 
 Cost: two passes over the texts, one to sample and one to score at 40 to 60 MB/s per core; 160 MB of tables, up to
 330 MB for the sample where texts are long. Traps: short texts have noisy perplexity; the lowest perplexities are
@@ -32,12 +32,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..core import Batch, Block, Card, Choose, Map, Method, Run
-from ..errors import UsageError
-from ..fold.bottom_k import BottomK, as_batch
-from ..fold.ngram_lm import LanguageModel, NgramLM
-from ..select.keep_probability import KeepProbability
-from ..select.top_k import TopK
+from ...core import Batch, Block, Card, Choose, Map, Method, Run
+from ...errors import UsageError
+from ...fold.bottom_k import BottomK, as_batch
+from ...fold.ngram_lm import LanguageModel, NgramLM
+from ..choose.keep_probability import KeepProbability
+from ..choose.top_k import TopK
 
 
 @dataclass(frozen=True)
@@ -101,5 +101,5 @@ class Perplexity(Method):
         counts = NgramLM(self.order, self.table_bits, halves=self.fit_on == "pool")
         return PerplexityMap(counts.finish(counts.lift(sample)))
 
-    def chooser(self) -> Choose:
+    def chooser(self, fitted: Map) -> Choose:
         return TopK() if self.rule == "lowest" else KeepProbability(self.rule)

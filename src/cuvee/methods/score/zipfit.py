@@ -30,11 +30,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from ..core import Array, Batch, Block, Card, Map, Method, Run
-from ..engine.draw import bits, uniform
-from ..errors import DataError, UsageError
-from ..fold.bottom_k import BottomK, cut_ends, texts
-from ..fold.linear_kernels import rank_correlation
+from ...core import Array, Batch, Block, Card, Map, Method, Run
+from ...engine.draw import bits, uniform
+from ...errors import DataError, UsageError
+from ...fold.bottom_k import BottomK, cut_ends, texts
+from ...fold.linear_kernels import rank_correlation
 
 HIGHEST = {"gzip": 9, "deflate": 9, "lzma": 9, "zstd": 22, "lz4": 12, "brotli": 11}
 PIECE, SHORTEST_PROBE, CHECKED, ALL = 64, 512, 128, 2**40

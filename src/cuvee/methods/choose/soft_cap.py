@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Block, Budget, Card, Choose, Columns, Decision, Draw
-from ..errors import UsageError
+from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ...errors import UsageError
 from .cut import columns_for, cost_of
 
 

@@ -1,0 +1,1 @@
+"""Reruns of papers' comparisons at small scale: ``python -m claims [NAME ...]``."""
