@@ -135,12 +135,12 @@ def test_the_digest_depends_on_the_rows_alone(tmp_path: Path, run: Any) -> None:
 def test_many_spans_give_the_same_profile_for_any_number_of_workers(tmp_path: Path, run: Any) -> None:
     luck = np.random.default_rng(5)
     words = np.array([f"word{n:05}" for n in range(50_000)])[np.minimum(luck.zipf(1.3, 1_400_000), 49_999)].tolist()
-    texts = [" ".join(words[at : at + 350]) for at in range(0, len(words), 350)]
-    table = pa.table({"id": [f"d{at}" for at in range(4_000)], "domain": ["a", "b"] * 2_000, "text": texts})
+    texts = [" ".join(words[at : at + 140]) for at in range(0, len(words), 140)]
+    table = pa.table({"id": [f"d{at}" for at in range(10_000)], "domain": ["a", "b"] * 5_000, "text": texts})
     folder = tmp_path / "pool"
     folder.mkdir()
     for at in range(5):
-        pq.write_table(table.slice(at * 800, 800), folder / f"{at}.parquet")
+        pq.write_table(table.slice(at * 2_000, 2_000), folder / f"{at}.parquet", compression="none")
     pq.write_table(table, tmp_path / "one.parquet")
     spans = open_stage(folder, Reading(), Store(tmp_path / "cache")).stage.manifest.spans
     assert len(spans) > 1

@@ -44,13 +44,16 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
             progress=progress,
             command=f"cuvee select {pool} --target {goal} --with {method} --tokens {TOKENS} -o {output / name}",
         )
-        for line in wording.select_lines(results[name].folder, results[name].summary):
+        lines = wording.select_lines(results[name].folder, results[name].summary)
+        for line in lines if name == "dsir" else [lines[0], *(one for one in lines if "distance" in one), lines[-1]]:
             say(line)
-    say("\nIn short: distance to the target (lower is nearer), and the share of SQLite's documentation\n")
+    say(
+        "\nIn short: distance to the target (lower is nearer), 99 % range of random draws, share of SQLite\n"
+    )
     for name, result in results.items():
         distance = result.summary["distance"]
         share = {one["name"]: one["kept_tokens"] for one in result.summary["domains"]}.get("sqlite-docs", 0)
         low, high = distance["random_range"]
-        shown = f"{distance['kept']:.3f} (random {low:.3f} to {high:.3f})"
-        say(f"  {name:<16} {shown:<36} {share / result.summary['counts']['kept_tokens']:.0%}")
-    say(f"\nDone in {time.monotonic() - started:.0f} s. Open {output / 'dsir' / 'report.html'}")
+        of_kept = share / result.summary["counts"]["kept_tokens"]
+        say(f"  {name:<16} {distance['kept']:.3f}   {low:.3f} to {high:.3f}   {of_kept:.0%}")
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Open {output / 'dsir' / 'report.html'} in a browser.")

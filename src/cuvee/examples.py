@@ -19,6 +19,7 @@ FEATURES = Ngrams(n=2, buckets=10_000)
 FEWEST_ROWS = 30
 MOST_ROWS = 1_000
 RANDOM_DRAWS = 19
+PREDICTION = 2.878 * (1 + 1 / RANDOM_DRAWS) ** 0.5  # 99.5 % point of t with 18 degrees of freedom
 
 
 @dataclass
@@ -69,8 +70,8 @@ def divergence_from_target(
     """How far the words of kept rows are from the target's, against random rows with as much text.
 
     Jensen-Shannon divergence of hashed word 1- and 2-grams between the target and at most 1,000 sampled rows of each
-    arm (heads of texts). "random" is the mean of 19 draws, "random_range" their least and greatest: under no effect,
-    an arm falls below all of them with probability 1/20. None without a target or with too few sampled rows.
+    arm (heads of texts). "random" is the mean of 19 draws, "random_range" the interval in which 99 of 100 further draws
+    would fall (by the t distribution). None without a target or with too few sampled rows.
     """
     if engine.target is None:
         return None
@@ -108,7 +109,8 @@ def divergence_from_target(
         order = np.argsort(draw.uniform(f"divergence {number}", keys), kind="stable")
         enough = int(np.searchsorted(np.cumsum(sizes[order]), text)) + 1
         draws.append(distance(order[:enough].tolist()))
-    found |= {"random": float(np.mean(draws)), "random_range": [min(draws), max(draws)], "rows": len(kept)}
+    middle, spread = float(np.mean(draws)), PREDICTION * float(np.std(draws, ddof=1))
+    found |= {"random": middle, "random_range": [middle - spread, middle + spread], "rows": len(kept)}
     return found
 
 

@@ -64,9 +64,7 @@ def verdict(summary: dict[str, Any]) -> str:
         low, high = distance["random_range"]
         place = "nearer to" if distance["kept"] < low else "farther from" if distance["kept"] > high else "as near to"
         than = "as" if place.startswith("as") else "than"
-        text += (
-            f" They are {place} the target {than} random rows: {distance['kept']:.3f} against {low:.3f} to {high:.3f}."
-        )
+        text += f" They are {place} the target {than} random rows."
     return text
 
 
@@ -96,7 +94,9 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     if distance:
         shown = [(name.replace("_", "-"), distance.get(name)) for name in ("kept", "random", "length_matched")]
         told = ", ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
-        lines.append(f"  distance   {told} (to the target)")
+        low, high = distance["random_range"]
+        lines.append(f"  distance   {told} to the target")
+        lines.append(f"             (99 of 100 random draws: {low:.3f} to {high:.3f})")
     rows = sorted(summary["domains"], key=lambda one: -one["kept_tokens"])
     if len(rows) > 1:
         for one in rows[:6]:

@@ -200,6 +200,9 @@ def test_saved_datasets(tmp_path: Path) -> None:
     sources = discover([tmp_path / "one"]).sources
     assert all(isinstance(source, ArrowSource) for source in sources)
     assert [rows_of(source, Spec())[0].text for source in sources] == [b"t0", b"t1", b"t2"]
+    state = json.loads((tmp_path / "one" / "state.json").read_text())
+    (tmp_path / "one" / "state.json").write_text(json.dumps({"_data_files": state["_data_files"][::-1]}))
+    assert [rows_of(s, Spec())[0].text for s in discover([tmp_path]).sources] == [b"t2", b"t1", b"t0"]
     save(tmp_path / "view", 1, _indices_files=[{"filename": "indices.arrow"}])
     with pytest.raises(DataError, match="flatten_indices"):
         discover([tmp_path / "view"])

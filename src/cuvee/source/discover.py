@@ -37,6 +37,8 @@ class Found:
 
     sources: list[Source] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    order: dict[str, tuple[bytes, int]] = field(default_factory=dict, repr=False)
+    """Where files stand that have an order of their own: (path of their folder, number in it)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def discover(paths: Sequence[str | os.PathLike[str]]) -> Found:
     taken: set[str] = set()
     for path in paths:
         _one(os.fspath(path), found, taken)
-    found.sources.sort(key=lambda source: os.fsencode(source.path) if _encodable(source.path) else b"")
+    found.sources.sort(key=lambda source: found.order.get(source.path, (_bytes(source.path), 0)))
     found.skipped.sort()
     return found
 
@@ -67,12 +69,11 @@ def open_uri(uri: str) -> tuple[Any, str]:
     return filesystem, path
 
 
-def _encodable(path: str) -> bool:
+def _bytes(path: str) -> bytes:
     try:
-        os.fsencode(path)
+        return os.fsencode(path)
     except UnicodeEncodeError:
-        return False
-    return True
+        return path.encode("utf-8", "surrogatepass")
 
 
 def _one(path: str, found: Found, taken: set[str]) -> None:
@@ -219,7 +220,11 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
     for base in sorted(saved):
         prefix = base.rstrip("/")
         where = File(folder.filesystem, f"{folder.path.rstrip('/')}/{prefix}", f"{folder.name.rstrip('/')}/{prefix}")
-        found.sources += [s for s in hf_sources(where if prefix else folder) if not _again(_file_of(s), found, taken)]
+        owner = where if prefix else folder
+        for number, source in enumerate(hf_sources(owner)):
+            if not _again(_file_of(source), found, taken):
+                found.order[source.path] = (_bytes(f"{owner.name.rstrip('/')}/"), number)
+                found.sources.append(source)
     texts = []
     for entry in entries:
         name = entry.below.rsplit("/", 1)[-1]

@@ -129,7 +129,8 @@ def cut(
             codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
             fits = cost <= amounts[at]
             if first_pass:
-                counts["larger_than_budget"] += int(np.count_nonzero(~fits & (codes[0] > 0)))
+                if groups == 1:  # with several, a group may be given nothing on purpose
+                    counts["larger_than_budget"] += int(np.count_nonzero(~fits & (codes[0] > 0)))
                 counts["never_taken"] += int(np.count_nonzero(codes[0] == 0))
             live = in_bin(codes, at) & fits & (codes[0] > 0)
             digit = (codes[level] >> np.uint64(64 - depth - step)).astype(np.int64) & (size - 1)

@@ -32,6 +32,7 @@ import numpy as np
 from ...core import Array, Batch, Block, Card, Map, Method, Run
 from ...engine.draw import bits, uniform
 from ...errors import DataError, UsageError
+from ...feature.explain import contributions
 from ...feature.ngrams import Ngrams
 from ...fold.bottom_k import BottomK, as_batch
 from ...fold.linear_kernels import auc, decision, rank_correlation, train
@@ -51,6 +52,10 @@ class Linear(Map):
 
     def apply(self, batch: Batch) -> Block:
         return {"score": self.ngrams.means(batch, self.weight) + self.bias}
+
+    def explain(self, text: str) -> list[tuple[str, float]]:
+        """The n-grams that weighed most, for reports."""
+        return contributions(self.ngrams, self.weight, text)
 
 
 def sparse_means(ngrams: Ngrams, batch: Batch) -> tuple[Array, Array, Array]:

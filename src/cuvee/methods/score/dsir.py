@@ -30,6 +30,7 @@ import numpy as np
 
 from ...core import Array, Batch, Block, Budget, Card, Choose, Columns, Decision, Draw, Map, Method, Run
 from ...errors import DataError, UsageError
+from ...feature.explain import contributions
 from ...feature.log_ratio import log_ratio, quotas, shares
 from ...feature.ngrams import Ngrams
 from ...fold.counts import NgramCounts, count_by_domain
@@ -62,6 +63,10 @@ class LogRatio(Map):
         if len(self.table) > 1:
             block |= {f"score_{t}": np.ascontiguousarray(column) for t, column in enumerate(total.T)}
         return block
+
+    def explain(self, text: str) -> list[tuple[str, float]]:
+        """The n-grams that weighed most, for reports (one target)."""
+        return contributions(self.ngrams, self.table[0], text) if len(self.table) == 1 else []
 
 
 @dataclass
