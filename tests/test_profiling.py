@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cuvee import profiling
+from cuvee.engine.draw import uniform
 from cuvee.engine.store import Store
 from cuvee.errors import BusyError, DataError, UsageError
+from cuvee.feature.content import string_hash
 from cuvee.pool import Reading, open_stage
 from cuvee.profile_contents import vocabulary_growth
 
@@ -96,6 +99,9 @@ def test_counts_duplicates_languages_and_domains(tmp_path: Path, run: Any) -> No
     assert {one["id"]: one["text"] for one in summary["sample"]}.items() <= {
         r["id"]: r["text"] for r in records
     }.items()
+    keys = string_hash(pa.array([record["id"] for record in records]))
+    drawn = np.argsort(uniform(0, "profile", keys), kind="stable")[:10]
+    assert [one["id"] for one in summary["sample"]] == [records[at]["id"] for at in drawn]
     assert all(one["text"] == texts[int(one["id"][1:])] for one in summary["typical"] + summary["strange"])
     assert summary["vocabulary"]["distinct"][-1] == len({word for text in texts for word in text.split()})
     assert summary["vocabulary"]["tokens"][-1] == sum(len(text.split()) for text in texts)
@@ -204,13 +210,23 @@ def test_the_screen_keeps_to_its_size(tmp_path: Path, run: Any) -> None:
         record["source"] = "ドメイン" * 20 + str(at % 30)
     folder = tmp_path / ("long name " * 5)
     folder.mkdir()
-    lines = profiling.lines(run(write(folder / "pool.jsonl", records, BAD)))
+    found = run(write(folder / "pool.jsonl", records, BAD))
+    lines = profiling.lines(found)
     assert lines[0].startswith("Usable: 300 of 305 rows, ") and len(lines) <= 24
     from cuvee.report.terminal import width
 
     assert max(width(line) for line in lines[1:] if "long name" not in line) <= 80
     assert sum(line.startswith("next: ") for line in lines) == 1 and lines[-1].startswith("report: ")
     assert "<- worst" in "\n".join(lines)
+    found.summary["warnings"] = ["much to say about this pool " * 8] * 5
+    found.summary["rejects"]["by_reason"] = {f"reason {at}": 1 for at in range(40)}
+    found.summary["next"] = "cuvee select 'a b' " + " ".join(f"--option{at} value" for at in range(12))
+    lines = profiling.lines(found)
+    assert len(lines) == 24 and lines[-1].startswith("report: ")
+    command = " ".join(lines[[line.startswith("next: ") for line in lines].index(True) : -1])
+    assert shlex.split(command.replace("\\ ", " "))[1:] == shlex.split(found.summary["next"])
+    found.summary["next"] = "cuvee select 'never closed"
+    assert profiling.lines(found)[-2] == "next: cuvee select 'never closed"
 
 
 def test_no_text_leaves_every_text_out(tmp_path: Path, run: Any) -> None:

@@ -125,7 +125,11 @@ def profile_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
 def _shell(command: str) -> list[str]:
     """The command on as many lines as it needs, each going on as a shell understands it."""
     found = ["next:"]
-    for word in map(shlex.quote, shlex.split(command)):
+    try:
+        words = shlex.split(command)
+    except ValueError:  # shortened inside quotes
+        return [f"next: {command}"]
+    for word in map(shlex.quote, words):
         if len(found[-1]) + len(word) + 3 > WIDTH and len(found[-1]) > 5:
             found[-1] += " \\"
             found.append("     ")

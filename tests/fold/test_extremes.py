@@ -45,7 +45,7 @@ def fitted(texts: list[str], **settings: float) -> Extremes:
     return Extremes(NGRAMS, words.finish(words.lift(batch_of(texts))).log_shares(), **settings)  # type: ignore[arg-type]
 
 
-def by_hand(texts: list[str], k: int) -> tuple[list[int], list[int]]:
+def by_hand(texts: list[str], k: int) -> tuple[list[int], list[int], float]:
     counts: dict[tuple[str, ...], int] = {}
     for text in texts:
         for gram in grams(text):
@@ -60,16 +60,17 @@ def by_hand(texts: list[str], k: int) -> tuple[list[int], list[int]]:
             scored[texts[row]] = (sum(math.log((counts[g] + 0.5) / total) for g in found) / len(found), row)
     varied = [v for text, v in scored.items() if len(set(grams(text))) >= 0.5 * len(grams(text))]
     high = [row for _, row in sorted(varied, reverse=True)[:k]]
-    return high, [row for _, row in sorted(scored.values())[:k]]
+    return high, [row for _, row in sorted(scored.values())[:k]], min(scored.values())[0]
 
 
 def test_the_extremes_are_those_of_the_definition() -> None:
     texts = make_texts()
     found = fitted(texts, k=5)
     result = found.finish(found.lift(batch_of(texts)))
-    high, low = by_hand(texts, 5)
+    high, low, lowest = by_hand(texts, 5)
     assert [one.row for one in result["typical"]] == high
     assert [one.row for one in result["strange"]] == low
+    assert result["strange"][0].score == pytest.approx(lowest, rel=1e-12)
     assert low[0] in (20, 21, 250) and 10 not in high
     assert all(one.text == texts[one.row] for side in result.values() for one in side)
     assert result["strange"][0].score < result["strange"][-1].score < result["typical"][-1].score

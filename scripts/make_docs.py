@@ -1,0 +1,195 @@
+"""Write docs/methods.md from the methods' cards, parameters and docstrings.
+
+    python scripts/make_docs.py            writes the page
+    python scripts/make_docs.py --check    exits 1 if the page is not what would be written
+
+Cards and docstrings are the source; the only words of this file's own are ``WHEN`` and ``FAILS``, for what a card has
+no field for. A method without an entry there is described by its card's summary and the traps in its docstring.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cuvee import describing, registry
+from cuvee.core import Method
+
+PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
+
+WHEN = {
+    "classifier": "You have some hundreds of texts that you want more of, and a score with a natural zero (more like "
+    "the target than like the pool) is useful. The notes tell by cross-validation whether the difference can be "
+    "learned at all.",
+    "dsir": "You have a target of running text in the language and register that you want, and a large pool: the "
+    "cheapest method that follows a target.",
+    "zipfit": "The target is small (tens of texts) and formulaic, such as code or markup, and exact wording matters "
+    "more than vocabulary. For pools beyond a few hundred megabytes use `mode=pooled`.",
+    "perplexity": "You have no target and want to drop boilerplate at one end and noise at the other. With "
+    "`fit_on=target`, a clean reference text says what good text looks like.",
+    "preselect": "You have the losses of several models on a seed set, and know how able these models are.",
+    "random": "Always, beside anything else: it is the baseline.",
+    "length_matched": "A selection's lengths differ from the pool's. If random rows of the same lengths do as well, "
+    "the score found lengths.",
+    "top_k": "The score is reliable and you want a choice without chance.",
+    "gumbel": "The score is a log weight and you want a sample in proportion to the weights.",
+    "poisson": "You need known inclusion probabilities, for example to estimate the pool's totals from the sample.",
+    "soft_cap": "The good rows are fewer than the budget, and repeating them a few times beats taking worse ones.",
+    "threshold": "The score has a meaningful bound, such as 0 for log odds.",
+    "keep_probability": "You want the middle of a scale of which neither end is good. `perplexity` uses it by itself.",
+    "quota": "You want to fix each domain's share. Give `--quota` instead of naming it.",
+}
+FAILS = {
+    "random": "Equal texts without ids share one draw, so they are kept or dropped together.",
+    "length_matched": "It matches lengths and nothing else. A length that the pool has too few rows of leaves its part "
+    "of the budget unused.",
+    "top_k": "It takes near copies of the best row, if there are any, and whatever extreme the score has (shortest, "
+    "longest, most repetitive).",
+    "gumbel": "Where scores spread over many more units than the temperature, it is top_k in all but name; see the "
+    "effective sample size in plan.json.",
+    "poisson": "The amount kept varies around the budget and may exceed it. It cannot be combined with `--quota`.",
+    "soft_cap": "`beta` is in the unit of the score: the default suits scores that differ by about one. It cannot be "
+    "combined with `--quota`.",
+    "threshold": "If more rows pass than the budget holds, the best of them are kept; if fewer, the budget stays "
+    "unfilled.",
+    "quota": "What a small domain cannot fill is left unused. The rule within a domain must rank rows: poisson and "
+    "soft_cap do not.",
+}
+_ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
+_TRAPS = re.compile(r"(?<![\w`])Traps?[:.]\s+")
+
+
+def paragraphs(text: str) -> list[str]:
+    return [part for part in re.split(r"\n\s*\n", text.strip("\n")) if part.strip()]
+
+
+def markdown(text: str) -> str:
+    """A docstring's paragraph in Markdown: single backticks, no roles; indented equations are code already."""
+    text = _ROLE.sub(r"`\1`", text).replace("``", "`")
+    if text.startswith("    "):
+        return text
+    return "\n".join(line if line.startswith("    ") else line.strip() for line in text.splitlines())
+
+
+def split_traps(docstring: str) -> tuple[list[str], list[str]]:
+    """The paragraphs of a module's docstring, and what they say about traps."""
+    body, traps = [], []
+    for part in paragraphs(docstring):
+        found = None if part.startswith("    ") else _TRAPS.search(part)
+        if found is None:
+            body.append(markdown(part))
+            continue
+        if before := part[: found.start()].strip():
+            body.append(markdown(before))
+        rest = markdown(part[found.end() :])
+        traps.append(rest[:1].upper() + rest[1:])
+    return body, traps
+
+
+def needs(found: dict[str, Any]) -> str:
+    return ", ".join(found["needs"]) or "nothing"
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def accents(text: str) -> str:
+    """TeX accents as letters, for the table."""
+    for tex, letter in (('\\"a', "ä"), ('\\"o', "ö"), ('\\"u', "ü"), ("\\'a", "á"), ("\\'i", "í"), ("\\'e", "é")):
+        text = text.replace(tex, letter)
+    return text
+
+
+def kinds() -> dict[str, list[str]]:
+    """The names of the methods by what they are."""
+    groups: dict[str, list[str]] = {"Scoring methods": [], "Baselines": [], "Choosing rules": []}
+    for name, entry in registry.entries().items():
+        if entry.point is not None:
+            continue  # installed beside cuvee, not part of it
+        kind = entry.load()
+        baseline = kind.card.family == "baseline"
+        title = "Scoring methods" if issubclass(kind, Method) else "Baselines" if baseline else "Choosing rules"
+        groups[title].append(name)
+    return groups
+
+
+ROLES = {
+    "Scoring methods": "Named with `--with`. Each gives every row a score and brings the rule that its paper chooses "
+    "by; `--choose` replaces that rule.",
+    "Baselines": "Named with `--with` as well; they choose without a score.",
+    "Choosing rules": "Named with `--choose`, beside a scoring method.",
+}
+
+
+def table(names: list[str]) -> list[str]:
+    citations = {one["name"]: accents(one["citation"]) for one in describing.table()}
+    lines = ["| method | what it keeps | needs | cost | paper |", "|-|-|-|-|-|"]
+    for name in names:
+        found = describing.facts(name)
+        cells = (found["summary"].rstrip("."), needs(found), found["cost"], citations[name] or "-")
+        lines.append(f"| [`{name}`](#{name}) | " + " | ".join(escaped(cell) for cell in cells) + " |")
+    return lines
+
+
+def parameters(found: dict[str, Any]) -> list[str]:
+    if not found["parameters"]:
+        return ["**Parameters:** none."]
+    lines = ["| parameter | type | default |", "|-|-|-|"]
+    for one in found["parameters"]:
+        default = "required" if one["required"] else f"`{one['default']}`" if one["default"] else "see above"
+        lines.append(f"| `{one['name']}` | `{escaped(one['type'])}` | {default} |")
+    return lines
+
+
+def section(name: str) -> list[str]:
+    """One method's part of the page."""
+    found = describing.facts(name)
+    body, traps = split_traps(found["description"])
+    if name in FAILS:
+        traps.append(FAILS[name])
+    blocks = [f"### {name}"]
+    blocks.append(f"**Use it when:** {WHEN.get(name, found['summary'])}")
+    blocks.append(f"**Needs:** {needs(found)}. **Cost:** {found['cost']}. **Evidence:** {found['evidence']}.")
+    blocks += body
+    blocks += [markdown(part) for part in paragraphs(found["class"])]
+    blocks.append("\n".join(parameters(found)))
+    if traps:
+        blocks.append("**When it fails:** " + "\n\n".join(traps))
+    if found["bibtex"].strip():
+        blocks.append(f"```bibtex\n{found['bibtex'].strip()}\n```")
+    return blocks
+
+
+def page() -> str:
+    """The whole page."""
+    groups = kinds()
+    blocks = [
+        "# Methods",
+        "<!-- Written by scripts/make_docs.py from the methods' cards and docstrings. Change those, then run it. -->",
+        "The same facts stand in the program: `cuvee methods` prints the table, `cuvee methods NAME` one method. "
+        "Parameters are set as `--with NAME:parameter=value,parameter=value`, in Python as `settings={...}`; those of "
+        "a rule as `--choose NAME:parameter=value` and `choose_settings={...}`. A list of numbers is typed `0.2/0.8`. "
+        '"Evidence" says what an implementation was checked against. None of it says that a model trained on the '
+        "choice is better.",
+    ]
+    for title, names in groups.items():
+        blocks += [f"## {title}", ROLES[title], "\n".join(table(names))]
+        for name in names:
+            blocks += section(name)
+    return "\n\n".join(blocks) + "\n"
+
+
+def main() -> None:
+    text = page()
+    if "--check" in sys.argv[1:]:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{PAGE} is not up to date: run python scripts/make_docs.py")
+        return
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
