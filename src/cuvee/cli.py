@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
-from .errors import CuveeError, UsageError
+from .errors import CuveeError, ResourceError, UsageError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
@@ -311,9 +313,8 @@ def cache(clear: bool, cache: str | None) -> None:
 
 
 def _command() -> str:
-    from .selecting import shell_command
-
-    return shell_command()
+    """The command line as it can be typed again. Needs no import, so that an interrupt may come at any time."""
+    return shlex.join(["cuvee", *sys.argv[1:]])
 
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -357,10 +358,7 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
 
 def _print(summary: dict[str, Any], lines: list[str], flags: dict[str, Any]) -> None:
     if flags["as_json"]:
-        from .selecting import without_texts
-
-        shown = without_texts(summary) if flags["no_text"] else summary
-        click.echo(json.dumps(shown, ensure_ascii=True, allow_nan=False))
+        click.echo(json.dumps(summary, ensure_ascii=True, allow_nan=False))
     else:
         for line in lines:
             click.echo(line)
@@ -380,32 +378,50 @@ def _print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
 def _fail(message: str, status: int) -> NoReturn:
     from .report.terminal import safe
 
-    click.echo(f"error: {safe(message, 2000)}", err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"error: {safe(message, 2000)}", err=True)
     raise SystemExit(status)
 
 
 def run() -> None:
     """Run the command line in this process and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without the characters of a chart gets question marks
+            stream.reconfigure(errors="replace")
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("interrupted", INTERRUPTED)
+        # not cli.main(), which makes "aborted" of an interrupt and status 1 of a closed pipe
+        with cli.make_context("cuvee", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as done:
+        raise SystemExit(done.exit_code) from None
     except click.ClickException as error:
-        error.show()
+        _show(error)
         raise SystemExit(UsageError.exit_status) from None
     except CuveeError as error:
         _fail(str(error), error.exit_status)
     except KeyboardInterrupt:
-        from .selecting import shell_command
-
-        _fail(f"interrupted; finished parts are kept. Go on with: {shell_command()}", INTERRUPTED)
+        _fail(f"interrupted; finished parts are kept. Go on with: {_command()}", INTERRUPTED)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except MemoryError:
-        _fail("memory ran out. Use fewer --workers, or give --memory.", 4)
+        _fail("memory ran out. Use fewer --workers, or give --memory.", ResourceError.exit_status)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}. Run the same command again to go on.", ResourceError.exit_status)
     raise SystemExit(0)
+
+
+def _show(error: click.ClickException) -> None:
+    """What click says about a wrong command line, which it may quote: nothing may reach the terminal as it is."""
+    from .report.terminal import safe
+
+    told = io.StringIO()
+    error.show(told)
+    with contextlib.suppress(OSError):
+        for line in told.getvalue().splitlines():
+            click.echo(safe(line, 2000), err=True)
 
 
 def main() -> NoReturn:
@@ -420,6 +436,8 @@ def main() -> NoReturn:
     child = os.fork()
     if child == 0:
         _die_with(parent)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _interrupt_once)
         try:
             run()
         except SystemExit as error:
@@ -432,9 +450,8 @@ def main() -> NoReturn:
 
             traceback.print_exc()
             os._exit(70)
-    for passed_on in (signal.SIGTERM, signal.SIGHUP):
+    for passed_on in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(passed_on, lambda received, _: os.kill(child, received))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status):
         os._exit(os.WEXITSTATUS(status))
@@ -452,6 +469,12 @@ def main() -> NoReturn:
             file=sys.stderr,
         )
     os._exit(128 + number)
+
+
+def _interrupt_once(*_: object) -> None:
+    """Ctrl-C comes from the terminal and, passed on, from the parent: the second must not disturb the winding up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _die_with(parent: int) -> None:

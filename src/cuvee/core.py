@@ -255,6 +255,11 @@ class Run(Protocol):
 
     seed: int
 
+    @property
+    def rows(self) -> int:
+        """Rows of the pool, usable or not; independent of how they lie in files."""
+        ...
+
     def fold(self, fold: Fold, over: Literal["pool", "target"] = "pool") -> Any:
         """Run a Fold over the pool or the target and return what its ``finish`` returns."""
         ...
@@ -272,6 +277,10 @@ class Method(ABC):
     """
 
     card: ClassVar[Card]
+
+    def needs(self) -> tuple[str, ...]:
+        """What must be given with these parameters; the card's needs unless a parameter changes them."""
+        return self.card.needs
 
     @abstractmethod
     def fit(self, run: Run) -> Map:

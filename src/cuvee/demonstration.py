@@ -47,9 +47,7 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
         lines = wording.select_lines(results[name].folder, results[name].summary)
         for line in lines if name == "dsir" else [lines[0], *(one for one in lines if "distance" in one), lines[-1]]:
             say(line)
-    say(
-        "\nIn short: distance to the target (lower is nearer), 99 % range of random draws, share of SQLite\n"
-    )
+    say("\nIn short: distance to the target (lower is nearer), 99 % range of random draws, share of SQLite\n")
     for name, result in results.items():
         distance = result.summary["distance"]
         share = {one["name"]: one["kept_tokens"] for one in result.summary["domains"]}.get("sqlite-docs", 0)

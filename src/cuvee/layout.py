@@ -2,7 +2,9 @@
 
 SELECTION = "selection.parquet"
 PLAN = "plan.json"
+PROFILE = "profile.json"
 REPORT = "report.html"
 REJECTS = "rejects.jsonl"
 PLAN_FORMAT = 1
-"""Raised when an older cuvee could misread ``plan.json`` or ``selection.parquet``."""
+PROFILE_FORMAT = 1
+"""Raised when an older cuvee could misread the file."""

@@ -24,15 +24,13 @@ from .errors import DataError, UsageError
 from .examples import Example
 from .feature.ngrams import Ngrams
 from .fold.extremes import Extreme, Extremes, Words
-from .layout import REJECTS, REPORT
+from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT
 from .pool import Opened, Paths, Reading, open_stage
 from .profile_contents import cards, dimensions, sampled_texts, vocabulary_growth
 from .profile_wording import limits, next_command, profile_lines, verdict, warnings
 from .selecting import planned, versions
 from .summary import Arm, length_histogram
 
-PROFILE = "profile.json"
-PROFILE_FORMAT = 1
 NGRAMS = Ngrams(n=2, buckets=1 << 16)
 SHOWN = 10
 FEWEST_WORDS = 20

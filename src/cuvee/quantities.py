@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from .errors import UsageError
 
+MOST = 2**62
+"""The largest amount: sums of two still fit into 64 bits."""
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 _SIZES = {"": 1, "b": 1} | {
     unit + suffix: factor
@@ -19,7 +22,10 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in units:
         raise UsageError(f"'{text}' is not {what}. Write it like {example}.")
-    return round(float(match.group(1).replace(",", "").replace("_", "")) * units[unit])
+    amount = round(Decimal(match.group(1).replace(",", "").replace("_", "")) * units[unit])
+    if amount > MOST:
+        raise UsageError(f"'{text}' is more than can be counted. Write it like {example}.")
+    return amount
 
 
 def count(text: str) -> int:

@@ -6,9 +6,7 @@ import json
 import os
 import platform
 import shlex
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -177,12 +175,12 @@ def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Cho
                 f"and use --choose {request.method}."
             )
         return None, make(kind, request.settings, request.method)
-    if "target" in kind.card.needs and not has_target:
+    scorer = make(kind, request.settings, request.method)
+    if "target" in scorer.needs() and not has_target:
         raise UsageError(
             f"'{request.method}' compares with a target: name files like the data you want with --target, "
             "or use --with random."
         )
-    scorer = make(kind, request.settings, request.method)
     if request.choose is None:
         return scorer, None
     chosen = registry.load(request.choose)
@@ -239,6 +237,9 @@ class _Job:
         timings["choosing"] = time.monotonic() - begun
         with files.whole_folder(folder) as place:
             summary = self._describe(columns, decision, fitted, draw, rejected, place, folder)
+            if not show_text:
+                for example in [one for shown in summary["examples"].values() for one in shown]:
+                    example |= {"text": "", "because": []}
             timings["total"] = time.monotonic() - self.started
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in timings.items()}
             plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False, default=_plain)
@@ -261,7 +262,7 @@ class _Job:
     def _score(self) -> tuple[Map | None, list[list[str]]]:
         if self.scorer is None:
             return None, []
-        if "text" in self.scorer.card.needs and self.opened.spec.text is None:
+        if "text" in self.scorer.needs() and self.opened.spec.text is None:
             raise UsageError(f"'{self.request.method}' needs texts, and the pool has none. Use --with random.")
         fitted = self.scorer.fit(self.engine)
         return fitted, [self.engine.apply(fitted, f"scoring by {self.request.method}")]
@@ -411,12 +412,6 @@ def _citations(request: Request, chooser: Choose) -> list[str]:
     return list(dict.fromkeys(text for text in found if text))
 
 
-def shell_command(arguments: Sequence[str] | None = None) -> str:
-    """The command line as it can be typed again."""
-    given = list(sys.argv[1:]) if arguments is None else list(arguments)
-    return shlex.join(["cuvee", *given])
-
-
 def plan(
     pool: Paths, *, output: str, workers: int = 0, cache: str | None = None, reading: Reading, **asked: Any
 ) -> dict[str, Any]:
@@ -469,8 +464,3 @@ def planned(pool: Paths, reading: Reading, cache: str | None, workers: int, pass
 def lines(selected: Selected) -> list[str]:
     """What the command line prints."""
     return wording.select_lines(selected.folder, selected.summary)
-
-
-def without_texts(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary without any text of the pool."""
-    return {name: value for name, value in summary.items() if name not in ("examples", "typical", "strange", "sample")}

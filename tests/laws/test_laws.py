@@ -78,6 +78,7 @@ class Straight:
     """Runs Folds over batches in memory: the double of the engine that methods are fitted with."""
 
     seed = 3
+    rows = len(POOL)
 
     def fold(self, fold: Fold, over: str = "pool") -> Any:
         batch = POOL if over == "pool" else TARGET

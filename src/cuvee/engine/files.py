@@ -93,16 +93,21 @@ def explain(error: OSError, target: Path) -> ResourceError:
 
 
 @contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[_Stream]:
-    """A stream to a new file that takes ``target``'s name when the block ends well, and vanishes otherwise."""
+def whole_file(target: Path, durable: bool = True) -> Iterator[_Stream]:
+    """A stream to a new file that takes ``target``'s name when the block ends well, and vanishes otherwise.
+
+    ``durable=False`` does not wait for the disk: for files that are checked when read and can be computed again.
+    """
     temporary = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as raw:
             yield _Stream(raw)
-            system.sync(raw)
+            if durable:
+                system.sync(raw)
         system.rename(temporary, target)
-        _sync_folder(target.parent)
+        if durable:
+            _sync_folder(target.parent)
     except OSError as error:
         raise explain(error, target) from error
     finally:

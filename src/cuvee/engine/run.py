@@ -70,6 +70,11 @@ class Engine:
     seed: int = 0
     passes: int = 0
 
+    @property
+    def rows(self) -> int:
+        """Rows of the pool, usable or not."""
+        return self.pool.manifest.rows
+
     def _stage(self, over: Literal["pool", "target"]) -> Stage:
         if over == "pool":
             return self.pool

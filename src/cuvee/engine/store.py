@@ -133,7 +133,7 @@ class Store:
             for batch in batches:
                 writer.write_batch(batch)
         body = sink.getvalue()
-        with files.whole_file(self.path(key)) as stream:
+        with files.whole_file(self.path(key), durable=False) as stream:
             stream.write(memoryview(body))
             stream.write(hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest())
 

@@ -32,7 +32,7 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
     )
     page.add("Numbers", "The numbers", *_numbers(summary))
     page.add("Repeated", "What repeats", *_duplicates(summary, no_text))
-    typical = ("Typical", "near the middle of the pool", "", summary.get("typical"))
+    typical = ("Typical", "the most usual words", "", summary.get("typical"))
     strange = ("Strange", "far from everything else", "kept", summary.get("strange"))
     sample = sides([("Drawn at random", "", "", summary.get("sample"))], no_text)
     page.add("Examples", "Read what is in it", sides([typical, strange], no_text), sample)

@@ -136,6 +136,9 @@ class Classifier(Method):
         " Armand and Grave, Edouard and Bojanowski, Piotr and Mikolov, Tomas}, booktitle={EACL}, year={2017}}",
     )
 
+    def needs(self) -> tuple[str, ...]:
+        return ("text", "domain") if self.domain else self.card.needs
+
     def fit(self, run: Run) -> Linear:
         if min(self.sample, self.epochs, self.cost) <= 0:
             raise UsageError("classifier needs sample and epochs of at least 1 and a cost above 0.")
