@@ -45,7 +45,8 @@ def parquet_pool(megabytes: int) -> Path:
     written, number, turn = 0, 0, 0
     while written < megabytes * 1_000_000:
         for first in range(0, len(texts), 20_000):
-            part = pc.binary_join_element_wise(f"Part {turn}.", texts.slice(first, 20_000), "\n")
+            head, gap = (pa.scalar(text, pa.large_string()) for text in (f"Part {turn}.", "\n"))
+            part = pc.binary_join_element_wise(head, texts.slice(first, 20_000), gap)
             ids = pa.array([f"{turn}-{first + i}" for i in range(len(part))])
             table = pa.table({"id": ids, "text": part})
             rows = max(1, len(part) * 16_000_000 // max(part.nbytes, 1))

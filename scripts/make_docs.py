@@ -70,7 +70,14 @@ def markdown(text: str) -> str:
     text = _ROLE.sub(r"`\1`", text).replace("``", "`")
     if text.startswith("    "):
         return text
-    return "\n".join(line if line.startswith("    ") else line.strip() for line in text.splitlines())
+    first, *rest = text.splitlines()
+    if first.strip() == "Attributes:":
+        return "\n".join(re.sub(r"^ {4}([^:]+):", _fields, line) for line in rest)
+    return "\n".join(line if line.startswith("    ") else line.strip() for line in [first, *rest])
+
+
+def _fields(match: re.Match[str]) -> str:
+    return "- " + ", ".join(f"`{name.strip()}`" for name in match[1].split(",")) + ":"
 
 
 def split_traps(docstring: str) -> tuple[list[str], list[str]]:
@@ -83,7 +90,7 @@ def split_traps(docstring: str) -> tuple[list[str], list[str]]:
             continue
         if before := part[: found.start()].strip():
             body.append(markdown(before))
-        rest = markdown(part[found.end() :])
+        rest = " ".join(markdown(part[found.end() :]).split())
         traps.append(rest[:1].upper() + rest[1:])
     return body, traps
 

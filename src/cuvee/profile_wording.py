@@ -12,8 +12,8 @@ from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .report.terminal import number, percent, plural, safe, share, short, size, spark
 from .report.text import fit
+from .wording import LINES, WIDTH, command_lines
 
-WIDTH = 80
 MARKED = 0.01
 """The worst finding is marked where it concerns at least this share of the rows."""
 
@@ -118,23 +118,8 @@ def profile_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     for warning in summary["warnings"][:3]:
         wrapped = textwrap.wrap(safe(warning, 210), WIDTH - 6)[:3]
         lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
-    tail = [*_shell(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
-    return [*(fit(line, WIDTH) for line in lines[: 24 - len(tail)]), *tail]
-
-
-def _shell(command: str) -> list[str]:
-    """The command on as many lines as it needs, each going on as a shell understands it."""
-    found = ["next:"]
-    try:
-        words = shlex.split(command)
-    except ValueError:  # shortened inside quotes
-        return [f"next: {command}"]
-    for word in map(shlex.quote, words):
-        if len(found[-1]) + len(word) + 3 > WIDTH and len(found[-1]) > 5:
-            found[-1] += " \\"
-            found.append("     ")
-        found[-1] += f" {word}"
-    return found
+    tail = [*command_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

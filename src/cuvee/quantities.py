@@ -24,7 +24,7 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
         raise UsageError(f"'{text}' is not {what}. Write it like {example}.")
     amount = round(Decimal(match.group(1).replace(",", "").replace("_", "")) * units[unit])
     if amount > MOST:
-        raise UsageError(f"'{text}' is more than can be counted. Write it like {example}.")
+        raise UsageError(f"'{text}' is more than can be counted. Ask for less.")
     return amount
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from .engine.columns import DiskColumns
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .report.terminal import number, percent, safe, spark
+from .report.text import fit
 from .summary import Arm
+
+WIDTH, LINES = 80, 24
+"""What fits on every terminal."""
 
 
 def nothing_kept(decision: Decision, columns: DiskColumns, amount: int, budget: Budget) -> str:
@@ -84,10 +90,10 @@ def limits(reading: Reading, opened: Opened) -> list[str]:
 def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     """What ``cuvee select`` prints: verdict first, at most 24 lines of 80 columns."""
     counts, controls = summary["counts"], summary["controls"]
-    lines = [safe(summary["verdict"], 160)]
+    lines = textwrap.wrap(safe(summary["verdict"], 160), WIDTH)
     if counts["rejected"]:
         reasons = ", ".join(f"{n:,} {why}" for why, n in summary["rejects"]["by_reason"].items())
-        lines.append(f"  rejected   {safe(reasons, 60)} -> {REJECTS}")
+        lines.append(f"  rejected   {safe(reasons, 50)} -> {REJECTS}")
     shared = [f"{name.replace('_', '-')} {one['overlap']:.2f}" for name, one in controls.items()]
     lines.append(f"  overlap    {', '.join(shared)} of the kept rows")
     distance = summary.get("distance")
@@ -113,16 +119,23 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
             f"  length     p50 {kept['p50']:,} bytes, pool {pool['p50']:,}   {spark(summary['lengths']['kept'])}"
         )
     for warning in summary["warnings"][:5]:
-        lines += [
-            f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(_wrap(safe(warning, 400), 74))
-        ]
-    lines.append(f"  digest     {summary['reproduce']['digest']} (any worker count)")
-    lines.append(f"next: {summary['next']}")
-    lines.append(f"report: {folder / REPORT}")
-    return lines
+        wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
+        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+    tail = [f"  digest     {summary['reproduce']['digest']} (any worker count)"]
+    tail += [*command_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)[:3]
+def command_lines(command: str) -> list[str]:
+    """The command to type next on as many lines as it needs, each going on as a shell understands it."""
+    found = ["next:"]
+    try:
+        words = shlex.split(command)
+    except ValueError:  # shortened inside quotes
+        return [f"next: {command}"]
+    for word in map(shlex.quote, words):
+        if len(found[-1]) + len(word) + 3 > WIDTH and len(found[-1]) > 5:
+            found[-1] += " \\"
+            found.append("     ")
+        found[-1] += f" {word}"
+    return found

@@ -15,11 +15,12 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ..errors import BusyError, ResourceError
+from ..errors import BusyError, ResourceError, UsageError
 
 
 class System:
@@ -135,8 +136,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """A new folder that replaces ``target`` when the block ends well, and vanishes otherwise.
 
     An existing ``target`` is moved aside, and moved back if anything fails; one that a killed run left moved aside is
-    put back first.
+    put back first. A symbolic link stays, and the folder that it points to is replaced.
     """
+    target = target.resolve()
     aside = target.with_name(f".{target.name}.replaced")
     temporary = temporary_name(target)
     try:
@@ -173,15 +175,18 @@ def lock(target: Path) -> Iterator[None]:
 
     The lock belongs to the open file, so it ends with its process, however that ends.
     """
-    path = target.with_name(f".{target.name}.lock")
     try:
+        target = target.resolve()
+        if Path.cwd().is_relative_to(target):
+            raise UsageError(f"{target} is replaced as a whole, and you are in it. Name a folder of its own with -o.")
+        path = target.with_name(f".{target.name}.lock")
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+                owner = _owner(handle)
                 os.close(handle)
                 raise BusyError(f"{target} is being written by {owner}. Wait for it, or choose another -o.") from None
             try:
@@ -201,6 +206,15 @@ def lock(target: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _owner(handle: int) -> str:
+    """Who holds a lock; it may be about to write its name."""
+    for _ in range(100):
+        if owner := os.pread(handle, 200, 0).decode(errors="replace").strip():
+            return owner
+        time.sleep(0.01)
+    return "another process"
 
 
 def file_digest(path: Path) -> str:
