@@ -129,7 +129,7 @@ def fresh_registry() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh_registry")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_page_runs(page: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command ends with the status that the page states, and every piece of Python runs."""
     folder = tmp_path / "work"
@@ -191,7 +191,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower().strip()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_resolve(page: Path) -> None:
     """Every link within the repository leads to a file, and its fragment to a heading."""
     broken = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,25 @@ import numpy as np
 from .duplicates import count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
-from .engine.run import Engine, Reject, Stage
+from .engine.run import Engine, Stage
 from .errors import DataError
-from .pool import Reading, need_rows
+from .pool import Reading
 
 
 def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int) -> None:
-    """Refuse unusable rows unless the user asked to skip them, and an empty pool in any case."""
-    if rejected and not reading.skip_bad:
-        first: list[Reject] = []
-        for reject in engine.rejects(stage):
-            first.append(reject)
-            if len(first) == 3:
-                break
-        named = "; ".join(str(reject) for reject in first)
+    """Refuse unusable rows unless the user asked to skip them, and a pool of nothing else in any case."""
+    if not rejected or (reading.skip_bad and columns_rows):
+        return
+    named = "; ".join(map(str, islice(engine.rejects(stage), 3))) + (" ..." if rejected > 3 else "")
+    if not columns_rows:
         raise DataError(
-            f"{rejected:,} of {rejected + columns_rows:,} rows of the {stage.label} cannot be used: {named}"
-            f"{' ...' if rejected > len(first) else ''}. Mend them, or go on without them with --skip-bad "
-            "(they are then counted and listed)."
+            f"None of the {rejected:,} rows of the {stage.label} can be used: {named}. "
+            "Mend them, or name the right columns (--text COLUMN, --id COLUMN)."
         )
-    need_rows(columns_rows, rejected, stage.label)
+    raise DataError(
+        f"{rejected:,} of {rejected + columns_rows:,} rows of the {stage.label} cannot be used: {named}. "
+        "Mend them, or go on without them with --skip-bad (they are then counted and listed)."
+    )
 
 
 def check_ids(engine: Engine, columns: DiskColumns) -> None:

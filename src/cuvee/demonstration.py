@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
 
 from .engine.progress import Progress
+from .layout import REPORT
 
 TOKENS = 200_000
 
@@ -44,9 +46,13 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
             progress=progress,
             command=f"cuvee select {pool} --target {goal} --with {method} --tokens {TOKENS} -o {output / name}",
         )
-        lines = wording.select_lines(results[name].folder, results[name].summary)
-        for line in lines if name == "dsir" else [lines[0], *(one for one in lines if "distance" in one), lines[-1]]:
-            say(line)
+        if name == "dsir":
+            for line in wording.select_lines(results[name].folder, results[name].summary):
+                say(line)
+        else:
+            for line in textwrap.wrap(results[name].summary["verdict"], 78):
+                say(line)
+            say(f"report: {results[name].folder / REPORT}")
     say("\nIn short: distance to the target (lower is nearer), 99 % range of random draws, share of SQLite\n")
     for name, result in results.items():
         distance = result.summary["distance"]

@@ -10,7 +10,7 @@ from .engine.facts import Facts
 from .engine.manifest import Manifest
 from .engine.run import Stage
 from .engine.store import Store
-from .errors import DataError, UsageError
+from .errors import UsageError
 from .source.base import Spec
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -78,9 +78,3 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
 def target_reading(reading: Reading) -> Reading:
     """How the target is read: the pool's text column if named, everything else by convention."""
     return Reading(text=reading.text, tokenizer=reading.tokenizer, key="content", skip_bad=reading.skip_bad)
-
-
-def need_rows(rows: int, rejected: int, label: str) -> None:
-    """Refuse a pool or target in which nothing can be used."""
-    if rows == 0:
-        raise DataError(f"None of the {rejected:,} rows of the {label} can be used; see the reasons in the rejects.")

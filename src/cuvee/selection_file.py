@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .checks import absolute
 from .core import Block
 from .engine import files
 from .engine.columns import DiskColumns
@@ -63,7 +64,7 @@ class SelectionWriter:
     def __init__(self, path: Path, engine: Engine, domains: list[str], reasons: Reasons | None, method: str) -> None:
         self.engine, self.reasons = engine, reasons
         self.domains = pa.array(domains, pa.string())
-        self.paths = pa.array([source.path for source in engine.pool.manifest.sources], pa.string())
+        self.paths = pa.array([absolute(source.path) for source in engine.pool.manifest.sources], pa.string())
         self.words = pa.array(reasons.words if reasons else [f"{method} draw"], pa.string())
         self.hashes = [hashlib.blake2b(digest_size=20) for _ in range(4)]
         text = pa.dictionary(pa.int32(), pa.string())

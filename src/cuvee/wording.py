@@ -114,7 +114,7 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         if len(rows) > 6:
             lines.append(f"  and {len(rows) - 6:,} more domains")
     pool, kept = summary["quantiles"].get("pool"), summary["quantiles"].get("kept")
-    if pool and kept:
+    if pool and kept and summary["spec"]["text"] is not None:
         lines.append(
             f"  length     p50 {kept['p50']:,} bytes, pool {pool['p50']:,}   {spark(summary['lengths']['kept'])}"
         )

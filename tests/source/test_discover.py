@@ -239,9 +239,9 @@ def test_columns_that_are_missing(tmp_path: Path) -> None:
     sources = sources_with(tmp_path, '{"text": "a", "x": 1}', '{"content": "b"}')
     with pytest.raises(DataError, match=r"1\.jsonl: has no column 'text' for the text; it has: content"):
         resolve_columns(sources)
-    with pytest.raises(DataError, match=r"No file has a column 'y' for the id\. There are: text, x, content"):
+    with pytest.raises(DataError, match=r"more files: no column 'y' for the id\. There are: text, x, content"):
         resolve_columns(sources, id="y")
     with pytest.raises(DataError, match=r"0\.jsonl: has no column 'content'"):
         resolve_columns(sources, text="content")
-    with pytest.raises(DataError, match="No column looks like the text"):
+    with pytest.raises(DataError, match="no column looks like the text"):
         resolve_columns(sources_with(tmp_path, '{"a": 1}', '{"b": 1}'))

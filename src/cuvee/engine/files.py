@@ -88,7 +88,7 @@ def explain(error: OSError, target: Path) -> ResourceError:
             f"No space left while writing {target} ({free} there). Earlier results are untouched. "
             "Free some space and run the same command again: it goes on where it stopped."
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
         return ResourceError(f"Cannot write {target}: {error.strerror}. Choose another place with -o or --cache.")
     return ResourceError(f"Writing {target} failed: {error.strerror or error}. Earlier results are untouched.")
 

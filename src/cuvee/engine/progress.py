@@ -69,46 +69,37 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A bar with rate, time left and memory, drawn by rich."""
+    """A bar with share, rate, time left and memory, drawn by tqdm."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import Progress as Rich
-
-        self._rich = Rich(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[memory]}"),
-            console=Console(file=stream),
-            transient=True,
-        )
-        self._task: Any = None
+        self.stream = stream
+        self._bar: Any = None
 
     def show(self, begin: bool = False) -> None:
-        peak = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
-        if self._task is None:
-            self._rich.start()
-            self._task = self._rich.add_task(self.label, total=self.total or None, memory=peak)
-        self._rich.update(self._task, completed=self.done, memory=peak)
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=self.label,
+                total=self.total or None,
+                unit="B",
+                unit_scale=True,
+                file=self.stream,
+                leave=False,
+                dynamic_ncols=True,
+            )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=False)
+        self._bar.update(min(self.done, self.total or self.done) - self._bar.n)
 
     def finish(self) -> None:
-        if self._task is not None:
-            self._rich.remove_task(self._task)
-            self._task = None
+        self.close()
 
     def close(self) -> None:
-        self._rich.stop()
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def for_terminal(quiet: bool = False) -> Progress:

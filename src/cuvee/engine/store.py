@@ -7,11 +7,13 @@ absent and computed again. Nothing is pickled.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from ..core import Block, State
 from . import files
 
 _DIGEST_BYTES = 32
+_NAME = re.compile(r"\.?[0-9a-f]{38}\.arrow(\.\d+\.[0-9a-f]{8}\.tmp)?")
 
 
 def digest(*parts: Any) -> str:
@@ -79,7 +82,17 @@ class Store:
 
     def used(self) -> int:
         """Bytes in the cache."""
-        return sum(path.stat().st_size for path in self.root.glob("??/*"))
+        return sum(size for _, size, _ in self._files())
+
+    def _files(self) -> list[tuple[int, int, Path]]:
+        """(time of last use, size, path) of all that this class wrote, the files of killed writers included."""
+        found = []
+        for path in self.root.glob("[0-9a-f][0-9a-f]/*"):
+            if _NAME.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError):
+                    facts = path.stat()
+                    found.append((facts.st_mtime_ns, facts.st_size, path))
+        return found
 
     def clear(self) -> int:
         """Remove everything, unless a run holds the cache; return the bytes removed."""
@@ -90,11 +103,7 @@ class Store:
 
     def trim(self, limit_bytes: int) -> int:
         """Remove the files used least recently until the rest fits; return the bytes removed."""
-        entries = []
-        for path in self.root.glob("??/*"):
-            with contextlib.suppress(FileNotFoundError):
-                facts = path.stat()
-                entries.append((facts.st_mtime_ns, facts.st_size, path))
+        entries = self._files()
         excess = sum(size for _, size, _ in entries) - limit_bytes
         removed = 0
         for _, size, path in sorted(entries):
@@ -117,13 +126,16 @@ class Store:
     def _checked(self, key: str) -> pa.Buffer:
         """The content of a stored file, checked once a run; FileNotFoundError when absent or damaged."""
         path = self.path(key)
-        facts = path.stat()
-        raw = pa.py_buffer(path.read_bytes())
+        try:
+            facts = path.stat()
+            raw = pa.py_buffer(path.read_bytes())
+        except OSError as error:
+            raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
         body = raw.slice(0, max(0, raw.size - _DIGEST_BYTES))
         if self._sound.get(key) != (facts.st_size, facts.st_mtime_ns):
             found = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
             if found != raw.slice(body.size).to_pybytes():
-                raise FileNotFoundError(path)
+                raise FileNotFoundError(errno.ENOENT, "damaged while it was in use", str(path))
             self._sound[key] = (facts.st_size, facts.st_mtime_ns)
         return body
 

@@ -19,11 +19,12 @@ CONVENTION: dict[str, tuple[str, ...]] = {
     ),
     "tokens": ("token_count", "n_tokens", "num_tokens", "tokens"),
 }  # fmt: skip
+WITHOUT = "none"
 ROLES = ("text", "id", "domain", "tokens", "embedding", "label")
 
 
 def resolve_columns(sources: Sequence[Source], **told: str | None) -> Spec:
-    """The columns by role. ``told`` are the user's own names, which must exist.
+    """The columns by role. ``told`` are the user's own names, which must exist, or "none" to go without.
 
     By convention, a role goes to the first common name that some file has; ids, domains and counts only if all files
     have it, since a part of the rows would be rejected otherwise.
@@ -36,22 +37,24 @@ def resolve_columns(sources: Sequence[Source], **told: str | None) -> Spec:
         raise DataError("There are no input files.")
     known = list(dict.fromkeys(name for _, names in fields for name in names))
     arrays = all(source.format in ("npy", "npz") for source in sources)
+    listed = ", ".join(plain(column) for column in known[:60]) or "none"
+    files = plain(sources[0].path) + (f" and {len(sources) - 1:,} more files" if len(sources) > 1 else "")
     roles: dict[str, str | None] = {}
     for role, wish in told.items():
-        if wish is not None and wish not in known:
-            listed = ", ".join(plain(column) for column in known[:60])
-            raise DataError(f"No file has a column '{plain(wish)}' for the {role}. There are: {listed}.")
+        if wish not in (None, WITHOUT, *known):
+            raise DataError(f"{files}: no column '{plain(str(wish))}' for the {role}. There are: {listed}.")
     for role in ROLES:
         name = told.get(role)
-        if name is not None:
+        if name == WITHOUT:
+            name = None
+        elif name is not None:
             lacking = [s for s, names in fields if name not in names and (role == "text" or s.format != "jsonl")]
             if lacking:
                 raise _lacks(lacking[0], role, name, dict(fields)[lacking[0]])
         elif role == "text":
             name = next((candidate for candidate in CONVENTION["text"] if candidate in known), None)
             if name is None and not arrays:
-                listed = ", ".join(plain(column) for column in known[:60]) or "none"
-                raise DataError(f"No column looks like the text. Name it (--text). There are: {listed}.")
+                raise DataError(f"{files}: no column looks like the text. Name it (--text). There are: {listed}.")
             for source, names in fields:
                 if name is not None and name not in names:
                     raise _lacks(source, role, name, names)
