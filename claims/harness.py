@@ -22,11 +22,13 @@ import io
 import json
 import os
 import platform
+import re
 import time
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,14 +135,12 @@ def sample(texts: Texts, seed: int, purpose: str, amount: float) -> Texts:
 
 def chunks(texts: Texts, words: int) -> Texts:
     """Every text cut into pieces of exactly ``words`` words and signs; the rest of each is dropped."""
-    import re
-
     found: list[tuple[bytes, int]] = []
     for row, raw in enumerate(texts.text):
         text = raw.decode()
         at = [match.start() for match in re.finditer(r"\w+|[^\w\s]+", text)] + [len(text)]
         edges = at[: len(at) - (len(at) - 1) % words : words]
-        found += [(text[low:high].strip().encode(), row) for low, high in zip(edges, edges[1:], strict=False)]
+        found += [(text[low:high].strip().encode(), row) for low, high in pairwise(edges)]
     rows = np.array([row for _, row in found])
     return Texts([one for one, _ in found], texts.domain[rows], texts.source[rows], np.arange(len(rows)).astype("u8"))
 

@@ -12,18 +12,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
+    from .feed.write import WriteResult, write_selection
     from .pool import Reading
-    from .profiling import profile
+    from .profiling import Profiled, profile
     from .selecting import Selected, select
 
 _LAZY = {
     "select": "selecting",
     "Selected": "selecting",
     "profile": "profiling",
+    "Profiled": "profiling",
     "Reading": "pool",
+    "WriteResult": "feed.write",
+    **dict.fromkeys(("CuveeError", "UsageError", "DataError", "ResourceError", "BusyError"), "errors"),
     "write_selection": "feed.write",
 }
-__all__ = ["Reading", "Selected", "__version__", "profile", "select", "write_selection"]
+__all__ = [
+    "BusyError",
+    "CuveeError",
+    "DataError",
+    "Profiled",
+    "Reading",
+    "ResourceError",
+    "Selected",
+    "UsageError",
+    "WriteResult",
+    "__version__",
+    "profile",
+    "select",
+    "write_selection",
+]
 
 
 def __getattr__(name: str) -> Any:

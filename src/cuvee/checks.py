@@ -18,15 +18,10 @@ from .pool import Reading
 
 
 def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int) -> None:
-    """Refuse unusable rows unless the user asked to skip them, and a pool of nothing else in any case."""
-    if not rejected or (reading.skip_bad and columns_rows):
+    """Refuse unusable rows unless the user asked to skip them."""
+    if not rejected or reading.skip_bad:
         return
     named = "; ".join(map(str, islice(engine.rejects(stage), 3))) + (" ..." if rejected > 3 else "")
-    if not columns_rows:
-        raise DataError(
-            f"None of the {rejected:,} rows of the {stage.label} can be used: {named}. "
-            "Mend them, or name the right columns (--text COLUMN, --id COLUMN)."
-        )
     raise DataError(
         f"{rejected:,} of {rejected + columns_rows:,} rows of the {stage.label} cannot be used: {named}. "
         "Mend them, or go on without them with --skip-bad (they are then counted and listed)."

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -372,7 +373,9 @@ def _print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
 
     for name, value in plan.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        click.echo(f"{name:<10} {safe(shown, 400)}")
+        wrapped = textwrap.wrap(safe(shown, 400), 69, break_on_hyphens=False)
+        for at, part in enumerate(wrapped or [""]):
+            click.echo(f"{name if at == 0 else '':<10} {part}")
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -74,6 +74,8 @@ class Card:
     cost: str
     bibtex: str
     evidence: str = "oracle test; claim not run yet"
+    gives: tuple[str, ...] = ("score",)
+    """The columns of a scoring method's block that a choice may ask for."""
 
 
 class Map(ABC):
@@ -190,6 +192,8 @@ class Choose(ABC):
     """Selection, static mixing, sampling or ordering under a budget."""
 
     card: ClassVar[Card]
+    by_priority: ClassVar[bool] = True
+    """Whether the choice ranks rows, which quotas need."""
 
     @abstractmethod
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

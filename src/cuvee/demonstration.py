@@ -22,7 +22,13 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
     folder = package_files("cuvee.demo")
     pool, target, control = (str(folder / name) for name in ("pool.parquet", "target.jsonl", "target_control.jsonl"))
     say("1. What is in the pool? (speeches, novels, scripture, manuals, licences, dialogues, code)\n")
-    profiled = profiling.profile(pool, output=output / "profile", workers=workers, progress=progress)
+    profiled = profiling.profile(
+        pool,
+        output=output / "profile",
+        workers=workers,
+        progress=progress,
+        command=f"cuvee profile {pool} -o {output / 'profile'}",
+    )
     for line in profiling.lines(profiled):
         say(line)
     arms = {

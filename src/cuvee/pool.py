@@ -57,6 +57,8 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
     from .source.discover import discover
     from .source.resolve import resolve_columns
 
+    if reading.tokenizer is not None and reading.tokens is not None:
+        raise UsageError("Give either --tokenizer or --token-column, not both.")
     if reading.key not in ("id", "content"):
         raise UsageError(f"--key must be 'id' or 'content', not '{reading.key}'")
     if isinstance(paths, str | PathLike):

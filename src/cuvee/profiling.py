@@ -20,7 +20,7 @@ from .engine.local import Executor, Local
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
-from .errors import DataError, UsageError
+from .errors import UsageError
 from .examples import Example
 from .feature.ngrams import Ngrams
 from .fold.extremes import Extreme, Extremes, Words
@@ -146,12 +146,6 @@ def _look(engine: Engine, opened: Opened) -> _Found:
     columns = engine.columns(domain_by_convention=opened.domain_by_convention)
     stage = engine.pool
     rejected = sum(engine.store.table(stage.key("facts", s))[1]["rejected"] for s in stage.manifest.spans)
-    if columns.n_rows == 0:
-        first = [str(reject) for reject, _ in zip(engine.rejects(stage), range(3), strict=False)]
-        raise DataError(
-            f"None of the {rejected:,} rows can be used: {'; '.join(first)}{' ...' if rejected > 3 else ''}. "
-            "Mend them, or name the right columns (--text COLUMN, --id COLUMN)."
-        )
     timings = {"reading": time.monotonic() - begun}
     if words is not None:
         begun = time.monotonic()

@@ -22,7 +22,10 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in units:
         raise UsageError(f"'{text}' is not {what}. Write it like {example}.")
-    amount = round(Decimal(match.group(1).replace(",", "").replace("_", "")) * units[unit])
+    exact = Decimal(match.group(1).replace(",", "").replace("_", "")) * units[unit]
+    amount = int(exact)
+    if amount != exact:
+        raise UsageError(f"'{text}' is not a whole number.")
     if amount > MOST:
         raise UsageError(f"'{text}' is more than can be counted. Ask for less.")
     return amount

@@ -22,7 +22,7 @@ from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
 from .engine.memory import expected
-from .engine.plan import describe, make, parameters
+from .engine.plan import describe, finite, make, parameters
 from .engine.progress import Progress
 from .engine.run import Engine, Stage
 from .engine.store import Store
@@ -100,7 +100,7 @@ def select(
     pool: Paths,
     *,
     target: Paths | None = None,
-    method: str = "dsir",
+    method: str | None = None,
     settings: dict[str, Any] | None = None,
     choose: str | None = None,
     choose_settings: dict[str, Any] | None = None,
@@ -124,6 +124,7 @@ def select(
     Args:
         pool, target: files, folders, globs or URIs.
         method: a scoring method ("dsir", "zipfit", ...) or a baseline ("random"); ``cuvee methods`` lists them.
+            By default "dsir" with a target and "random" without.
         settings: the method's parameters by name.
         choose, choose_settings: how to choose by the score; the method's own rule by default.
         quota: shares of the budget by domain, or "proportional" or "uniform".
@@ -136,6 +137,7 @@ def select(
     """
     started = time.monotonic()
     reading = reading or Reading()
+    method = method or ("dsir" if target is not None else "random")
     shares = tuple(sorted(quota.items())) if isinstance(quota, dict) else quota
     budget = make_budget(tokens, rows, bytes, fraction)
     request = Request(method, settings or {}, choose, choose_settings or {}, shares, budget, seed)
@@ -183,10 +185,28 @@ def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Cho
         )
     if request.choose is None:
         return scorer, None
-    chosen = registry.load(request.choose)
+    return scorer, _rule(request, scorer)
+
+
+def _rule(request: Request, scorer: Method) -> Choose:
+    """The rule named by --choose, if it suits the method."""
+    name = request.choose or ""
+    chosen = registry.load(name)
     if not issubclass(chosen, Choose):
-        raise UsageError(f"'{request.choose}' is a scoring method; --choose takes a rule such as top_k or gumbel.")
-    return scorer, make(chosen, request.choose_settings, request.choose)
+        raise UsageError(f"'{name}' is a scoring method; --choose takes a rule such as top_k or gumbel.")
+    if chosen is Quota:
+        raise UsageError("Quotas are given with --quota, beside any rule.")
+    asked = set(chosen.card.needs) & {"score", "perplexity"}
+    if not asked:
+        raise UsageError(f"'{name}' does not look at scores: use --with {name} instead of --choose {name}.")
+    if asked - set(scorer.card.gives):
+        raise UsageError(
+            f"'{name}' chooses by {' and '.join(sorted(asked))}, which '{request.method}' does not give "
+            f"(it gives {', '.join(scorer.card.gives)})."
+        )
+    if request.quota is not None and not chosen.by_priority:
+        raise UsageError(f"Quotas need a rule that ranks rows, such as top_k or gumbel; '{name}' does not.")
+    return make(chosen, request.choose_settings, name)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -217,6 +237,9 @@ class _Job:
     def run(self, folder: Path, show_text: bool) -> Selected:
         engine = self.engine
         timings: dict[str, float] = {}
+        spec, unit = self.opened.spec, self.request.budget.unit
+        if spec.text is None and unit != "rows" and not (unit == "tokens" and spec.tokens):
+            raise UsageError(f"The pool has no texts, so its {unit} cannot be counted: give the budget as --rows.")
         if engine.target is not None:
             engine.ensure_facts(engine.target)
             self._check_target(engine.target)
@@ -242,7 +265,8 @@ class _Job:
                     example |= {"text": "", "because": []}
             timings["total"] = time.monotonic() - self.started
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in timings.items()}
-            plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False, default=_plain)
+            summary = finite(summary)
+            plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
             files.write_whole(place / PLAN, plan.encode())
             from .report.select import render
 
@@ -284,6 +308,7 @@ class _Job:
         by_length = cost_by_length(columns, decision, budget)
         equal = Budget(budget.unit, int(by_length.sum()))
         matched = matched_to(by_length, columns, equal, draw) if by_length.sum() else None
+        has_text = self.opened.spec.text is not None
         arms = {"pool": Arm(len(domains)), "kept": Arm(len(domains)), "random": Arm(len(domains))}
         overlap = {"random": 0, "length_matched": 0}
         weights = LogWeights()
@@ -350,8 +375,8 @@ class _Job:
                 }
                 for at, name in enumerate(domains)
             ],
-            "lengths": length_histogram(arms),
-            "quantiles": {name: arm.quantiles() for name, arm in arms.items()},
+            "lengths": length_histogram(arms) if has_text else None,
+            "quantiles": {name: arm.quantiles() for name, arm in arms.items()} if has_text else {},
             "effective_sample_size": weights.effective() if log_weight else None,
             "duplicates": {"rows": repeated.rows, "groups": repeated.groups},
             "controls": {name: {"overlap": count / rows} for name, count in overlap.items()},
@@ -361,7 +386,7 @@ class _Job:
         compared: dict[str, Decision] = {"kept": decision}
         if matched is not None:
             compared["length_matched"] = matched
-        summary["distance"] = divergence_from_target(engine, columns, compared, draw) if self.opened.spec.text else None
+        summary["distance"] = divergence_from_target(engine, columns, compared, draw) if has_text else None
         summary["examples"] = draw_examples(
             engine, columns, decision, reasons_of(reasons, request.method), fitted, draw
         )
@@ -396,14 +421,6 @@ class _Job:
         summary["seed"] = request.seed
         summary["files"] = pool_files(engine.pool)
         return summary
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} in a plan")
 
 
 def _citations(request: Request, chooser: Choose) -> list[str]:

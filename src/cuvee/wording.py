@@ -38,7 +38,7 @@ def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, columns: Di
             f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept. The "
             "random draw hardly matters, the choice is nearly the top of the score; raise the temperature to soften it."
         )
-    pool, chosen = summary["quantiles"]["pool"], summary["quantiles"]["kept"]
+    pool, chosen = summary["quantiles"].get("pool"), summary["quantiles"].get("kept")
     if pool and chosen and not 0.5 <= chosen["p50"] / max(pool["p50"], 1) <= 2:
         found.append(
             f"Length shift: the median kept row has {chosen['p50']:,} bytes, the pool's {pool['p50']:,}. Compare with "

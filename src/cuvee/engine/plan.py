@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -31,7 +35,7 @@ def describe(value: Any) -> Any:
         fields = {
             field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare
         }
-        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields, **_foreign(value)}
     if isinstance(value, Mapping):
         return {"mapping": [[describe(key), describe(value[key])] for key in sorted(value)]}
     if isinstance(value, tuple | list):
@@ -39,6 +43,31 @@ def describe(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": hashlib.blake2b(value, digest_size=20).hexdigest()}
     raise TypeError(f"{type(value).__name__} cannot be part of a plan: use a frozen dataclass of plain values")
+
+
+def _foreign(value: Any) -> dict[str, str]:
+    """A digest of the source of a class from outside cuvee, whose own code is part of every cache key anyway."""
+    module = sys.modules.get(type(value).__module__)
+    if module is None or type(value).__module__.split(".")[0] == "cuvee":
+        return {}
+    try:
+        source = Path(str(module.__file__)).read_bytes()
+    except OSError:
+        source = b""
+    return {"code": hashlib.blake2b(source, digest_size=20).hexdigest()}
+
+
+def finite(value: Any) -> Any:
+    """The same JSON-able value with infinities as "inf" and "-inf" and NaN as null, which JSON has no numbers for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return finite(value.tolist())
+    return value
 
 
 def parameters(method: Any) -> dict[str, Any]:
@@ -59,7 +88,13 @@ def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:
     if unknown:
         known = ", ".join(fields) or "none"
         raise UsageError(f"{name} has no parameter '{unknown[0]}'. Its parameters: {known} (see: cuvee methods {name})")
-    values = {key: convert(value, fields[key], name) for key, value in settings.items()}
+    hints = get_type_hints(kind)
+    values = {}
+    for key, value in settings.items():
+        try:
+            values[key] = convert(value, hints[key])
+        except ValueError as error:
+            raise UsageError(f"{name}: {key}={value} is not {error}") from None
     missing = [
         key
         for key, field in fields.items()
@@ -70,23 +105,48 @@ def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:
     return kind(**values)
 
 
-def convert(value: Any, field: dataclasses.Field[Any], name: str) -> Any:
-    """One setting in the type of its field's default."""
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list) else value
-    text, kind = value, str(field.type)
-    try:
-        if "bool" in kind:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        if kind.startswith("int"):
-            return int(text.replace("_", ""))
-        if kind.startswith("float"):
-            number = float(text)
-            if number != number:
-                raise ValueError
-            return number
-        if kind.startswith("tuple[float"):
-            return tuple(float(part) for part in text.split("/"))
-    except (ValueError, KeyError):
-        raise UsageError(f"{name}: '{value}' is not a valid {field.name} ({kind})") from None
-    return text
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """A setting in the type of its field, from text or JSON; ValueError says what was expected.
+
+    Sequences are written with slashes: 0.3/0.7.
+    """
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if value is None or (isinstance(value, str) and value.lower() == "none" and type(None) in inside):
+            return None
+        if isinstance(value, str) and str in inside:
+            return value
+        return convert(value, next(one for one in inside if one is not type(None)))
+    if origin is tuple:
+        parts = value.split("/") if isinstance(value, str) else value
+        kinds = [inside[0]] * len(parts) if inside[-1] is Ellipsis else list(inside)
+        if len(kinds) != len(parts):
+            raise ValueError(f"a sequence of {len(kinds)} values like 1/2/3")
+        return tuple(convert(part, one) for part, one in zip(parts, kinds, strict=True))
+    if origin is Literal:
+        if value not in inside:
+            raise ValueError(f"one of {', '.join(map(str, inside))}")
+        return value
+    if not isinstance(value, str) or kind is str:
+        return value
+    if kind is bool:
+        if value.lower() not in _TRUTH:
+            raise ValueError("true or false")
+        return _TRUTH[value.lower()]
+    if kind is int:
+        try:
+            return int(value.replace("_", ""))
+        except ValueError:
+            raise ValueError("a whole number") from None
+    if kind is float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            raise ValueError("a number")
+        return number
+    raise ValueError("something that can be given as text")

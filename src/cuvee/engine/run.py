@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -122,6 +123,17 @@ class Engine:
                 parts[at].append(key)
         return DiskColumns(self.store, parts, domain_by_convention)
 
+    def _need_usable(self, stage: Stage) -> None:
+        """Refuse a pool or target in which nothing can be used, before any method works on it."""
+        spans = stage.manifest.spans
+        if any(self.store.table(stage.key("facts", span))[1]["totals"]["rows"] for span in spans):
+            return
+        named = "; ".join(map(str, islice(self.rejects(stage), 3))) + (" ..." if stage.manifest.rows > 3 else "")
+        raise DataError(
+            f"None of the {stage.manifest.rows:,} rows of the {stage.label} can be used: {named}. "
+            "Mend them, or name the right columns (--text COLUMN, --id COLUMN)."
+        )
+
     def rejects(self, stage: Stage) -> Iterator[Reject]:
         """Every row that could not be used, in row order."""
         self.ensure_facts(stage)
@@ -225,7 +237,9 @@ class Engine:
                     merged.save(self.store, checkpoint)
                     saved = time.monotonic()
             self.progress.end()
-        stage.facts_ready = True
+        if not stage.facts_ready:
+            stage.facts_ready = True
+            self._need_usable(stage)
         if fold is None:
             return {}
         self.store.remove(checkpoint)

@@ -42,6 +42,7 @@ class Poisson(Choose):
 
     temperature: float = 1.0
 
+    by_priority: ClassVar[bool] = False
     card: ClassVar[Card] = Card(
         summary="Independent sampling with exact inclusion probabilities; the budget is met in expectation.",
         family="choose",

@@ -44,6 +44,7 @@ class SoftCap(Choose):
     beta: float = 0.15
     limit: int = 15
 
+    by_priority: ClassVar[bool] = False
     card: ClassVar[Card] = Card(
         summary="Repeat good rows a few times, with a score that falls by beta at each repetition.",
         family="choose",

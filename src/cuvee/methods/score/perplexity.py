@@ -74,6 +74,7 @@ class Perplexity(Method):
         summary="Keeps texts of middling perplexity under a small n-gram language model.",
         family="perplexity",
         needs=("text",),
+        gives=("score", "perplexity"),
         cost="two passes, the second at 40 to 60 MB/s per core; 160 MB of tables",
         bibtex="""@article{delarosa2022bertin,
   title={{BERTIN}: Efficient Pre-Training of a {Spanish} Language Model using Perplexity Sampling},
@@ -92,6 +93,9 @@ class Perplexity(Method):
         if self.fit_rows < 1 or not 0 < self.fit_megabytes < 4096:
             raise UsageError("perplexity: fit_rows must be at least 1, and fit_megabytes above 0 and below 4096")
         NgramLM(order=self.order, table_bits=self.table_bits)  # refuses what is out of range, before any pass
+
+    def needs(self) -> tuple[str, ...]:
+        return ("text", "target") if self.fit_on == "target" else self.card.needs
 
     def fit(self, run: Run) -> Map:
         sample = as_batch(run.fold(BottomK(self.fit_rows, "perplexity sample", run.seed), self.fit_on))

@@ -127,9 +127,11 @@ class Zipfit(Method):
     )
 
     def fit(self, run: Run) -> Alignment:
-        if not 1 <= self.level <= HIGHEST.get(self.algorithm, 0):
-            name = f"{self.algorithm} level {self.level}"
-            raise UsageError(f"zipfit has no {name}, only 1 to {HIGHEST} (level 0 of gzip ranks by length alone).")
+        if self.algorithm not in HIGHEST:
+            raise UsageError(f"zipfit knows {', '.join(HIGHEST)}, not '{self.algorithm}'.")
+        if not 1 <= self.level <= HIGHEST[self.algorithm]:
+            levels = f"1 to {HIGHEST[self.algorithm]}, not {self.level}"
+            raise UsageError(f"zipfit takes {self.algorithm} levels {levels} (level 0 of gzip ranks by length alone).")
         if self.mode not in ("exact", "pooled") or min(self.max_bytes, self.max_targets, self.probes - 1) < 0:
             raise UsageError("zipfit: mode is exact or pooled; max_bytes, max_targets >= 0; probes >= 1.")
         kept = BottomK(self.max_targets or ALL, "zipfit target", run.seed, self.max_bytes)
