@@ -1,19 +1,25 @@
-"""Run some or all benchmarks."""
+"""Run some or all benchmarks, then write ``docs/performance.md``."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
+from . import page
+
 NAMES = ("dsir", "scaling", "zipfit", "profile")
 
 
 def main() -> None:
-    """``python -m bench dsir scaling``; without names, all of them."""
+    """``python -m bench dsir scaling``; without names, all of them; ``page`` alone rewrites the page."""
     for name in sys.argv[1:] or NAMES:
+        if name == "page":
+            continue
         if name not in NAMES:
-            raise SystemExit(f"no benchmark is called {name!r}; there are: {', '.join(NAMES)}")
+            raise SystemExit(f"no benchmark is called {name!r}; there are: {', '.join(NAMES)}, page")
         importlib.import_module(f"bench.{name}").main()
+    page.write()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ AUC, LENGTH = "AUC", "correlation with length"
 OTHERS, CONTROL = ("random", "length-matched"), "control target"
 CLAIM = Claim(
     name="classifier",
-    judges=("score/classifier.py", "choose/top_k.py", "choose/cut.py"),
+    judges=("score/classifier.py", "choose/top_k.py"),
     metrics={
         PRECISION: "share of kept tokens from the target's domain",
         BITS: "of held-out text of the target's domain, byte 5-grams",
@@ -36,11 +36,11 @@ CLAIM = Claim(
         LENGTH: "Spearman, of the score with bytes over the pool",
     },
     contrasts=(
-        *((BITS, "classifier", other) for other in (*OTHERS, "dsir")),
-        *((NATS, "classifier", other) for other in OTHERS),
-        *((PRECISION, "classifier", other) for other in OTHERS),
-        (BITS, CONTROL, "random"),
-        (PRECISION, CONTROL, "random"),
+        (BITS, "classifier", (*OTHERS, "dsir")),
+        (NATS, "classifier", OTHERS),
+        (PRECISION, "classifier", OTHERS),
+        (BITS, CONTROL, ("random",)),
+        (PRECISION, CONTROL, ("random",)),
     ),
     settings={"targets": ["sqlite-docs", "code-python", "speech", "fiction"], "target_texts": 50, "share": 0.05},
 )

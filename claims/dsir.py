@@ -32,7 +32,7 @@ KL, SIZE, OVERLAP = "KL reduction", "effective sample size", "also in top-k"
 SHORT, OTHERS = "dsir", ("random", "length-matched", "classifier")
 CLAIM = Claim(
     name="dsir",
-    judges=("score/dsir.py", "choose/gumbel.py", "choose/cut.py"),
+    judges=("score/dsir.py", "choose/gumbel.py"),
     metrics={
         PRECISION: "share of kept tokens from the target's domain",
         KL: "nats, over 10,000 buckets of word 1- and 2-grams, towards the target's 50 texts",
@@ -42,20 +42,11 @@ CLAIM = Claim(
         OVERLAP: "share of rows drawn with Gumbel noise that the highest scores alone would keep",
     },
     contrasts=(
-        *((BITS, SHORT, other) for other in OTHERS),
-        *((NATS, SHORT, other) for other in OTHERS),
-        (PRECISION, SHORT, "random"),
-        (PRECISION, SHORT, "classifier"),
-        (BITS, "dsir, whole documents", "random, whole documents"),
-        (BITS, "dsir, whole documents", "length-matched, whole documents"),
-        (BITS, "dsir, whole documents", "classifier, whole documents"),
+        *((metric, SHORT, OTHERS) for metric in (BITS, NATS)),
+        (PRECISION, SHORT, ("random", "classifier")),
+        (BITS, f"{SHORT}, whole documents", tuple(f"{arm}, whole documents" for arm in OTHERS)),
     ),
-    settings={
-        "targets": ["sqlite-docs", "code-python", "speech", "fiction"],
-        "target_texts": 50,
-        "words": 128,
-        "share": 0.05,
-    },
+    settings={"targets": ["sqlite-docs", "code-python", "speech", "fiction"], "texts": 50, "words": 128, "share": 0.05},
 )
 
 
@@ -67,7 +58,7 @@ def effective(score: Array) -> float:
 
 def toward(domain: str, seed: int, words: int) -> Measured:
     """All arms for one target."""
-    run, held = study(seed, domain, words, CLAIM.settings["target_texts"])
+    run, held = study(seed, domain, words, CLAIM.settings["texts"])
     budget = Budget("tokens", fraction=CLAIM.settings["share"])
     kept = run.select(Dsir(), budget)
     arms = {"dsir": kept, "random": run.random(budget), "length-matched": run.matched(kept, budget)}

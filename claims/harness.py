@@ -310,12 +310,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Claim:
-    """``judges``: the modules of methods/ that the result speaks about; ``metrics`` explains the columns."""
+    """``judges``: the modules of methods/ that the result speaks about; ``metrics`` explains the columns;
+    ``contrasts``: (metric, arm, arms that it is compared with)."""
 
     name: str
     judges: tuple[str, ...]
     metrics: dict[str, str]
-    contrasts: tuple[tuple[str, str, str], ...]
+    contrasts: tuple[tuple[str, str, tuple[str, ...]], ...]
     settings: dict[str, Any]
     seeds: tuple[int, ...] = field(default=tuple(range(1, 9)))
 
@@ -339,7 +340,8 @@ class Claim:
             "arms": {arm: {metric: vars(found.of(metric, arm)) for metric in first[arm]} for arm in first},
             "contrasts": [
                 {"metric": metric, "arm": arm, "against": against, **vars(found.of(metric, arm, against))}
-                for metric, arm, against in self.contrasts
+                for metric, arm, others in self.contrasts
+                for against in others
             ],
             "seeds": list(self.seeds),
             "trials": found.trials,

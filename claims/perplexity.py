@@ -24,6 +24,7 @@ from cuvee.methods.score.perplexity import Perplexity
 from .harness import BITS, NATS, Claim, Experiment, Found, Measured, Texts, demo, generator, join, losses, sample, split
 
 RARE_BITS, RARE, JUNK, BORING = "bits, rare domain", "kept of the rare domain", "junk kept", "repeated sentence kept"
+FIRST, THIRD = "Q1 / Q2", "Q3 / Q2"
 ARMS = {
     "gaussian": Perplexity(fit_on="target"),
     "stepwise": Perplexity(fit_on="target", rule="stepwise"),
@@ -33,7 +34,7 @@ ARMS = {
 }
 CLAIM = Claim(
     name="perplexity",
-    judges=("score/perplexity.py", "choose/keep_probability.py", "choose/cut.py"),
+    judges=("score/perplexity.py", "choose/keep_probability.py"),
     metrics={
         BITS: "of held-out text of the six common clean domains, byte 5-grams",
         NATS: "the same text, word trigrams",
@@ -41,13 +42,13 @@ CLAIM = Claim(
         RARE: "share of the rare domain's rows that were kept (random: about a fifth)",
         JUNK: "share of all junk rows that were kept",
         BORING: "share of the rows of one repeated sentence that were kept",
+        FIRST: "first quartile of the pool's perplexities by the second (0.81 in the paper's Spanish pool)",
+        THIRD: "third quartile by the second (1.39 in the paper's)",
     },
     contrasts=(
-        *((BITS, arm, "random") for arm in ARMS),
-        (BITS, "gaussian", "length-matched"),
-        (BITS, "gaussian", "stepwise"),
-        *((RARE, arm, "random") for arm in ARMS),
-        *((RARE_BITS, arm, "random") for arm in ("gaussian", "stepwise")),
+        *((BITS, arm, ("random",)) for arm in ARMS),
+        (BITS, "gaussian", ("length-matched", "stepwise")),
+        *((metric, arm, ("random",)) for metric in (NATS, RARE, RARE_BITS) for arm in ("gaussian", "stepwise")),
     ),
     settings={
         "clean": ["speech", "fiction", "dialogue", "python-docs", "rust-docs", "sqlite-docs"],
@@ -88,9 +89,12 @@ def trial(seed: int) -> Measured:
     for name, one in picked.items():
         kept, taken = pool.take(one.rows), np.isin(np.arange(len(pool)), one.rows)
         found[name] = losses(kept, held.of(*clean)) | {RARE_BITS: losses(kept, held.of(rare))[BITS]}
-        bad = np.isin(pool.domain, ("repeated", "shuffled", "drawn"))
+        bad = ~np.isin(pool.domain, [*clean, rare])
         masks = {RARE: pool.domain == rare, JUNK: bad, BORING: pool.domain == "repeated"}
         found[name] |= {metric: float(taken[mask].mean()) for metric, mask in masks.items()}
+        if "quartiles" in one.decision.notes:
+            low, middle, high = one.decision.notes["quartiles"]
+            found[name] |= {FIRST: low / middle, THIRD: high / middle}
     return found
 
 

@@ -28,7 +28,7 @@ RATIO, ERROR, DISTANCE = "spread over predicted", "squared error of the mean sha
 SPREAD, TWO, RANGE = "standard deviation of bits", "95 % range of a difference", "range over 20 draws"
 CLAIM = Claim(
     name="random",
-    judges=("choose/random.py", "choose/length_matched.py", "choose/cut.py"),
+    judges=("choose/random.py", "choose/length_matched.py"),
     metrics={
         RATIO: "mean over domains of the standard deviation of a domain's share over 200 draws, by the formula's",
         ERROR: "mean over domains, in units of the predicted variance of a mean of 200 draws",
@@ -38,7 +38,7 @@ CLAIM = Claim(
         RANGE: "largest less smallest bits per character of the 20 draws",
         DISTANCE: "largest difference of the distributions of bytes per row, by tokens, to those of the selection",
     },
-    contrasts=((DISTANCE, "length-matched", "random"),),
+    contrasts=((DISTANCE, "length-matched", ("random",)),),
     settings={"draws": 200, "rows": 0.1, "model_draws": 20, "tokens": 0.05, "like": "jargon", "held": "sqlite-docs"},
 )
 

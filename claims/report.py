@@ -61,7 +61,9 @@ def interval(found: dict[str, float], prefix: str = "") -> str:
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["-"] * len(head), *rows))
+    return "\n".join(
+        ["| " + " | ".join(head) + " |", "|-" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
+    )
 
 
 def section(record: dict[str, Any]) -> str:
@@ -96,9 +98,14 @@ def section(record: dict[str, Any]) -> str:
 def page(found: list[dict[str, Any]]) -> str:
     """The whole page."""
     overview = [
-        [f"[{one['name']}](#{one['name']}-{one['verdict'].replace(' ', '-')})", one["verdict"], one["reason"]]
+        [
+            f"[{one['name']}](#{one['name']}-{one['verdict'].replace(' ', '-')})",
+            one["verdict"],
+            one["reason"].split(". ")[0] + ".",
+        ]
         for one in found
     ]
+    overview = [[cell.replace("..", ".") for cell in row] for row in overview]
     flat = [[" ".join(cell.split()) for cell in row] for row in overview]
     return "\n\n".join([HEAD.strip(), table(["claim", "verdict", "why"], flat), *map(section, found)]) + "\n"
 

@@ -33,7 +33,7 @@ LETTERS, RANKS, SHORTER, GAP, SIZE = "rows of one letter", "rank correlation", "
 OTHERS = ("random", "length-matched", "dsir")
 CLAIM = Claim(
     name="zipfit",
-    judges=("score/zipfit.py", "choose/top_k.py", "choose/cut.py"),
+    judges=("score/zipfit.py", "choose/top_k.py"),
     metrics={
         PRECISION: "share of kept tokens from Python code",
         BITS: "of held-out Python code, byte 5-grams",
@@ -45,24 +45,19 @@ CLAIM = Claim(
         GAP: "largest difference between a score and the closed form of level 0",
     },
     contrasts=(
-        *((BITS, "level 6", other) for other in (*OTHERS, "pooled", "level 0")),
-        *((NATS, "level 6", other) for other in OTHERS),
-        *((PRECISION, "level 6", other) for other in OTHERS),
-        (PRECISION, "level 0", "random"),
+        (BITS, "level 6", (*OTHERS, "pooled", "level 0")),
+        (NATS, "level 6", OTHERS),
+        (PRECISION, "level 6", OTHERS),
+        (PRECISION, "level 0", ("random",)),
     ),
-    settings={
-        "target": "code-python",
-        "others": ["code-go", "python-docs", "fiction", "licence"],
-        "target_texts": 50,
-        "rows": 300,
-        "share": 0.05,
-    },
+    settings={"domains": ["code-python", "code-go", "python-docs", "fiction", "licence"], "rows": 300, "share": 0.05},
 )
+TARGET = CLAIM.settings["domains"][0]
 
 
 def pool_of(found: Texts, seed: int) -> Texts:
     """Five domains in equal parts, and as many rows of one letter."""
-    rows, names = CLAIM.settings["rows"], [CLAIM.settings["target"], *CLAIM.settings["others"]]
+    rows, names = CLAIM.settings["rows"], CLAIM.settings["domains"]
     nothing = np.array(["letters"] * rows)
     letters = Texts([b"x" * 30] * rows, nothing, nothing, np.arange(rows).astype("u8"))
     return join([*(sample(found.of(name), seed, name, rows) for name in names), letters])
@@ -72,14 +67,12 @@ def stored_only(exact: Alignment, target: Texts) -> Alignment:
     """What the package's default computes."""
     sizes = Sizes("gzip", 0)
     own = sizes.each(target.text)
-    joined = tuple(target.text)
-    return replace(exact, sizes=sizes, target=own, joined=joined, joined_sizes=own, max_bytes=0)
+    return replace(exact, sizes=sizes, target=own, joined=tuple(target.text), joined_sizes=own, max_bytes=0)
 
 
 def trial(seed: int) -> Measured:
     """All arms."""
-    name, budget = CLAIM.settings["target"], Budget("tokens", fraction=CLAIM.settings["share"])
-    run, held = study(seed, name, 0, CLAIM.settings["target_texts"])
+    budget, (run, held) = Budget("tokens", fraction=CLAIM.settings["share"]), study(seed, TARGET)
     run = Experiment(pool_of(run.pool, seed), run.target, seed)
     exact = run.select(Zipfit(), budget)
     assert isinstance(exact.fitted, Alignment)
@@ -87,15 +80,14 @@ def trial(seed: int) -> Measured:
     arms = {"level 6": exact, "pooled": run.select(Zipfit(mode="pooled"), budget)}
     arms |= {"level 0": run.choose(TopK(), budget, {"score": zero}), "dsir": run.select(Dsir(), budget)}
     arms |= {"random": run.random(budget), "length-matched": run.matched(exact, budget)}
-    found = {arm: run.measure(picked, held, name) for arm, picked in arms.items()}
+    found = {arm: run.measure(picked, held, TARGET) for arm, picked in arms.items()}
     letters = run.pool.domain == "letters"
     for arm, picked in arms.items():
-        found[arm] |= {LETTERS: float(np.isin(np.flatnonzero(letters), picked.rows).mean())}
-        found[arm] |= {SIZE: float(run.pool.bytes[picked.rows].mean())}
+        nothing = float(np.isin(np.flatnonzero(letters), picked.rows).mean())
+        found[arm] |= {LETTERS: nothing, SIZE: float(run.pool.bytes[picked.rows].mean())}
     for arm in ("pooled", "level 0", "dsir"):
-        scores = [one.table.data["score"][~letters] for one in (arms[arm], exact)]
-        scores = [np.maximum(one, np.finfo(float).min) for one in scores]
-        found[arm][RANKS] = rank_correlation(*scores)
+        both = (np.maximum(one.table.data["score"][~letters], -1e300) for one in (arms[arm], exact))
+        found[arm][RANKS] = rank_correlation(*both)
     size, goal = run.pool.bytes, run.target.bytes
     order = np.argsort(size, kind="stable")
     closed = (23 / (np.maximum(size[:, None], goal[None, :]) + 23)).mean(axis=1)

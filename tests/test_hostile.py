@@ -6,6 +6,8 @@ import csv
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,7 +23,7 @@ from cuvee.errors import CuveeError
 from cuvee.source.discover import discover
 from cuvee.source.files import plain
 
-from .command import CONTROL, NOT_A_NUMBER, Answer, Quick, cuvee, inside, outside
+from .command import NOT_A_NUMBER, Answer, Quick, cuvee, inside
 
 HOSTILE = Path(__file__).parent / "data" / "hostile"
 ENDINGS = {"json": ".jsonl", "json-transform": ".jsonl", "arrow-ipc-fuzz": ".arrow", "parquet-fuzz": ".parquet"}
@@ -51,7 +51,7 @@ def counts_of(answer: Answer, paths: list[Path], output: Path) -> dict[str, int]
         assert any(plain(str(path)) in sentence for path in paths), sentence
         return None
     answer.screen()
-    assert not NOT_A_NUMBER.search("".join(answer.out.splitlines()[:-2]))
+    assert not NOT_A_NUMBER.search("".join(answer.out.splitlines()[:-2]).replace("NaN or infinity", ""))
     found = json.loads((output / ("profile.json" if (output / "profile.json").exists() else "plan.json")).read_text())
     counts: dict[str, int] = found["counts"]
     assert counts["rows"] == counts["usable"] + counts["rejected"] and counts["usable"] > 0
@@ -201,7 +201,6 @@ def test_strings_as_names_of_files_and_columns(tmp_path: Path, at: int) -> None:
             ["profile", pool, "-o", pool],
             ["write", pool],
         ):
-            assert cuvee(*refused, "--skip-bad" if "--text" not in refused else "-q").status
             cuvee(*refused).error()
         pool.write_bytes(lines([{"text": "t", column: text}] * 2))
         assert "2 times" in cuvee("select", pool, "--with", "random", "--rows", 1, "--id", column).error()
@@ -209,8 +208,6 @@ def test_strings_as_names_of_files_and_columns(tmp_path: Path, at: int) -> None:
 
 
 # broken files
-
-PARQUET = ["m.parquet", "n.parquet"]
 
 
 def put(name: str, content: bytes | dict[str, Any]) -> None:
@@ -266,7 +263,7 @@ def test_rows_that_are_bad_each_in_its_way(tmp_path: Path) -> None:
         b'{"id": "6", "text": "\xed\xa0\x80"}': "bad UTF-8",
         b'{"id": "7", "text": "\\ud800"}': "lone surrogate",
         b'{"id": "8", "text": "raw\x00nul"}': "bad JSON",
-        b'{"id": "9", "text": "a", "text": "b"}': "duplicate key",
+        b'{"id": "9", "text": "a", "text": "b"}': "the same key twice",
         b'{"text": "no id"}': "no id",
         b'{"id": [1], "text": "a"}': "id is",
         b"null": "not a JSON object",
@@ -308,7 +305,6 @@ def test_embeddings_that_are_not_finite(tmp_path: Path) -> None:
     assert both([Path("e.parquet")], "--embedding", "v") == {"rows": 50, "usable": 47, "rejected": 3}
 
 
-@pytest.mark.slow
 def test_one_huge_document(tmp_path: Path) -> None:
     """50 MB in one row: memory stays within four times that, beyond what any run takes."""
     size = 50 << 20
@@ -318,13 +314,12 @@ def test_one_huge_document(tmp_path: Path) -> None:
         for _ in range(size // (1 << 20)):
             stream.write(b"a few words, " * ((1 << 20) // 13))
         stream.write(b'"}\n')
-    command = "import resource, sys; from cuvee import cli\ntry: cli.run()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     peaks = {}
     for name, text in (("small", lines(GOOD)), ("huge", pool.read_bytes())):
         pool.write_bytes(text)
         for verb in (["profile"], ["select", "--with", "random", "--rows", "10"]):
-            answer = outside_with(command, *verb, str(pool), "-o", f"{name}-{verb[0]}")
-            peaks[name, verb[0]] = int(answer.out.splitlines()[-1]) << 10
+            peak = measured(*verb, str(pool), "-o", f"{name}-{verb[0]}")
+            peaks[name, verb[0]] = peak
     for verb in ("profile", "select"):
         assert peaks["huge", verb] - peaks["small", verb] < 4 * size, peaks
     plan = json.loads(Path("huge-select/plan.json").read_text())
@@ -332,10 +327,16 @@ def test_one_huge_document(tmp_path: Path) -> None:
     assert max(path.stat().st_size for path in Path("huge-select").iterdir()) < 3 << 20
 
 
-def outside_with(code: str, *arguments: str) -> Answer:
-    import subprocess
-    import sys
-
+def measured(*arguments: str) -> int:
+    """The largest resident size of a process that runs a command."""
+    code = """
+import resource
+from cuvee import cli
+try:
+    cli.run()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return int(done.stdout.splitlines()[-1]) << 10

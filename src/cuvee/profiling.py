@@ -20,15 +20,14 @@ from .engine.local import Executor, Local
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
-from .errors import UsageError
 from .examples import Example
 from .feature.ngrams import Ngrams
 from .fold.extremes import Extreme, Extremes, Words
-from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT
+from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT, refuse_foreign, versions
+from .planning import planned
 from .pool import Opened, Paths, Reading, open_stage
 from .profile_contents import cards, dimensions, sampled_texts, vocabulary_growth
 from .profile_wording import limits, next_command, profile_lines, verdict, warnings
-from .selecting import planned, versions
 from .summary import Arm, length_histogram
 
 NGRAMS = Ngrams(n=2, buckets=1 << 16)
@@ -84,7 +83,7 @@ def profile(
     folder = Path(output)
     store = Store(Path(cache) if cache is not None else None)
     with files.lock(folder), store.in_use():
-        _refuse_foreign(folder)
+        refuse_foreign(folder, PROFILE, "profile")
         opened = open_stage(pool, reading, store)
         engine = Engine(opened.stage, None, store, executor or Local(workers), progress or Progress())
         paths = [str(pool)] if isinstance(pool, str | os.PathLike) else [str(path) for path in pool]
@@ -116,14 +115,6 @@ def plan(pool: Paths, *, output: str, reading: Reading, workers: int = 0, cache:
     """What ``profile`` would read and write, and about what it would cost; only rows are counted."""
     written = [str(Path(output) / name) for name in (PROFILE, REPORT, REJECTS)]
     return {**planned(pool, reading, cache, workers, 2), "writes": written}
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Never replace a folder that cuvee did not write."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file. Choose another place with -o.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PROFILE).is_file():
-        raise UsageError(f"{folder} holds files that are not a cuvee profile. Choose another place with -o.")
 
 
 @dataclass

@@ -4,50 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from . import __version__, registry, wording
+from . import registry, wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
-from .core import Budget, Choose, Decision, Draw, Map, Method, Unit
+from .core import Budget, Choose, Decision, Draw, Map, Method
 from .duplicates import count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
-from .engine.memory import expected
-from .engine.plan import describe, finite, make, parameters
+from .engine.plan import describe, finite, parameters
 from .engine.progress import Progress
 from .engine.run import Engine, Stage
 from .engine.store import Store
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
-from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION
+from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, versions
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
 from .methods.choose.random import Random
+from .planning import planned
 from .pool import Opened, Paths, Reading, open_stage, target_reading
+from .request import Request, make_budget, plan_methods
 from .selection_file import Reasons, SelectionWriter, reasons_of
 from .summary import Arm, LogWeights, length_histogram, score_pictures
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that decides a selection's content, as given by the user."""
-
-    method: str
-    settings: dict[str, Any]
-    choose: str | None
-    choose_settings: dict[str, Any]
-    quota: tuple[tuple[str, float], ...] | str | None
-    budget: Budget
-    seed: int
 
 
 @dataclass
@@ -61,39 +47,6 @@ class Selected:
     def digest(self) -> str:
         """The same for any number of workers, any sharding of the same rows, and after any interruption."""
         return str(self.summary["reproduce"]["digest"])
-
-
-def make_budget(
-    tokens: int | None, rows: int | None, size: int | None, fraction: float | None, fraction_of: Unit = "tokens"
-) -> Budget:
-    """Exactly one kind of budget; UsageError otherwise."""
-    given = [
-        (unit, amount) for unit, amount in (("tokens", tokens), ("rows", rows), ("bytes", size)) if amount is not None
-    ]
-    if len(given) + (fraction is not None) != 1:
-        raise UsageError("Give exactly one budget: --tokens, --rows, --bytes or --fraction.")
-    if fraction is not None:
-        if not 0 < fraction <= 1:
-            raise UsageError(f"--fraction must be above 0 and at most 1, not {fraction}.")
-        return Budget(fraction_of, fraction=fraction)
-    unit, amount = given[0]
-    if amount <= 0:
-        raise UsageError(f"--{unit} must be at least 1, not {amount}.")
-    return Budget(unit, amount)  # type: ignore[arg-type]
-
-
-def versions() -> dict[str, str]:
-    """What the result's bits may depend on."""
-    import numba
-
-    return {
-        "cuvee": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "pyarrow": pa.__version__,
-        "machine": platform.machine(),
-    }
 
 
 def select(
@@ -145,7 +98,7 @@ def select(
     scorer, chooser = plan_methods(request, target is not None)
     store = Store(Path(cache) if cache is not None else None)
     with files.lock(folder), store.in_use():
-        _refuse_foreign(folder)
+        refuse_foreign(folder, PLAN, "selection")
         opened = open_stage(pool, reading, store)
         against = open_stage(target, target_reading(reading), store, "target") if target is not None else None
         engine = Engine(
@@ -162,67 +115,24 @@ def select(
         return job.run(folder, show_text)
 
 
-def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Choose | None]:
-    """The scoring method (None for baselines) and the rule to choose by (None: the method's own).
-
-    Checked before any file is opened.
-    """
-    kind = registry.load(request.method)
-    if issubclass(kind, Choose):
-        if request.choose is not None:
-            raise UsageError(f"'{request.method}' chooses by itself; leave out --choose.")
-        if "score" in kind.card.needs:
-            raise UsageError(
-                f"'{request.method}' chooses by a score: name a scoring method with --with, "
-                f"and use --choose {request.method}."
-            )
-        return None, make(kind, request.settings, request.method)
-    scorer = make(kind, request.settings, request.method)
-    if "target" in scorer.needs() and not has_target:
-        raise UsageError(
-            f"'{request.method}' compares with a target: name files like the data you want with --target, "
-            "or use --with random."
-        )
-    if request.choose is None:
-        return scorer, None
-    return scorer, _rule(request, scorer)
-
-
-def _rule(request: Request, scorer: Method) -> Choose:
-    """The rule named by --choose, if it suits the method."""
-    name = request.choose or ""
-    chosen = registry.load(name)
-    if not issubclass(chosen, Choose):
-        raise UsageError(f"'{name}' is a scoring method; --choose takes a rule such as top_k or gumbel.")
-    if chosen is Quota:
-        raise UsageError("Quotas are given with --quota, beside any rule.")
-    asked = set(chosen.card.needs) & {"score", "perplexity"}
-    if not asked:
-        raise UsageError(f"'{name}' does not look at scores: use --with {name} instead of --choose {name}.")
-    if asked - set(scorer.card.gives):
-        raise UsageError(
-            f"'{name}' chooses by {' and '.join(sorted(asked))}, which '{request.method}' does not give "
-            f"(it gives {', '.join(scorer.card.gives)})."
-        )
-    if request.quota is not None and not chosen.by_priority:
-        raise UsageError(f"Quotas need a rule that ranks rows, such as top_k or gumbel; '{name}' does not.")
-    return make(chosen, request.choose_settings, name)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Never replace a folder that cuvee did not write."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file. Choose another place with -o.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN).is_file():
-        raise UsageError(f"{folder} holds files that are not a cuvee selection. Choose another place with -o.")
-
-
 def _python_call(request: Request) -> str:
     return f"cuvee.select(..., method={request.method!r}, seed={request.seed})"
 
 
 @dataclass
+class _Measured:
+    """What the pass that writes the selection counts."""
+
+    arms: dict[str, Arm]
+    overlap: dict[str, int]
+    effective: float | None
+    digest: str
+
+
+@dataclass
 class _Job:
+    """One selection, from opened files to a finished folder."""
+
     engine: Engine
     opened: Opened
     target: Opened | None
@@ -250,16 +160,15 @@ class _Job:
         check_rows(engine, engine.pool, columns.n_rows, self.reading, rejected)
         check_ids(engine, columns)
         begun = time.monotonic()
-        draw = Draw(self.request.seed)
         chooser = self.chosen
         if chooser is None:
             assert self.scorer is not None and fitted is not None
             chooser = self.scorer.chooser(fitted)
         self.chooser = Quota(chooser, self.request.quota) if self.request.quota is not None else chooser
-        decision = self.chooser.choose(columns, self.request.budget, draw)
+        decision = self.chooser.choose(columns, self.request.budget, Draw(self.request.seed))
         timings["choosing"] = time.monotonic() - begun
         with files.whole_folder(folder) as place:
-            summary = self._describe(columns, decision, fitted, draw, rejected, place, folder)
+            summary = self._describe(columns, decision, fitted, rejected, place, folder)
             if not show_text:
                 for example in [one for shown in summary["examples"].values() for one in shown]:
                     example |= {"text": "", "because": []}
@@ -292,55 +201,90 @@ class _Job:
         return fitted, [self.engine.apply(fitted, f"scoring by {self.request.method}")]
 
     def _describe(
+        self, columns: DiskColumns, decision: Decision, fitted: Map | None, rejected: int, place: Path, folder: Path
+    ) -> dict[str, Any]:
+        """Write the selection into ``place`` and return all that is to be said about it."""
+        request, engine = self.request, self.engine
+        draw = Draw(request.seed)
+        has_text = self.opened.spec.text is not None
+        controls = self._controls(columns, decision, draw)
+        reasons = Reasons(columns, request.method, isinstance(self.chooser, Quota)) if fitted is not None else None
+        measured = self._measure(columns, decision, controls, fitted, reasons, place / SELECTION)
+        summary = self._numbers(columns, decision, fitted, rejected, measured, has_text)
+        if reasons is not None and reasons.low < reasons.high:
+            summary |= score_pictures(columns, decision, reasons.low, reasons.high)
+        summary["distance"] = None
+        if has_text:
+            compared = {"kept": decision, **{name: one for name, one in controls.items() if name != "random"}}
+            summary["distance"] = divergence_from_target(engine, columns, compared, draw)
+        word = reasons_of(reasons, request.method)
+        summary["examples"] = draw_examples(engine, columns, decision, word, fitted, draw)
+        summary["rejects"] = write_rejects(engine, rejected, place / REJECTS, folder / REJECTS)
+        kept = measured.arms["kept"]
+        summary["warnings"] = [*columns.notes, *wording.warnings(summary, decision, kept, columns)]
+        summary["verdict"] = wording.verdict(summary)
+        summary["limits"] = wording.limits(self.reading, self.opened)
+        summary["next"] = f"cuvee write {shlex.quote(str(folder))} --format parquet"
+        summary["selection_digest"] = files.file_digest(place / SELECTION)
+        return summary | self._provenance(measured.digest)
+
+    def _controls(self, columns: DiskColumns, decision: Decision, draw: Draw) -> dict[str, Decision]:
+        """Random rows within the same budget, and random rows with the lengths of those kept."""
+        budget = self.request.budget
+        found: dict[str, Decision] = {"random": Random("random control").choose(columns, budget, draw)}
+        by_length = cost_by_length(columns, decision, budget)
+        if by_length.any():
+            found["length_matched"] = matched_to(by_length, columns, Budget(budget.unit, int(by_length.sum())), draw)
+        return found
+
+    def _measure(
+        self,
+        columns: DiskColumns,
+        decision: Decision,
+        controls: dict[str, Decision],
+        fitted: Map | None,
+        reasons: Reasons | None,
+        path: Path,
+    ) -> _Measured:
+        """One pass over the columns: write the kept rows, and count what every arm keeps."""
+        arms = {name: Arm(len(columns.domains)) for name in ("pool", "kept", "random")}
+        overlap = dict.fromkeys(controls, 0)
+        weights = LogWeights() if getattr(fitted, "log_weight", False) else None
+        temperature = float(getattr(self.chooser, "temperature", 1.0))
+        domains = list(columns.domains)
+        with SelectionWriter(path, self.engine, domains, reasons, self.request.method) as writer:
+            for number, block in enumerate(columns.blocks()):
+                repeats = decision.repeats(block)
+                arms["pool"].add(block, np.ones_like(repeats))
+                arms["kept"].add(block, repeats)
+                for name, control in controls.items():
+                    drawn = control.repeats(block)
+                    overlap[name] += int(np.count_nonzero((repeats > 0) & (drawn > 0)))
+                    if name in arms:
+                        arms[name].add(block, drawn)
+                if weights is not None:
+                    weights.add(block["score"] / temperature)
+                writer.add(number, block, repeats)
+        if arms["kept"].rows == 0:
+            raise DataError(wording.nothing_kept(decision, columns, self.request.budget))
+        return _Measured(arms, overlap, weights.effective() if weights is not None else None, writer.digest())
+
+    def _numbers(
         self,
         columns: DiskColumns,
         decision: Decision,
         fitted: Map | None,
-        draw: Draw,
         rejected: int,
-        place: Path,
-        folder: Path,
+        measured: _Measured,
+        has_text: bool,
     ) -> dict[str, Any]:
-        request, engine, budget = self.request, self.engine, self.request.budget
-        domains = list(columns.domains)
-        amount = budget.resolve(columns.totals[budget.unit])
-        random = Random("random control").choose(columns, replace(budget, amount=amount, fraction=None), draw)
-        by_length = cost_by_length(columns, decision, budget)
-        equal = Budget(budget.unit, int(by_length.sum()))
-        matched = matched_to(by_length, columns, equal, draw) if by_length.sum() else None
-        has_text = self.opened.spec.text is not None
-        arms = {"pool": Arm(len(domains)), "kept": Arm(len(domains)), "random": Arm(len(domains))}
-        overlap = {"random": 0, "length_matched": 0}
-        weights = LogWeights()
-        scored = fitted is not None
-        reasons = (
-            Reasons(columns, request.method if scored else "random", isinstance(self.chooser, Quota))
-            if scored
-            else None
-        )
-        log_weight = bool(getattr(fitted, "log_weight", False))
-        writer = SelectionWriter(place / SELECTION, engine, domains, reasons, request.method)
-        for number, block in enumerate(columns.blocks()):
-            repeats = decision.repeats(block)
-            drawn = random.repeats(block)
-            arms["pool"].add(block, np.ones_like(repeats))
-            arms["kept"].add(block, repeats)
-            arms["random"].add(block, drawn)
-            overlap["random"] += int(np.count_nonzero((repeats > 0) & (drawn > 0)))
-            if matched is not None:
-                overlap["length_matched"] += int(np.count_nonzero((repeats > 0) & (matched.repeats(block) > 0)))
-            if log_weight:
-                weights.add(block["score"] / float(getattr(self.chooser, "temperature", 1.0)))
-            writer.add(number, block, repeats)
-        writer.close()
-        kept = arms["kept"]
-        if kept.rows == 0:
-            raise DataError(wording.nothing_kept(decision, columns, amount, budget))
+        request, engine, arms = self.request, self.engine, measured.arms
+        pool, kept = arms["pool"], arms["kept"]
         repeated = count_duplicates(
-            columns, "content", lambda b: decision.repeats(b) > 0, needs=decision.needs, rows=kept.rows
+            columns, "content", lambda block: decision.repeats(block) > 0, needs=decision.needs, rows=kept.rows
         )
-        rows = max(kept.rows, 1)
-        summary: dict[str, Any] = {
+        budget = request.budget
+        return {
             "format": PLAN_FORMAT,
             "title": f"Selection by {request.method}",
             "counts": {
@@ -351,8 +295,8 @@ class _Job:
                 "kept_copies": kept.copies,
                 "kept_tokens": kept.tokens,
                 "kept_bytes": kept.bytes,
-                "pool_tokens": arms["pool"].tokens,
-                "pool_bytes": arms["pool"].bytes,
+                "pool_tokens": pool.tokens,
+                "pool_bytes": pool.bytes,
                 "target_rows": engine.target.manifest.rows if engine.target else 0,
             },
             "method": {
@@ -363,64 +307,52 @@ class _Job:
                 "chooser_parameters": parameters(self.chooser),
                 "notes": {**dict(getattr(fitted, "notes", {}) or {}), **decision.notes},
             },
-            "budget": f"{amount:,} {budget.unit}",
+            "budget": f"{budget.resolve(columns.totals[budget.unit]):,} {budget.unit}",
             "domains": [
                 {
                     "name": name,
-                    "pool_rows": int(arms["pool"].domain_rows[at]),
+                    "pool_rows": int(pool.domain_rows[at]),
                     "kept_rows": int(kept.domain_rows[at]),
-                    "pool_tokens": int(arms["pool"].domain_tokens[at]),
+                    "pool_tokens": int(pool.domain_tokens[at]),
                     "kept_tokens": int(kept.domain_tokens[at]),
                     "random_tokens": int(arms["random"].domain_tokens[at]),
                 }
-                for at, name in enumerate(domains)
+                for at, name in enumerate(columns.domains)
             ],
             "lengths": length_histogram(arms) if has_text else None,
             "quantiles": {name: arm.quantiles() for name, arm in arms.items()} if has_text else {},
-            "effective_sample_size": weights.effective() if log_weight else None,
+            "effective_sample_size": measured.effective,
             "duplicates": {"rows": repeated.rows, "groups": repeated.groups},
-            "controls": {name: {"overlap": count / rows} for name, count in overlap.items()},
+            "controls": {name: {"overlap": count / kept.rows} for name, count in measured.overlap.items()},
         }
-        if reasons is not None and reasons.low < reasons.high:
-            summary |= score_pictures(columns, decision, reasons.low, reasons.high)
-        compared: dict[str, Decision] = {"kept": decision}
-        if matched is not None:
-            compared["length_matched"] = matched
-        summary["distance"] = divergence_from_target(engine, columns, compared, draw) if has_text else None
-        summary["examples"] = draw_examples(
-            engine, columns, decision, reasons_of(reasons, request.method), fitted, draw
-        )
-        summary["rejects"] = write_rejects(engine, rejected, place / REJECTS, folder / REJECTS)
-        summary["warnings"] = [*columns.notes, *wording.warnings(summary, decision, kept, columns)]
-        summary["verdict"] = wording.verdict(summary)
-        summary["limits"] = wording.limits(self.reading, self.opened)
-        summary["next"] = f"cuvee write {shlex.quote(str(folder))} --format parquet"
-        summary["reproduce"] = {
-            "command": self.command,
-            "digest": writer.digest(),
+
+    def _provenance(self, selection: str) -> dict[str, Any]:
+        """Everything needed to make the same selection again, and to notice that a pool file has changed."""
+        request, manifest = self.request, self.engine.pool.manifest
+        return {
+            "reproduce": {
+                "command": self.command,
+                "digest": selection,
+                "seed": request.seed,
+                "versions": versions(),
+                "citations": _citations(request, self.chooser),
+                "timings": {},
+                "passes": self.engine.passes,
+                "files": [
+                    [source.path, index.rows]
+                    for source, index in zip(manifest.sources[:100], manifest.indices[:100], strict=True)
+                ],
+            },
+            "plan": {
+                "method": describe(self.scorer) if self.scorer is not None else None,
+                "chooser": describe(self.chooser),
+                "budget": describe(request.budget),
+                "seed": request.seed,
+            },
+            "spec": asdict(self.opened.spec),
             "seed": request.seed,
-            "versions": versions(),
-            "citations": _citations(request, self.chooser),
-            "timings": {},
-            "passes": engine.passes,
-            "files": [
-                [source.path, index.rows]
-                for source, index in zip(engine.pool.manifest.sources, engine.pool.manifest.indices, strict=True)
-            ][:100],
+            "files": pool_files(self.engine.pool),
         }
-        summary["selection_digest"] = files.file_digest(place / SELECTION)
-        summary["plan"] = {
-            "method": describe(self.scorer) if self.scorer is not None else None,
-            "chooser": describe(self.chooser),
-            "budget": describe(budget),
-            "seed": request.seed,
-        }
-        summary["spec"] = {
-            name: getattr(self.opened.spec, name) for name in ("text", "id", "domain", "tokens", "embedding", "label")
-        }
-        summary["seed"] = request.seed
-        summary["files"] = pool_files(engine.pool)
-        return summary
 
 
 def _citations(request: Request, chooser: Choose) -> list[str]:
@@ -453,28 +385,6 @@ def plan(
         if budget.amount is not None
         else f"{budget.fraction:.1%} of the tokens",
         "writes": [str(Path(output) / name) for name in (SELECTION, PLAN, REPORT)],
-    }
-
-
-SECONDS_PER_BYTE = 1 / 150e6
-"""Reading and scoring text by n-grams on one core; methods whose card says otherwise take longer."""
-
-
-def planned(pool: Paths, reading: Reading, cache: str | None, workers: int, passes: int) -> dict[str, Any]:
-    """Files, rows, bytes, expected seconds and memory of some passes over a pool."""
-    store = Store(Path(cache) if cache is not None else None)
-    opened = open_stage(pool, reading, store)
-    manifest = opened.stage.manifest
-    local = Local(workers)
-    seconds = max(2.0, passes * manifest.bytes * SECONDS_PER_BYTE / local.workers)
-    columns = ", ".join(f"{role} = {name}" for role, name in vars(opened.spec).items() if name)
-    return {
-        "reads": f"{len(manifest.sources):,} files, {manifest.rows:,} rows, "
-        f"about {manifest.bytes / 1e6:,.1f} MB of text, {passes} times",
-        "columns": columns,
-        "cache": str(store.root),
-        "time": f"about {seconds:,.0f} s with {local.workers} workers",
-        "memory": f"about {expected(local.workers) / 1e6:,.0f} MB",
     }
 
 

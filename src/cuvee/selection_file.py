@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,11 +83,24 @@ class SelectionWriter:
                 ("reason", text),
             ]
         )
-        self._file = files.whole_file(path)
-        self._stream = self._file.__enter__()
+        self._path = path
+
+    def __enter__(self) -> SelectionWriter:
+        self._file = files.whole_file(self._path)
+        stream = self._file.__enter__()
         self._open = pq.ParquetWriter(
-            self._stream, self.schema, compression="zstd", write_page_checksum=True, write_page_index=True
+            stream, self.schema, compression="zstd", write_page_checksum=True, write_page_index=True
         )
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if error[0] is None:
+                self._open.close()
+        except BaseException as failure:
+            self._file.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._file.__exit__(*error)
 
     def add(self, span: int, block: Block, repeats: npt.NDArray[np.int64]) -> None:
         """Write the rows of one span that are taken."""
@@ -121,13 +135,6 @@ class SelectionWriter:
         )
         for total, part in zip(self.hashes, parts, strict=True):
             total.update(np.ascontiguousarray(part).tobytes())
-
-    def close(self) -> None:
-        """Finish the file."""
-        try:
-            self._open.close()
-        finally:
-            self._file.__exit__(None, None, None)
 
     def digest(self) -> str:
         """A digest of keys, repeats, scores and domains in order; files and row numbers do not enter."""

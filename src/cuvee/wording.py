@@ -19,7 +19,9 @@ WIDTH, LINES = 80, 24
 """What fits on every terminal."""
 
 
-def nothing_kept(decision: Decision, columns: DiskColumns, amount: int, budget: Budget) -> str:
+def nothing_kept(decision: Decision, columns: DiskColumns, budget: Budget) -> str:
+    """Why a selection came out empty."""
+    amount = budget.resolve(columns.totals[budget.unit])
     larger, never = decision.notes.get("larger_than_budget", 0), decision.notes.get("never_taken", 0)
     why = f"all {columns.n_rows:,} rows"
     if larger:

@@ -110,7 +110,7 @@ class SpanFacts:
         else:
             self.codes.setdefault("(all)", 0)
             domain = np.zeros(len(batch), np.int32)
-        if self.by_id and "id" in batch.columns:
+        if self.by_id:
             self.ids.append(batch.columns["id"].cast(pa.large_string()))
         drawn = np.flatnonzero(uniform(0, "sample", batch.key) < self.share)
         self.sampled.append((batch.row[drawn], [head(batch.text_bytes(int(i)), SAMPLE_BYTES) for i in drawn]))
@@ -150,7 +150,9 @@ class SpanFacts:
             },
             "rejected": sum(len(bad["row"]) for bad in self.bad),
         }
-        ids = pa.RecordBatch.from_pydict({"id": pa.chunked_array(self.ids).combine_chunks()}) if self.ids else None
+        ids = None
+        if self.by_id:
+            ids = pa.RecordBatch.from_pydict({"id": pa.chunked_array(self.ids, pa.large_string()).combine_chunks()})
         rejects = pa.RecordBatch.from_pydict(
             {
                 name: np.concatenate([bad[name] for bad in self.bad] or [np.empty(0, kind)])

@@ -199,8 +199,11 @@ def lock(target: Path) -> Iterator[None]:
     except OSError as error:
         raise explain(error, target) from error
     try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            raise explain(error, target) from error
         yield
     finally:
         with contextlib.suppress(OSError):

@@ -55,6 +55,15 @@ class Stage:
     def plan(self) -> str:
         return digest(code_digest(), self.manifest.digest, self.facts.plan())
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is stored about every span."""
+        return ("facts", "rejects", "sample", "ids") if self.has_ids else ("facts", "rejects", "sample")
+
+    @property
+    def has_ids(self) -> bool:
+        return self.manifest.spec.id is not None and self.facts.key == "id"
+
     def key(self, kind: str, span: Span) -> str:
         return digest(kind, code_digest(), self.facts.plan(), self.manifest.span_key(span))
 
@@ -159,11 +168,9 @@ class Engine:
 
     def ids(self, span_number: int) -> pa.Array | None:
         """The ids of one span's usable rows, or None where rows have none."""
-        key = self.pool.key("ids", self.pool.manifest.spans[span_number])
-        try:
-            batches, _ = self.store.table(key)
-        except FileNotFoundError:
+        if not self.pool.has_ids:
             return None
+        batches, _ = self.store.table(self.pool.key("ids", self.pool.manifest.spans[span_number]))
         return batches[0].column("id")
 
     def _pass(
@@ -184,9 +191,7 @@ class Engine:
             merged.restore(self.store, checkpoint, len(spans))
         wants: dict[Span, tuple[bool, bool, bool]] = {}
         for span in spans:
-            facts = not stage.facts_ready and not all(
-                self.store.has(stage.key(kind, span)) for kind in ("facts", "rejects", "sample")
-            )
+            facts = not stage.facts_ready and not all(self.store.has(stage.key(kind, span)) for kind in stage.kinds)
             mapped = map_keys is not None and not self.store.has(map_keys[number[span]])
             folded = fold is not None and number[span] not in merged.done
             if facts or mapped or folded:
@@ -195,7 +200,7 @@ class Engine:
 
         def work(span: Span, stopped: Callable[[], bool]) -> list[tuple[int, int, State]]:
             facts, mapped, folded = wants[span]
-            collected = SpanFacts(counter, stage.facts.key == "id", stage.manifest.rows)
+            collected = SpanFacts(counter, stage.has_ids, stage.manifest.rows)
             blocks: list[dict[str, Any]] = []
             local = _Merged(fold if folded else None, stage.manifest.chunks)
             pieces = stage.manifest.read(span)

@@ -26,7 +26,8 @@ _STEP = 16
 Codes = npt.NDArray[np.uint64]
 
 
-def _encode(values: npt.NDArray[np.float64]) -> Codes:
+def encode(values: npt.NDArray[np.float64]) -> Codes:
+    """Unsigned integers in the order of the numbers; -0.0 counts as 0.0."""
     raw = (np.asarray(values, dtype=np.float64) + 0.0).view(np.uint64)
     return np.where(raw & _SIGN, ~raw, raw | _SIGN)
 
@@ -41,7 +42,7 @@ def _column(columns: Columns, name: str, block: dict[str, npt.NDArray[np.float64
     if len(bad):
         row = int(block["row"][bad[0]])
         raise DataError(f"Column '{name}' is not a number in row {row}: its quantiles cannot be computed.")
-    return _encode(values)
+    return encode(values)
 
 
 def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.NDArray[np.float64]:

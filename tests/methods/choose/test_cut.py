@@ -120,18 +120,43 @@ def test_threshold_bounds() -> None:
         Threshold(minimum=2, maximum=1)
 
 
+def test_quota_refuses_rules_whose_priority_is_not_all() -> None:
+    columns = MemoryColumns(3, ["a", "b"], score=np.arange(100.0), domain=np.arange(100) % 2)
+    for inner in (Poisson(), SoftCap(), Quota(TopK(), "uniform")):
+        with pytest.raises(UsageError, match=f"one priority; {type(inner).__name__}"):
+            Quota(inner).choose(columns, Budget("rows", 40), Draw(0))
+
+
 def test_poisson_expectation_and_probabilities() -> None:
     rng = np.random.default_rng(0)
     score, cost = rng.normal(size=5000), rng.integers(1, 9, 5000)
     columns = MemoryColumns(4, score=score, tokens=cost)
     decision = Poisson().choose(columns, Budget("tokens", 4000), Draw(3))
-    assert abs(decision.notes["expected"] - 4000) < 1e-3
+    assert decision.notes["expected"] == pytest.approx(4000, rel=1e-12)
     realised = int((columns.taken(decision) * cost).sum())
     assert abs(realised - 4000) < 5 * decision.notes["standard_deviation"]
-    c = np.exp(decision.log_c)  # type: ignore[attr-defined]
-    assert abs((np.minimum(1, c * np.exp(score)) * cost).sum() - 4000) < 1e-3
+    c = np.exp(decision.log_factor)  # type: ignore[attr-defined]
+    p = np.minimum(1, c * np.exp(score))
+    assert (p * cost).sum() == pytest.approx(4000, rel=1e-9)
+    assert decision.notes["standard_deviation"] == pytest.approx(np.sqrt((p * (1 - p) * cost**2).sum()))
+    for blocks in (1, 7, 999):
+        other = Poisson().choose(MemoryColumns(blocks, score=score, tokens=cost), Budget("tokens", 4000), Draw(3))
+        assert (other.log_factor, other.notes) == (decision.log_factor, decision.notes)  # type: ignore[attr-defined]
     everything = Poisson().choose(columns, Budget("tokens", 10**9), Draw(3))
     assert columns.taken(everything).all()
+
+
+def test_poisson_counts_infinity_as_the_best_score_and_nan_as_none() -> None:
+    score = np.array([np.inf, np.nan, 2.0, -np.inf, 2.0, -800.0, np.inf])
+    columns = MemoryColumns(2, score=score)
+    decision = Poisson(temperature=0.5).choose(columns, Budget("rows", 2), Draw(0))
+    block = next(MemoryColumns(1, score=score).blocks())
+    np.testing.assert_allclose(decision.probability(block), [0.5, 0, 0.5, 0, 0.5, 0, 0.5])  # type: ignore[attr-defined]
+    assert decision.notes["expected"] == pytest.approx(2)
+    everything = Poisson().choose(columns, Budget("rows", 5), Draw(0))
+    assert columns.taken(everything).tolist() == [1, 0, 1, 0, 1, 1, 1]
+    nothing = MemoryColumns(2, score=np.array([np.nan, -np.inf]))
+    assert not nothing.taken(Poisson().choose(nothing, Budget("rows", 1), Draw(0))).any()
 
 
 def test_soft_cap_is_water_filling() -> None:
@@ -146,6 +171,37 @@ def test_soft_cap_is_water_filling() -> None:
     assert abs(expected.sum() - 3000) < 150
 
 
+def published_soft_cap(score: np.ndarray, total: int, group: int, beta: float, rng: np.random.Generator) -> np.ndarray:
+    """The release's loop: batches of distinct rows by softmax(score), whose scores then fall by beta."""
+    left, counts = score.copy(), np.zeros(len(score), np.int64)
+    while (rest := total - int(counts.sum())) > 0:
+        drawn = np.argsort(-(left + rng.gumbel(size=len(left))))[: min(group, rest)]
+        counts[drawn] += 1
+        left[drawn] -= beta
+    return counts
+
+
+def test_soft_cap_has_the_mean_counts_of_the_published_loop() -> None:
+    rng = np.random.default_rng(4)
+    score = rng.normal(0, 2, 200)
+    loop = np.mean([published_soft_cap(score, 6000, 4, 0.1, rng) for _ in range(3)], axis=0)
+    columns = MemoryColumns(3, score=score)
+    rule = SoftCap(beta=0.1, limit=1000)
+    ours = np.mean([columns.taken(rule.choose(columns, Budget("rows", 6000), Draw(s))) for s in range(20)], axis=0)
+    assert np.abs(ours - loop).max() < 0.15 * loop.max()
+    assert np.abs(ours - loop).mean() < 0.08 * loop.mean()  # the loop also draws rows just below the level
+
+
+def test_soft_cap_passes_over_what_cannot_fit_and_counts_infinity_as_the_best_score() -> None:
+    score = np.array([9.0, 3.0, np.inf, np.nan, 3.0, -np.inf, 1.0])
+    columns = MemoryColumns(2, score=score, tokens=np.array([500, 10, 10, 10, 10, 10, 10]))
+    decision = SoftCap(beta=1.0, limit=2).choose(columns, Budget("tokens", 60), Draw(0))
+    assert columns.taken(decision).tolist() == [0, 2, 2, 0, 2, 0, 0]
+    assert decision.notes["larger_than_budget"] == 1 and decision.notes["kept"] == 60
+    half = SoftCap(beta=1.0, limit=2).choose(columns, Budget("tokens", fraction=0.1), Draw(0))
+    assert decision.notes["level"] < half.notes["level"] and half.notes["asked"] == 56
+
+
 def test_quota_by_largest_remainder() -> None:
     amounts = shares_to_amounts({"a": 1, "b": 1, "c": 1}, ["a", "b", "c", "d"], 100)
     assert amounts.tolist() == [34, 33, 33, 0]
@@ -153,6 +209,8 @@ def test_quota_by_largest_remainder() -> None:
         shares_to_amounts({"x": 1}, ["a"], 10)
     with pytest.raises(UsageError, match="finite"):
         shares_to_amounts({"a": -1}, ["a"], 10)
+    huge = 2**61 + 1  # floating point would be off by hundreds
+    assert shares_to_amounts({"a": 1, "b": 2}, ["a", "b"], huge).tolist() == [huge // 3, huge - huge // 3]
     domain = np.array([0] * 90 + [1] * 10)
     columns = MemoryColumns(3, ["big", "small"], score=np.arange(100.0), domain=domain)
     decision = Quota(TopK(), (("big", 0.5), ("small", 0.5))).choose(columns, Budget("rows", 40), Draw(0))

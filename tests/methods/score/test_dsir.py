@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from cuvee.feature.ngrams import Ngrams
 from cuvee.fold.counts import NgramCounts
 from cuvee.methods.choose.gumbel import Gumbel
 from cuvee.methods.choose.top_k import TopK
-from cuvee.methods.score.dsir import Dsir
+from cuvee.methods.score.dsir import Dsir, SeparateTargets
 
 GOLDEN = Path(__file__).parents[2] / "data/golden/dsir"
 CASES = ["hashed_2gram_1000", "hashed_3gram_500_smooth", "separate_targets_auto"]
@@ -165,12 +165,34 @@ def test_choice_for_several_targets_is_disjoint_and_keyed() -> None:
     assert np.array_equal(again, taken[0][order])
 
 
+@dataclass(frozen=True)
+class Counting(Draw):
+    """Counts the draws, and so the priorities that were computed."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def gumbel(self, purpose: str, key: Array) -> Array:
+        self.calls.append(purpose)
+        return super().gumbel(purpose, key)
+
+
+def test_the_work_for_several_targets_does_not_double_with_each() -> None:
+    rng = np.random.default_rng(0)
+    block = {f"score_{t}": rng.normal(size=40) for t in range(12)}
+    block |= {"row": np.arange(40), "key": np.arange(40).astype(np.uint64)}
+    draw = Counting(0)
+    decision = SeparateTargets((1.0,) * 12).choose(FakeColumns(block), Budget("rows", 24), draw)
+    draw.calls.clear()
+    assert decision.repeats(block).sum() == 24
+    assert draw.calls == [f"gumbel {t}" for t in range(12)]
+
+
 def test_mean_fast_hash_and_default_choice() -> None:
     case = golden("hashed_2gram_1000")
     run = run_of(case)
     total = Dsir(min_length=0).fit(run).apply(run.pool)["score"]
     mean = Dsir(min_length=0, normalise="mean").fit(run).apply(run.pool)["score"]
-    assert np.allclose(mean, total / Ngrams(2).lengths(run.pool))
+    assert np.allclose(mean, total / Ngrams(2).lengths(run.pool) * 255)  # 128 words, 127 pairs
     assert Dsir(temperature=3.0).chooser(Dsir().fit(run)) == Gumbel(3.0)
     one = Dsir(min_length=0).fit(run).apply(batch_of(case["raw_texts"][5:6]))["score"]
     assert one[0] == total[5]

@@ -78,7 +78,7 @@ def test_level_0_is_selection_by_length_and_refused():
     expected = [np.mean(23 / (np.maximum(len(x), lengths) + 23)) for x in SOURCES]
     np.testing.assert_allclose(model.apply(make(SOURCES))["score"], expected, rtol=0, atol=1e-15)
     for algorithm in ("gzip", "deflate"):
-        with pytest.raises(UsageError, match=f"no {algorithm} level 0, .*length"):
+        with pytest.raises(UsageError, match=f"{algorithm} levels 1 to 9, not 0 .*length"):
             Zipfit(algorithm=algorithm, level=0).fit(Run(SOURCES, TARGETS))
 
 

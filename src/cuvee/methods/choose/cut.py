@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import Block, Budget, Columns, Decision
+from ...fold.quantiles import encode
 
 Priority = Callable[[Block], npt.NDArray[np.float64]]
 Group = Callable[[Block], npt.NDArray[np.int64]]
@@ -28,10 +29,7 @@ _BINS = 1 << 20
 
 def ordered_bits(values: npt.NDArray[np.float64]) -> Codes:
     """Unsigned integers in the order of the numbers (-0.0 counts as 0.0); 0 for NaN and -inf."""
-    values = np.asarray(values, dtype=np.float64) + 0.0
-    raw = values.view(np.uint64)
-    sign = np.uint64(1 << 63)
-    ordered: Codes = np.where(raw & sign, ~raw, raw | sign)
+    ordered = encode(values)
     ordered[np.isnan(values) | np.isneginf(values)] = 0
     return ordered
 
@@ -75,6 +73,16 @@ def columns_for(budget: Budget, *needs: str) -> tuple[str, ...]:
     """The columns to read for a cut: those needed, the cost, and the tie-breakers."""
     cost = () if budget.unit == "rows" else (budget.unit,)
     return tuple(dict.fromkeys((*needs, *cost, "key", "row")))
+
+
+def finite_range(columns: Columns) -> tuple[float, float]:
+    """The lowest and the highest finite score; zeros where there is none."""
+    low, high = np.inf, -np.inf
+    for block in columns.blocks("score"):
+        finite = np.isfinite(block["score"])
+        low = min(low, float(block["score"].min(initial=np.inf, where=finite)))
+        high = max(high, float(block["score"].max(initial=-np.inf, where=finite)))
+    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def cut(

@@ -1,9 +1,14 @@
 """Gumbel top-k: sampling without replacement in proportion to exp(score / temperature).
 
 Adding independent standard Gumbel noise to log weights and keeping the k largest sums draws k rows without
-replacement, each time in proportion to the weights of those left (Yellott 1977; Vieira 2014; Kool et al. 2019). The
-noise is a function of (seed, row key): the sample does not depend on order, sharding or workers. Cost: one logarithm
-pair a row in each pass of the cut.
+replacement, each time in proportion to the weights of those left (Yellott 1977; Vieira 2014; Kool et al. 2019):
+
+    key_i = score_i / temperature - log(-log U_i),  the largest first until the budget is full.
+
+U is a function of (seed, row key): the sample does not depend on order, sharding or workers. Inputs: a column "score",
+float64, in nats. Cost: one logarithm pair a row in each pass of the cut. Trap: the noise has a standard deviation of
+1.28 only; scores that spread over hundreds of nats are cut as by ``top_k``, scores that spread less than that (means,
+probabilities) nearly at random. Set the temperature to the size of the differences that should count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Perplexity sampling: keep the middle of the pool's perplexities, thin out both ends.
 
-De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", 2022
-(arXiv 2207.06814); formulas as in the published loader. With the quartiles Q1, Q2, Q3 of the pool's perplexity x:
+De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", Procesamiento
+del Lenguaje Natural 68, 2022 (arXiv 2207.06814); formulas as in the published loader. With the quartiles Q1, Q2, Q3 of the pool's perplexity x:
 
     gaussian   P(keep) = factor * exp(-((x - Q2) / Q2)**2 / width)
     stepwise   P(keep) = factor / r,  r = Q1        if x <= Q1
@@ -18,13 +18,12 @@ to 1, is the budget, and each row is decided on its own by U < P; likewise with 
 the budget is then ignored.
 
 Inputs: a column "perplexity", float64, positive. Cost: two or three passes over it for the quartiles, three for the cut
-(up to twenty to solve the factor), one for the notes. Trap: rare clean domains with unusual words are lost; see
+(about ten to solve a factor, up to 60 where weights span thousands of nats), one for the notes. Trap: rare clean domains with unusual words are lost; see
 ``notes["kept_by_domain"]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -37,6 +36,7 @@ from ...errors import DataError, UsageError
 from ...fold.inclusion import UNIT, log_factor, weighted
 from ...fold.quantiles import exact_quantiles
 from .cut import columns_for, cost_of, cut
+from .independent import Independent
 
 Floats = npt.NDArray[np.float64]
 Quartiles = tuple[float, float, float]
@@ -57,25 +57,6 @@ def stepwise(perplexity: Floats, quartiles: Quartiles) -> Floats:
         return np.asarray(-np.log(np.select(quarters, [first, median - first, third - median], 10.0 * third)))
 
 
-@dataclass
-class Independent(Decision):
-    """Keep each row on its own, if its keyed uniform number is below min(1, factor * weight)."""
-
-    rule: KeepProbability
-    quartiles: Quartiles
-    log_factor: float
-    draw: Draw
-    needs: tuple[str, ...]
-    notes: Mapping[str, Any]
-
-    def probability(self, block: Block) -> Floats:
-        """Inclusion probabilities, clipped to 1."""
-        return np.exp(np.minimum(self.log_factor + self.rule.log_weight(block, self.quartiles), 0.0))
-
-    def repeats(self, block: Block) -> npt.NDArray[np.int64]:
-        return (self.draw.uniform("keep", block["key"]) < self.probability(block)).astype(np.int64)
-
-
 @dataclass(frozen=True)
 class KeepProbability(Choose):
     """``rule`` is "gaussian" or "stepwise"; ``width`` is the former's. ``quartiles`` of another pool may be given."""
@@ -90,12 +71,15 @@ class KeepProbability(Choose):
         summary="Keep the middle of the pool's perplexities; draw few from either end.",
         family="choose",
         needs=("perplexity",),
-        cost="about 7 passes over the perplexities; up to 25 when a factor is solved",
+        cost="about 7 passes over the perplexities; twice that when a factor is solved",
         bibtex="""@article{delarosa2022bertin,
   title={{BERTIN}: Efficient Pre-Training of a {Spanish} Language Model using Perplexity Sampling},
   author={{de la Rosa}, Javier and Ponferrada, Eduardo G. and Romero, Manu and Villegas, Paulo and
     {Gonz{\\'a}lez de Prado Salas}, Pablo and Grandury, Mar{\\'i}a},
-  journal={arXiv preprint arXiv:2207.06814}, year={2022}
+  journal={Procesamiento del Lenguaje Natural},
+  volume={68},
+  year={2022},
+  note={arXiv:2207.06814}
 }""",
         evidence="equals the published loader's probabilities and decisions; claim not run yet",
     )
@@ -127,13 +111,13 @@ class KeepProbability(Choose):
             prefix = cut(columns, priority, budget, needs=("perplexity",))
             return replace(prefix, notes={**prefix.notes, **self._notes(columns, budget, prefix, quartiles)})
         amount, names = budget.resolve(columns.totals[budget.unit]), columns_for(budget, "perplexity")
+        weight = partial(self.log_weight, quartiles=quartiles)
         if self.factor is None:
-            weight = partial(self.log_weight, quartiles=quartiles)
             found = log_factor(columns, names, weight, partial(cost_of, budget=budget), amount)
             more: dict[str, Any] = {"asked": amount, "factor": float(np.exp(found)) if found < np.inf else None}
         else:
             found, more = float(np.log(self.factor)), {"budget": "ignored, because the factor is given"}
-        decision = Independent(self, quartiles, found, draw, ("perplexity", "key", "row"), {})
+        decision = Independent(draw, "keep", weight, found, ("perplexity", "key", "row"), {})
         return replace(decision, notes={**more, **self._notes(columns, budget, decision, quartiles)})
 
     def _notes(self, columns: Columns, budget: Budget, decision: Decision, quartiles: Quartiles) -> dict[str, Any]:

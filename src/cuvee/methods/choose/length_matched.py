@@ -3,6 +3,10 @@
 Many scores favour short or long rows, and models care about length; a selection that cannot beat random rows of the
 same lengths has found lengths and nothing else. Lengths (UTF-8 bytes) are binned in quarter octaves; each bin gets the
 share of the budget that it has in the reference selection, filled by keyed uniform draws.
+
+Inputs: columns "bytes" and the budget's unit, of the pool and of the selection (repeated rows count as often as they
+repeat). Cost: two or three passes over the keys. Traps: what a bin of the pool cannot fill is left unused and noted;
+domains are not matched besides.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy.typing as npt
 
 from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import DataError
+from ...layout import SELECTION
 from .cut import columns_for, cost_of, cut
 from .quota import shares_to_amounts
 
@@ -70,7 +75,7 @@ class LengthMatched(Choose):
         import pyarrow.parquet as pq
 
         path = Path(self.like)
-        path = path / "selection.parquet" if path.is_dir() else path
+        path = path / SELECTION if path.is_dir() else path
         names = ["bytes", "weight"] + (["tokens"] if budget.unit == "tokens" else [])
         cost = np.zeros(BINS)
         try:

@@ -1,8 +1,14 @@
-"""Quotas: any choice by priority, with a budget of its own for each domain."""
+"""Quotas: any choice by priority, with a budget of its own for each domain.
+
+Amounts are whole numbers by largest remainder (exact arithmetic; equal remainders in the order of the domains' names).
+"proportional" with ``random`` is proportional stratified sampling. Cost: one more cut. Trap: what a small domain cannot
+fill is left unused and noted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +16,7 @@ import numpy.typing as npt
 
 from ...core import Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import UsageError
-from .cut import Prefix, cut
+from .cut import Prefix, columns_for, cost_of, cut, one_group
 from .top_k import TopK
 
 
@@ -24,12 +30,14 @@ def shares_to_amounts(shares: dict[str, float], domains: list[str], total: int) 
     weights = np.array([shares.get(domain, 0.0) for domain in domains])
     if (weights < 0).any() or not np.isfinite(weights).all() or not weights.sum() > 0:
         raise UsageError("quota shares must be finite, not negative, and not all zero")
-    exact = weights / weights.sum() * total
-    amounts = np.floor(exact).astype(np.int64)
-    rest = int(total - amounts.sum())
-    order = np.lexsort((np.arange(len(domains)), -(exact - amounts)))
-    amounts[order[:rest]] += 1
-    return amounts
+    exact = [Fraction(weight) for weight in weights.tolist()]
+    whole = sum(exact)
+    exact = [weight * total / whole for weight in exact]
+    amounts = [int(amount) for amount in exact]
+    order = sorted(range(len(domains)), key=lambda at: amounts[at] - exact[at])
+    for at in order[: total - sum(amounts)]:
+        amounts[at] += 1
+    return np.array(amounts, np.int64)
 
 
 TOP_K = TopK()
@@ -41,7 +49,7 @@ class Quota(Choose):
 
     ``shares`` holds (domain, share) pairs, scaled to sum to one; "proportional" takes the pool's shares and "uniform"
     equal ones. What a small domain cannot fill is left unused and noted, never given to others in silence.
-    ``inner`` must choose by priority (top_k, gumbel, random, threshold, keep probabilities).
+    ``inner`` must choose by one priority for all rows (top_k, gumbel, random, threshold, keep_probability).
     """
 
     inner: Choose = TOP_K
@@ -52,22 +60,22 @@ class Quota(Choose):
         family="choose",
         needs=("score", "domain"),
         cost="one more cut",
-        bibtex="""""",
+        bibtex="",
         evidence="closed form: largest remainder",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         domains = list(columns.domains)
         decision = self.inner.choose(columns, budget, draw)
-        if not isinstance(decision, Prefix):
-            raise UsageError(f"Quotas need a choice by priority; {type(self.inner).__name__} decides otherwise")
+        if not isinstance(decision, Prefix) or decision.group is not one_group:
+            raise UsageError(f"Quotas need a choice by one priority; {type(self.inner).__name__} decides otherwise")
         total = budget.resolve(columns.totals[budget.unit])
         if self.shares == "uniform":
             shares = dict.fromkeys(domains, 1.0)
         elif isinstance(self.shares, str):
             amounts = np.zeros(len(domains), np.int64)
-            for block in columns.blocks("domain", *(() if budget.unit == "rows" else (budget.unit,))):
-                cost = np.ones(len(block["domain"])) if budget.unit == "rows" else block[budget.unit]
+            for block in columns.blocks(*columns_for(budget, "domain")):
+                cost = cost_of(block, budget)
                 amounts += np.bincount(block["domain"], weights=cost, minlength=len(domains)).astype(np.int64)
             shares = dict(zip(domains, amounts.tolist(), strict=True))
         else:

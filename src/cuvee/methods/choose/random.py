@@ -1,4 +1,9 @@
-"""Uniform random sampling: the baseline that every selection has to beat."""
+"""Uniform random sampling: the baseline that every selection has to beat.
+
+Rows are taken in the order of one keyed uniform draw each until the budget is full. Inputs: none beyond the row's key.
+Cost: two or three passes over the keys. Trap: a score that favours a length beats random rows without finding anything
+better; compare with ``length_matched`` too.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ class Random(Choose):
         family="baseline",
         needs=(),
         cost="none beyond reading the pool",
-        bibtex="""""",
+        bibtex="",
         evidence="closed form: uniform shares",
     )
 

@@ -1,4 +1,9 @@
-"""Keep every row whose score reaches a threshold: absolute, or a quantile of the pool's scores."""
+"""Keep the rows whose score lies between two bounds, best first until the budget is full.
+
+Inputs: a column "score", float64, and bounds in its units. Cost: that of a cut, two or three passes. Trap: a threshold
+keeps another share of every pool, and what it keeps is cut at the budget; for a share of the pool take ``top_k`` with
+a fraction as budget.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ class Threshold(Choose):
         family="choose",
         needs=("score",),
         cost="two or three passes over the scores",
-        bibtex="""""",
+        bibtex="",
         evidence="closed form: equals filtering",
     )
 

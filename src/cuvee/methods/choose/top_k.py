@@ -1,4 +1,8 @@
-"""Keep the highest scores: deterministic, and blind to everything but the score."""
+"""Keep the highest scores: deterministic, and blind to everything but the score.
+
+Inputs: a column "score", float64; equal scores are taken in the order of their row keys. Cost: two or three passes over
+the scores. Trap: near-copies of one good text all score alike and are all taken.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ class TopK(Choose):
         family="choose",
         needs=("score",),
         cost="two or three passes over the scores",
-        bibtex="""""",
+        bibtex="",
         evidence="closed form: equals sorting",
     )
 

@@ -9,10 +9,10 @@ and rows are drawn without replacement in proportion to w (Gumbel top-k). Inputs
 Cost: the pool is read twice, once to count and once to score; each pass hashes about 500 MB a second and core.
 
 Traps. The sum grows with length, so log w spreads over hundreds to thousands of nats against noise of 1.3: the
-effective sample size is 1 to 2 and resampling is top-k in all but name. ``temperature`` flattens the weights;
-``normalise="mean"``, a deviation from the paper, scores the mean per n-gram. A bucket that one side lacks counts
-about 10 nats: ``smoothing`` for small targets. Compare with random rows of equal length; the paper cut all texts to
-128 words first.
+effective sample size is 1 to 2 and resampling is top-k in all but name. Two deviations from the paper, neither the
+default: ``temperature`` divides log w; ``normalise="mean"`` takes the mean per n-gram times that of a text of 128
+words, to which the paper cut all texts first. A bucket that one side lacks counts about 10 nats: ``smoothing`` for
+small targets. Compare with random rows of equal length.
 
 Against the release (data-selection 1.0.3): ``hash="sha256"`` gives its buckets; words are Python's
 ``\\w+|[^\\w\\s]+`` in Unicode 14, where nltk from 3.10 also counts combining marks as word characters (its ``regex``
@@ -38,6 +38,8 @@ from ...fold.counts import NgramCounts, count_by_domain
 from ..choose.cut import columns_for, cut
 from ..choose.gumbel import Gumbel
 
+COMMON_WORDS = 128
+
 
 @dataclass(frozen=True, eq=False)
 class LogRatio(Map):
@@ -56,9 +58,9 @@ class LogRatio(Map):
 
     def apply(self, batch: Batch) -> Block:
         total, number = self.ngrams.sums(batch, self.table)
-        if self.mean:
-            total /= np.maximum(number, 1)[:, None]
         n = self.ngrams.n
+        if self.mean:
+            total *= ((COMMON_WORDS * n - n * (n - 1) // 2) / np.maximum(number, 1))[:, None]
         total[(number + n * (n - 1) // 2) // n < self.min_length] = -np.inf
         block = {"score": total.max(axis=1)}
         if len(self.table) > 1:
@@ -70,6 +72,16 @@ class LogRatio(Map):
         return contributions(self.ngrams, self.table[0], text) if len(self.table) == 1 else []
 
 
+def served(block: Block, parts: tuple[Decision, ...]) -> Array:
+    """Which rows any of the decisions takes; each is told what those before it took, so none asks them again."""
+    if "served" in block:
+        return block["served"]
+    taken = np.zeros(len(block["row"]), bool)
+    for part in parts:
+        taken = taken | (part.repeats({**block, "served": taken}) > 0)
+    return taken
+
+
 @dataclass
 class Union(Decision):
     """Rows that any of several disjoint decisions takes."""
@@ -79,7 +91,7 @@ class Union(Decision):
     notes: dict[str, Any]
 
     def repeats(self, block: Block) -> Array:
-        return np.asarray(sum((part.repeats(block) for part in self.parts), np.zeros(len(block["row"]), np.int64)))
+        return served(block, self.parts).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ class SeparateTargets(Choose):
 
             def priority(block: Block, t: int = t, earlier: tuple[Decision, ...] = parts) -> Array:
                 score = block[names[t]] / self.temperature + draw.gumbel(f"gumbel {t}", block["key"])
-                return np.where(sum(part.repeats(block) for part in earlier) > 0, -np.inf, score) if earlier else score
+                return np.where(served(block, earlier), -np.inf, score)
 
             parts = (*parts, cut(columns, priority, Budget(budget.unit, int(amount)), needs=needs))
         return Union(parts, needs, {f"target_{t}": dict(part.notes) for t, part in enumerate(parts)})
@@ -105,7 +117,8 @@ class SeparateTargets(Choose):
 
 @dataclass(frozen=True)
 class Dsir(Method):
-    """DSIR. ``separate_targets``: one ratio per target domain; ``proportions`` in their order (empty: by n-grams)."""
+    """DSIR. ``separate_targets``: one ratio per target domain; ``proportions`` in the order of the domains'
+    names (empty: by n-grams)."""
 
     ngrams: int = 2
     buckets: int = 10_000
@@ -124,7 +137,7 @@ class Dsir(Method):
         cost="two passes over the pool; n-grams at about 500 MB a second and core",
         bibtex="@inproceedings{xie2023dsir, title={Data Selection for Language Models via Importance Resampling},"
         " author={Xie, Sang Michael and Santurkar, Shibani and Ma, Tengyu and Liang, Percy},"
-        " booktitle={Advances in Neural Information Processing Systems}, year={2023}}",
+        " booktitle={Advances in Neural Information Processing Systems}, year={2023}, note={arXiv:2302.03169}}",
         evidence="public package data-selection 1.0.3: same buckets, weights and top-k rows with hash=sha256",
     )
 
@@ -141,7 +154,7 @@ class Dsir(Method):
         counts = np.array(list(named.values()))
         wanted = shares(counts, self.smoothing if counts.sum(axis=-1).all() else 0.0)
         given = np.array(self.proportions or counts.sum(axis=1), np.float64)
-        if len(given) != len(named) or not (given >= 0).all() or not given.sum() > 0:
+        if len(given) != len(named) or not (given >= 0).all() or not 0 < given.sum() < np.inf:
             raise DataError(f"dsir found {len(named)} targets ({', '.join(named)}) for {len(given)} proportions.")
         part = min(1.0, self.fit_rows / max(run.rows, 1)) if self.fit_rows else 1.0
         pool = shares(run.fold(NgramCounts(ngrams, part)))

@@ -1,7 +1,7 @@
 """Perplexity sampling: score texts by a small n-gram language model, keep the middle of the pool.
 
-De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", 2022
-(arXiv 2207.06814). A text is split at line feeds; with words(line) tokens and one end per line,
+De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", Procesamiento
+del Lenguaje Natural 68, 2022 (arXiv 2207.06814). A text is split at line feeds; with words(line) tokens and one end per line,
 
     perplexity = 10 ** (-sum over lines of log10 p(line) / sum over lines of (words(line) + 1)),
 
@@ -76,13 +76,7 @@ class Perplexity(Method):
         needs=("text",),
         gives=("score", "perplexity"),
         cost="two passes, the second at 40 to 60 MB/s per core; 160 MB of tables",
-        bibtex="""@article{delarosa2022bertin,
-  title={{BERTIN}: Efficient Pre-Training of a {Spanish} Language Model using Perplexity Sampling},
-  author={{de la Rosa}, Javier and Ponferrada, Eduardo G. and Romero, Manu and Villegas, Paulo and
-    {Gonz{\\'a}lez de Prado Salas}, Pablo and Grandury, Mar{\\'i}a},
-  journal={arXiv preprint arXiv:2207.06814},
-  year={2022}
-}""",
+        bibtex=KeepProbability.card.bibtex,
     )
 
     def __post_init__(self) -> None:
