@@ -332,6 +332,8 @@ class Claim:
         """Run all seeds and write the record."""
         digests, started, cpu = self.digests(), time.perf_counter(), time.process_time()
         found = Found([trial(seed) for seed in self.seeds])
+        if self.digests() != digests:
+            raise SystemExit(f"{self.name}: its code or data changed while it ran; nothing was recorded. Run it again.")
         first = found.trials[0]
         record = {
             "name": self.name,

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
@@ -303,6 +305,106 @@ def test_embeddings_that_are_not_finite(tmp_path: Path) -> None:
     assert sorted(pq.read_table("kept/selection.parquet")["row"].to_pylist()) == sorted({*range(50)} - {3, 8, 9})
     pq.write_table(pa.table({"id": [str(i) for i in range(50)], "text": ["t"] * 50, "v": list(array)}), "e.parquet")
     assert both([Path("e.parquet")], "--embedding", "v") == {"rows": 50, "usable": 47, "rejected": 3}
+
+
+# every format, from select to write
+
+
+def text_folder(rows: list[dict[str, str]]) -> None:
+    for row in rows:
+        path = Path("pool") / row["id"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(row["text"].encode())
+
+
+def table_of(rows: list[dict[str, str]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=pa.schema([("id", pa.string()), ("text", pa.string())]))
+
+
+def csv_file(name: str, delimiter: str, rows: list[dict[str, str]]) -> None:
+    with Path(name).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, ["id", "text"], delimiter=delimiter, quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def arrow_file(name: str, rows: list[dict[str, str]], stream: bool = False) -> None:
+    table = table_of(rows)
+    opening = pa.ipc.new_stream if stream else pa.ipc.new_file
+    Path(name).parent.mkdir(exist_ok=True)
+    with opening(name, table.schema) as writer:
+        writer.write_table(table, 7)
+
+
+def hf_folder(rows: list[dict[str, str]]) -> None:
+    """As ``datasets.Dataset.save_to_disk`` leaves it, in two files."""
+    names = ["data-00000-of-00002.arrow", "data-00001-of-00002.arrow"]
+    for name, half in zip(names, (rows[: len(rows) // 2], rows[len(rows) // 2 :]), strict=True):
+        arrow_file(f"pool/{name}", half, stream=True)
+    Path("pool/state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+    Path("pool/dataset_info.json").write_text("{}")
+
+
+def compressed(name: str, codec: str, rows: list[dict[str, str]]) -> None:
+    with pa.CompressedOutputStream(name, codec) as stream:
+        stream.write(lines(rows))
+
+
+FORMATS: dict[str, Any] = {
+    "pool.jsonl": lambda rows: Path("pool.jsonl").write_bytes(lines(rows)),
+    "pool.jsonl.gz": lambda rows: compressed("pool.jsonl.gz", "gzip", rows),
+    "pool.jsonl.zst": lambda rows: compressed("pool.jsonl.zst", "zstd", rows),
+    "pool.parquet": lambda rows: pq.write_table(table_of(rows), "pool.parquet", row_group_size=11),
+    "pool.arrow": lambda rows: arrow_file("pool.arrow", rows),
+    "pool.feather": lambda rows: pa.feather.write_feather(table_of(rows), "pool.feather"),
+    "pool.stream.arrow": lambda rows: arrow_file("pool.stream.arrow", rows, stream=True),
+    "pool.csv": lambda rows: csv_file("pool.csv", ",", rows),
+    "pool.tsv": lambda rows: csv_file("pool.tsv", "\t", rows),
+    "pool": hf_folder,
+    "pool/": text_folder,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_ids_and_texts_come_through_unchanged(name: str, form: str) -> None:
+    texts = [text for text in strings() if text] + ["tail\n\n", "\U0001f600"]
+    if name.endswith("sv"):
+        texts = [text for text in texts if "\0" not in text]  # the format cannot hold it
+    rows = [{"id": f"d/{at:04}.txt", "text": text} for at, text in enumerate(texts)]
+    FORMATS[name](rows)
+    assert cuvee("select", name, "--with", "random", "--fraction", "100%", "-o", "kept").screen()[0].startswith("Kept ")
+    answer = cuvee("write", "kept", "--format", form, "-o", "written", "--json")
+    assert json.loads(answer.out)["rows"] == len(rows)
+    (path,) = Path("written").glob("part-*")
+    if form == "parquet":
+        found = pq.read_table(path).to_pylist()
+    else:
+        found = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [{"id": row["id"], "text": row["text"]} for row in found] == rows
+    selected = pq.read_table("kept/selection.parquet")
+    assert selected["id"].to_pylist() == [row["id"] for row in rows]
+    assert selected["bytes"].to_pylist() == [len(row["text"].encode()) for row in rows]
+    if (name, form) == ("pool.jsonl", "jsonl"):
+        assert path.read_bytes() == Path("pool.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_embeddings_come_through_unchanged(packed: bool) -> None:
+    array = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    if packed:
+        np.savez("e.npz", embeddings=array, labels=np.arange(300))
+    else:
+        np.save("e.npy", array)
+    pool = "e.npz" if packed else "e.npy"
+    cuvee("profile", pool).screen()
+    lines = cuvee("select", pool, "--with", "random", "--rows", 9, "-o", "kept").screen()
+    assert lines[0].startswith("Kept 9 of 300 rows") and "bytes" not in "".join(lines)
+    cuvee("write", "kept", "-o", "written").screen()
+    rows = pq.read_table("kept/selection.parquet")["row"].to_pylist()
+    found = pq.read_table("written/part-00000.parquet")
+    assert np.array_equal(np.array(found["embedding"].to_pylist(), np.float32), array[rows])
+    assert not packed or found["label"].to_pylist() == rows
 
 
 def test_one_huge_document(tmp_path: Path) -> None:

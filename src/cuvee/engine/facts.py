@@ -36,6 +36,12 @@ def head(text: bytes, limit: int) -> bytes:
     return text[:limit]
 
 
+def _head_of(batch: Batch, i: int) -> bytes:
+    """The sample's part of a text, without a copy of the whole."""
+    begin, end = int(batch.offsets[i]), int(batch.offsets[i + 1])
+    return head(batch.data[begin : min(end, begin + SAMPLE_BYTES + 1)].tobytes(), SAMPLE_BYTES)
+
+
 @dataclass(frozen=True)
 class Facts:
     """How facts are computed. ``tokenizer`` is the path of a Hugging Face ``tokenizer.json``."""
@@ -113,7 +119,7 @@ class SpanFacts:
         if self.by_id:
             self.ids.append(batch.columns["id"].cast(pa.large_string()))
         drawn = np.flatnonzero(uniform(0, "sample", batch.key) < self.share)
-        self.sampled.append((batch.row[drawn], [head(batch.text_bytes(int(i)), SAMPLE_BYTES) for i in drawn]))
+        self.sampled.append((batch.row[drawn], [_head_of(batch, int(i)) for i in drawn]))
         self.parts.append(
             {
                 "row": batch.row,

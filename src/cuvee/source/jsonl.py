@@ -150,7 +150,8 @@ class JsonlSource(Source):
     def rows(self, start: Segment, skip: int) -> Iterator[bytes]:
         """Raw lines; one beyond the row limit, which no reader holds, comes as an empty line."""
         for run in self._runs(start.position):
-            lines = [b"?" * run.solid] if run.too_long else bytes(run.buffer[run.start : run.end]).split(b"\n")
+            # without the last newline, so that splitting a single huge line copies nothing
+            lines = [b"?" * run.solid] if run.too_long else bytes(run.buffer[run.start : run.end - 1]).split(b"\n")
             for line in lines:
                 if not line.strip(BLANK):
                     continue
@@ -240,7 +241,8 @@ class JsonlSource(Source):
                     break
                 try:
                     record = json.loads(line)
-                    json.dumps(record, ensure_ascii=False).encode()  # fails on lone surrogates
+                    if b"\\u" in line:
+                        json.dumps(record, ensure_ascii=False).encode()  # fails on lone surrogates
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(record, dict):

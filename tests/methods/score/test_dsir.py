@@ -245,6 +245,6 @@ def test_what_is_refused() -> None:
         Dsir(separate_targets=True).fit(run)
     with pytest.raises(DataError, match="proportions"):
         Dsir(separate_targets=True, proportions=(1.0, 2.0)).fit(FakeRun(run.pool, batch_of(["a"], ["x"])))
-    for wrong in (Dsir(smoothing=-1), Dsir(fit_rows=-1), Dsir(normalise="x")):  # type: ignore[arg-type]
+    for wrong in (Dsir(smoothing=-1), Dsir(fit_rows=-1), Dsir(normalise="x"), Dsir(temperature=0.0)):  # type: ignore[arg-type]
         with pytest.raises(UsageError):
             wrong.fit(run)

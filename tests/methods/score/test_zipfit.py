@@ -20,7 +20,7 @@ from cuvee.core import Batch, Fold
 from cuvee.errors import DataError, UsageError
 from cuvee.feature.content import content_hash
 from cuvee.fold.linear_kernels import auc, rank_correlation
-from cuvee.methods.score.zipfit import Alignment, Sizes, Zipfit, probe
+from cuvee.methods.score.zipfit import DICTIONARY, Alignment, Sizes, Zipfit, probe
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "zipfit"
 CASES = json.loads((GOLDEN / "alignment.json").read_text(encoding="utf-8"))
@@ -67,6 +67,8 @@ def test_the_release(run):
         np.testing.assert_allclose(score, run["alignment"], rtol=0, atol=1e-12)
         released = np.array(run["alignment"])[np.argsort(-score, kind="stable")]
         assert np.all(np.diff(released) < 1e-12)
+        apart = np.abs(np.diff(score[run["order"]])) > 1e-12
+        assert np.array_equal(np.argsort(-score, kind="stable")[:-1][apart], np.array(run["order"])[:-1][apart])
     else:
         recorded = CASES["source"]
         assert f"zlib {zlib.ZLIB_RUNTIME_VERSION};" not in recorded or run["algorithm"] not in ("gzip", "deflate")
@@ -114,7 +116,7 @@ def test_sizes_equal_those_of_the_packages_that_the_release_uses():
     assert joined.tolist() == Sizes("lz4", 1).each([SOURCES[0] + q for q in TARGETS]).tolist()
 
 
-@pytest.mark.parametrize("mode", ["exact", "pooled"])
+@pytest.mark.parametrize("mode", ["exact", "pooled", "dictionary"])
 def test_scores_depend_on_the_row_alone(mode):
     model = Zipfit(mode=mode).fit(Run(SOURCES, TARGETS))
     other = Zipfit(mode=mode).fit(Run(SOURCES, TARGETS, size=1))
@@ -152,7 +154,15 @@ def test_max_targets_and_notes():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"algorithm": "rar"}, {"level": 10}, {"mode": "fast"}, {"max_bytes": -1}, {"probes": 0}, {"max_targets": -1}],
+    [
+        {"algorithm": "rar"},
+        {"level": 10},
+        {"mode": "fast"},
+        {"max_bytes": -1},
+        {"probes": 0},
+        {"max_targets": -1},
+        {"mode": "dictionary", "algorithm": "zstd"},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UsageError, match="zipfit"):
@@ -197,6 +207,29 @@ def test_pooled_follows_exact_and_finds_code(code_and_prose):
     assert noted["checked_rows"] == len(pool)
     more = Zipfit(mode="pooled", probes=8).fit(run).apply(make(pool))["score"]
     assert rank_correlation(exact, more) > correlation
+
+
+def test_a_dictionary_finds_code_in_one_compression_more(code_and_prose):
+    pool, target, is_code = code_and_prose
+    model = Zipfit(mode="dictionary").fit(Run(pool, target))
+    score = model.apply(make(pool))["score"]
+    assert auc(score[is_code], score[~is_code])[0] > 0.8
+    (known,) = model.joined
+    assert len(known) == min(sum(map(len, target)), DICTIONARY)
+    for x, found in zip(pool[:5], score, strict=False):
+        alone = len(zlib.compress(x, 6, -15)) + 18
+        with_it = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=known)
+        given = len(with_it.compress(x) + with_it.flush()) + 18
+        assert found == pytest.approx((alone - given) / alone, abs=1e-15)
+    assert -1 < model.notes["spearman_with_exact"] < 1
+    small = Zipfit(mode="dictionary", algorithm="deflate").fit(Run(pool, target[:3]))
+    assert small.joined == (b"".join(sorted_by_draw(target[:3])),)
+    assert small.apply(make(target[:3]))["score"].min() > 0.9
+
+
+def sorted_by_draw(target: list[bytes]) -> list[bytes]:
+    """The order in which the target's texts come from its sample."""
+    return list(Zipfit().fit(Run([], target)).joined)
 
 
 def test_the_work_of_pooled_mode_does_not_grow_with_the_target():

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import UsageError
 from .cut import cut
@@ -42,8 +44,10 @@ class Gumbel(Choose):
     )
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise UsageError(f"temperature must be above 0, not {self.temperature}; for no noise use --choose top_k")
+        if not 0 < self.temperature < np.inf:
+            raise UsageError(
+                f"temperature must be a number above 0, not {self.temperature}; for no noise use --choose top_k"
+            )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         def priority(block: Block):  # type: ignore[no-untyped-def]

@@ -1,7 +1,8 @@
 """Perplexity sampling: keep the middle of the pool's perplexities, thin out both ends.
 
 De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", Procesamiento
-del Lenguaje Natural 68, 2022 (arXiv 2207.06814); formulas as in the published loader. With the quartiles Q1, Q2, Q3 of the pool's perplexity x:
+del Lenguaje Natural 68, 2022 (arXiv 2207.06814); formulas as in the published loader. With the quartiles Q1, Q2, Q3 of
+the pool's perplexity x:
 
     gaussian   P(keep) = factor * exp(-((x - Q2) / Q2)**2 / width)
     stepwise   P(keep) = factor / r,  r = Q1        if x <= Q1
@@ -18,8 +19,8 @@ to 1, is the budget, and each row is decided on its own by U < P; likewise with 
 the budget is then ignored.
 
 Inputs: a column "perplexity", float64, positive. Cost: two or three passes over it for the quartiles, three for the cut
-(about ten to solve a factor, up to 60 where weights span thousands of nats), one for the notes. Trap: rare clean domains with unusual words are lost; see
-``notes["kept_by_domain"]``.
+(about ten to solve a factor, up to 60 where weights span thousands of nats), one for the notes. Trap: rare clean
+domains with unusual words are lost; see ``notes["kept_by_domain"]``.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class KeepProbability(Choose):
   year={2022},
   note={arXiv:2207.06814}
 }""",
-        evidence="equals the published loader's probabilities and decisions; claim not run yet",
+        evidence="equals the published loader's probabilities and decisions; claim: not reproduced (8 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ class Random(Choose):
         needs=(),
         cost="none beyond reading the pool",
         bibtex="",
-        evidence="closed form: uniform shares",
+        evidence="closed form: uniform shares; claim: reproduced (8 seeds)",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

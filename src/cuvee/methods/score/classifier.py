@@ -134,6 +134,7 @@ class Classifier(Method):
         cost="two passes at n-gram speed; seconds of training",
         bibtex="@inproceedings{joulin2017bag, title={Bag of Tricks for Efficient Text Classification}, author={Joulin,"
         " Armand and Grave, Edouard and Bojanowski, Piotr and Mikolov, Tomas}, booktitle={EACL}, year={2017}}",
+        evidence="optimality conditions of the loss; claim: reproduced (8 seeds)",
     )
 
     def needs(self) -> tuple[str, ...]:

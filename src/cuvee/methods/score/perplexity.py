@@ -1,7 +1,8 @@
 """Perplexity sampling: score texts by a small n-gram language model, keep the middle of the pool.
 
 De la Rosa et al., "BERTIN: Efficient Pre-Training of a Spanish Language Model using Perplexity Sampling", Procesamiento
-del Lenguaje Natural 68, 2022 (arXiv 2207.06814). A text is split at line feeds; with words(line) tokens and one end per line,
+del Lenguaje Natural 68, 2022 (arXiv 2207.06814). A text is split at line feeds; with words(line) tokens and one end per
+line,
 
     perplexity = 10 ** (-sum over lines of log10 p(line) / sum over lines of (words(line) + 1)),
 
@@ -77,6 +78,7 @@ class Perplexity(Method):
         gives=("score", "perplexity"),
         cost="two passes, the second at 40 to 60 MB/s per core; 160 MB of tables",
         bibtex=KeepProbability.card.bibtex,
+        evidence="the model's equations, the loader's rules; claim: not reproduced (8 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -16,8 +16,11 @@ number per model (bits in total or per character: within a document the divisor 
 ``abilities``, a JSON file {"model": ability, ...}, higher is better (default: NAME.json beside NAME.parquet).
 
 Cost: the losses, N forward passes over a seed set, are not made here; then one pass to find texts given by id, and
-one to score. Traps: mixed model families gave random results in the paper; most documents tie. The paper keeps the
-top 10 % by characters; of our budget units bytes come nearest.
+one to score. Traps: mixed model families gave random results in the paper; where abilities follow size alone, strength
+means no more than that larger models do better here; score each document by itself, not in a stream with others, whose
+context leaks in; most documents tie (N models give N(N - 1)/2 + 1 values). The paper took all documents of strength 1,
+about 200,000; here ``sample`` of them are drawn by key. It keeps the top 10 % by characters; of our budget units bytes
+come nearest.
 """
 
 from __future__ import annotations
@@ -125,6 +128,7 @@ class PreSelect(Method):
         bibtex="@article{shum2025preselect, title={Predictive Data Selection: The Data That Predicts Is the Data That"
         " Teaches}, author={Shum, Kashun and Huang, Yuzhen and Zou, Hongjian and Ding, Qi and Liao,"
         " Yixuan and Chen, Xiaoxin and Liu, Qian and He, Junxian}, journal={arXiv:2503.00808}, year={2025}}",
+        evidence="counts of the released script; claim: not reproduced (8 seeds)",
     )
 
     def fit(self, run: Run) -> Linear:
