@@ -46,20 +46,30 @@ def _field(bibtex: str, name: str) -> str:
     match = re.search(
         rf"\b{name}\s*=\s*[{{\"](.*?)[}}\"]\s*(?:,\s*\n|\n|,\s*\w+\s*=|}}\s*$)", bibtex, re.DOTALL | re.IGNORECASE
     )
-    return " ".join(match.group(1).replace("{", "").replace("}", "").split()) if match else ""
+    if not match:
+        return ""
+    plain = re.sub(r"\\[\"'`^~=.]\{?([a-zA-Z])\}?", r"\1", match.group(1))  # \"a is written without its accent
+    return " ".join(plain.replace("{", "").replace("}", "").split())
 
 
 def as_text(entries: list[dict[str, Any]]) -> str:
-    """The table for a terminal, two lines a method."""
-    lines = []
+    """The table for a terminal of 80 columns, by family."""
+    lines: list[str] = []
+    family = ""
     for entry in entries:
-        needs = ", ".join(entry["needs"]) or "nothing"
-        citation = f"  [{entry['citation']}]" if entry["citation"] else ""
-        lines.append(f"{entry['name']:<16} {entry['family']:<9} {entry['summary']}")
-        lines.append(f"{'':<16} {'':<9} needs {needs}; {entry['cost']}{citation}")
-        lines.append(f"{'':<16} {'':<9} evidence: {entry['evidence']}")
-    lines.append("")
-    lines.append("next: cuvee methods NAME explains one; cuvee select --with NAME:parameter=value uses it")
+        if entry["family"] != family:
+            family = entry["family"]
+            lines += ["", family] if lines else [family]
+        summary = entry["summary"][:1].upper() + entry["summary"][1:].rstrip(".") + "."
+        citation = f" [{entry['citation']}]" if entry["citation"] else ""
+        facts = [
+            f"needs {', '.join(entry['needs']) or 'nothing'}; cost: {entry['cost']}",
+            f"evidence: {entry['evidence']}",
+        ]
+        for at, text in enumerate([summary + citation, *facts]):
+            head = f"  {entry['name']:<15} " if at == 0 else " " * 18
+            lines += textwrap.wrap(text, 79, initial_indent=head, subsequent_indent=" " * 18)
+    lines += ["", "next: cuvee methods NAME explains one;", "      cuvee select --with NAME:parameter=value uses it"]
     return "\n".join(lines)
 
 
