@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -11,14 +12,17 @@ import shutil
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cuvee import cli
 from cuvee.engine import files
 from cuvee.engine.progress import Lines
 
@@ -188,10 +192,19 @@ def test_click_speaks_as_well(arguments: list[str]) -> None:
 
 
 def test_wrong_words_are_shown_harmlessly() -> None:
-    for arguments in (["sel\x1b[31mect"], ["select", "--\x1b]0;x\x07"], ["write", "x", "--format", "\x9b1m"]):
+    for arguments in (
+        ["sel\x1b[31mect"],
+        ["select", "--\x1b]0;x\x07"],
+        ["write", "x", "--format", "\x9b1m"],
+        ["write", "a", "b\x1b[31m"],
+    ):
         answer = cuvee(*arguments)
         answer.harmless()
         assert answer.status == 2
+    with redirect_stderr(io.StringIO()) as said:  # whatever a version of click may quote
+        cli._show(click.UsageError("raw \x1b[31m\x9b1m"))
+    assert "raw" in said.getvalue()
+    Answer(2, "", said.getvalue()).harmless()
 
 
 def test_columns_may_be_left_out(tmp_path: Path, pool: Path) -> None:

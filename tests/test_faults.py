@@ -350,6 +350,23 @@ def test_an_interrupt_says_how_to_go_on(place: Path, send: Callable[[int, int], 
     assert leftovers(place) == [] and not list(Path().glob("out*"))
 
 
+def test_a_second_interrupt_does_not_disturb_the_first(place: Path) -> None:
+    """Ctrl-C reaches the worker twice: from the terminal, and passed on by the process that waits for it."""
+    act = f"""try:
+        {WAIT}
+    finally:
+        Path("winding up").touch()
+        time.sleep(0.3)
+        Path("wound up").touch()"""
+    running = held(*SELECT, "--skip-bad", act=act)
+    os.kill(worker(), signal.SIGINT)
+    until(Path("winding up").exists)
+    os.killpg(running.pid, signal.SIGINT)
+    answer = answer_of(running)
+    assert answer.status == 130 and answer.error().startswith("interrupted; finished parts are kept")
+    assert Path("wound up").exists() and leftovers(place) == []
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended (one that nobody has waited for yet counts as ended)."""
     try:

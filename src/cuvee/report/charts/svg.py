@@ -8,6 +8,7 @@ dark and paper; lightness and shape differ too, so that nobody depends on hue.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def axis(low: float, high: float, start: float, end: float, log: bool = False) -
 
 
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
-    raw = (high - low) / max(1, most)
+    raw = max((high - low) / max(1, most), sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
