@@ -196,7 +196,7 @@ def test_no_flipped_bit_of_the_cache_reaches_a_result(place: Path, monkeypatch: 
 
 
 def test_no_flipped_bit_of_a_selection_is_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flip in selection.parquet is refused; one in plan.json is, too, or leaves the documents as they are."""
+    """A flip in selection.parquet is refused, and so is one in plan.json (but for white space and such)."""
     monkeypatch.setattr(files, "system", Quick())
     assert cuvee(*SELECT, "--skip-bad").status == 0
     luck = random.Random(2)
@@ -216,7 +216,7 @@ def test_no_flipped_bit_of_a_selection_is_written(place: Path, monkeypatch: pyte
             noticed += 1
         assert Path("w/part-00000.parquet").read_bytes() == right
         Path("out/plan.json").write_bytes(sound)
-    assert noticed > 20
+    assert noticed > 200
 
 
 def test_a_changed_pool_is_refused_by_name(place: Path) -> None:

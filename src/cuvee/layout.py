@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 from . import __version__
+from .engine.store import digest
 from .errors import UsageError
 
 SELECTION = "selection.parquet"
@@ -34,9 +36,15 @@ def versions() -> dict[str, str]:
     }
 
 
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The same JSON-able content with a digest of itself, so that a changed byte is noticed."""
+    return {**content, "seal": digest({name: value for name, value in content.items() if name != "seal"})}
+
+
 def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     """Never replace a folder that cuvee did not write: one that holds anything must hold the file ``own``."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / own).is_file():
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, REPORT, REJECTS}):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

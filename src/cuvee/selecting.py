@@ -25,7 +25,7 @@ from .engine.run import Engine, Stage
 from .engine.store import Store
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
-from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, versions
+from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, sealed, versions
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
 from .methods.choose.random import Random
@@ -151,6 +151,8 @@ class _Job:
         if spec.text is None and unit != "rows" and not (unit == "tokens" and spec.tokens):
             raise UsageError(f"The pool has no texts, so its {unit} cannot be counted: give the budget as --rows.")
         if engine.target is not None:
+            if spec.text is not None and engine.target.manifest.spec.text is None:
+                raise UsageError("The target has no texts: give --target files of documents, like the pool's.")
             engine.ensure_facts(engine.target)
             self._check_target(engine.target)
         fitted, keys = self._score()
@@ -174,7 +176,7 @@ class _Job:
                     example |= {"text": "", "because": []}
             timings["total"] = time.monotonic() - self.started
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in timings.items()}
-            summary = finite(summary)
+            summary = sealed(finite(summary))
             plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
             files.write_whole(place / PLAN, plan.encode())
             from .report.select import render

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cuvee.engine.files import System, file_digest
+from cuvee.layout import sealed
 from cuvee.source.base import Index, RawBatch, Segment, Source, Spec
 from cuvee.source.discover import discover
 
@@ -75,7 +76,7 @@ def write_plan(folder: Path, files: list[dict[str, Any]], spec: Spec, **more: An
         "selection_digest": file_digest(folder / "selection.parquet"),
         **more,
     }
-    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").write_text(json.dumps(sealed(plan)))
 
 
 def write_jsonl(path: Path, records: Sequence[Any]) -> list[bytes]:

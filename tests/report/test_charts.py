@@ -29,6 +29,9 @@ def labels(svg: Markup) -> list[tuple[float, float, float]]:
     return found
 
 
+NUMBERLESS = re.compile(r"nan|inf\b")
+
+
 def check(chart: Chart) -> None:
     for svg in (chart.wide, chart.narrow):
         read(svg)
@@ -39,7 +42,7 @@ def check(chart: Chart) -> None:
             for other_start, other_end, other_y in found[i + 1 :]:
                 apart = end <= other_start or other_end <= start or abs(y - other_y) >= 9
                 assert apart, (svg, start, end, y, other_start, other_end, other_y)
-        assert not re.search(r"nan|inf\b", svg.lower())
+        assert not NUMBERLESS.search(svg.lower())
     read(chart.table)
 
 
@@ -105,7 +108,16 @@ def test_any_histogram(pool: list[float], kept: list[float], low: float, step: f
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.text(max_size=60), st.floats(0, 1e15), st.floats(0, 1e15)), max_size=30))
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=60).filter(lambda name: not NUMBERLESS.search(name.lower())),
+            st.floats(0, 1e15),
+            st.floats(0, 1e15),
+        ),
+        max_size=30,
+    )
+)
 def test_any_dumbbell(rows: list[tuple[str, float, float]]) -> None:
     check(dumbbell([Change(*row) for row in rows]))
 

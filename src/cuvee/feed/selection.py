@@ -24,7 +24,7 @@ import pyarrow.types as pt
 
 from ..engine.files import file_digest
 from ..errors import DataError, UsageError
-from ..layout import PLAN, PLAN_FORMAT, SELECTION
+from ..layout import PLAN, PLAN_FORMAT, SELECTION, sealed
 from ..source.base import Spec
 from ..source.files import plain, reading
 
@@ -88,6 +88,8 @@ class Selection:
                     f"The selection in {shown} was made by a newer cuvee (plan format {version}; this one reads up to "
                     f"{PLAN_FORMAT}). Update cuvee."
                 )
+            if content["seal"] != sealed(content)["seal"]:
+                raise ValueError("its content has changed")
             files = tuple(PoolFile(f["path"], f["stamp"], int(f["rows"]), f["format"]) for f in content["files"])
             roles = {field.name for field in dataclasses.fields(Spec)}
             spec = Spec(**{role: name for role, name in content["spec"].items() if role in roles})
