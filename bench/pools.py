@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +36,19 @@ def sources() -> list[Path]:
 
 
 def parquet_pool(megabytes: int) -> Path:
-    """A folder of zstd Parquet files of about 64 MB of text each, in row groups of about 16 MB."""
+    """A folder of zstd Parquet files of 20,000 rows each, in row groups of about 16 MB.
+
+    Built in a process of its own: a child's peak memory, as the system counts it, is at least its parent's.
+    """
     folder = scratch() / f"pool-{megabytes}mb"
-    if (folder / "complete").exists():
-        return folder
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "bench.pools", str(megabytes)], check=True, cwd=ROOT)
+    return folder
+
+
+def build(megabytes: int) -> None:
+    """Write the pool."""
+    folder = scratch() / f"pool-{megabytes}mb"
     folder.mkdir(exist_ok=True)
     texts = pa.concat_arrays([_column(path) for path in sources()])
     order = np.random.default_rng(0).permutation(len(texts))
@@ -56,7 +67,6 @@ def parquet_pool(megabytes: int) -> Path:
                 break
         turn += 1
     (folder / "complete").touch()
-    return folder
 
 
 def _column(path: Path) -> pa.Array:
@@ -74,3 +84,7 @@ def jsonl_pool(megabytes: int) -> Path:
                     stream.write(json.dumps(row, ensure_ascii=False) + "\n")
         temporary.rename(path)
     return path
+
+
+if __name__ == "__main__":
+    build(int(sys.argv[1]))

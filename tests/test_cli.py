@@ -25,6 +25,7 @@ import pytest
 from cuvee import cli
 from cuvee.engine import files
 from cuvee.engine.progress import Lines
+from cuvee.quantities import shell_path
 
 from .command import NOT_A_NUMBER, Answer, Quick, contents, cuvee, inside, line_of, outside
 
@@ -112,12 +113,12 @@ def test_one_row(tmp_path: Path) -> None:
     targeted = ["--target", "one.jsonl", "--with"]
     for more in (["--with", "random"], [*targeted, "dsir:min_length=1"], [*targeted, "zipfit"]):
         answer = cuvee("select", "one.jsonl", "--rows", 1, *more)
-        assert answer.screen()[0].startswith("Kept 1 of 1 rows (23 tokens).")
+        assert answer.screen()[0].startswith("Kept 1 of 1 row (23 tokens).")
         assert not NOT_A_NUMBER.search(answer.out)
     assert cuvee("write", "out/select", "--format", "jsonl", "-o", "w").status == 0
     assert strict((tmp_path / "w" / "part-00000.jsonl").read_text()) == {"id": "1", "text": text}
     answer = cuvee("select", "one.jsonl", "--rows", 1, "--target", "one.jsonl", "--with", "dsir:min_length=1000")
-    assert answer.status == 3 and "1 rows are not eligible" in answer.error()
+    assert answer.status == 3 and "not eligible (shorter than min_length = 1000 words)" in answer.error()
     answer = cuvee("profile", "one.jsonl", "--json")
     assert strict(answer.out)["counts"]["usable"] == 1
 
@@ -154,7 +155,19 @@ RANDOM = [*SELECT, "--with", "random"]
         ([*SELECT, "--rows", "1", "-t", "pool.jsonl", "--with", "dsir:buckets=x"], "buckets=x is not a whole number"),
         ([*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "topk"], "Did you mean top_k"),
         ([*SELECT, "--rows", "1", "--with", "top_k"], "chooses by a score"),
-        ([*RANDOM, "--rows", "1", "--choose", "top_k"], "leave out --choose"),
+        (
+            [*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "tokp"],
+            "No rule is called 'tokp'. Did you mean top_k",
+        ),
+        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: gumbel, keep_probability, poisson, soft_cap, thresh"),
+        ([*RANDOM, "--rows", "1", "--choose", "top_k"], "a scoring method with --with, or leave out --choose"),
+        ([*SELECT, "--rows", "1", "--choose", "dsir"], "'dsir' is a scoring method: use --with dsir"),
+        (
+            [*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "keep_probability"],
+            "which 'dsir' does not give (it gives score). Use --with perplexity.",
+        ),
+        ([*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "threshold"], "threshold needs a bound"),
+        ([*RANDOM, "--rows", "1", "--quota", "news=1,web=2, news=3"], "names the domain 'news' twice"),
         ([*RANDOM, "--rows", "1", "--memory", "lots"], "'lots' is not a size"),
         (["methods", "dsr"], "Did you mean dsir?"),
         ([*RANDOM, "--rows", "1", "-o", "pool.jsonl"], "pool.jsonl is a file"),
@@ -236,7 +249,7 @@ def test_less_asked_than_any_row_has(tmp_path: Path, pool: Path) -> None:
     for budget in (["--tokens", "3"], ["--bytes", "10"], ["--fraction", "0.0001"]):
         answer = cuvee(*RANDOM, *budget)
         assert answer.status == 3
-        assert "20 rows alone cost more than the budget" in answer.error()
+        assert "20 alone cost more than the whole budget" in answer.error()
     assert not (tmp_path / "out").exists()
 
 
@@ -292,10 +305,30 @@ def test_progress_goes_to_standard_error(pool: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Lines.__init__, "__defaults__", (0.0,))
     for arguments in ([*RANDOM, "--rows", "3"], ["write", "out"], ["profile", "pool.jsonl"]):
         loud = cuvee(*arguments)
-        assert loud.status == 0 and "MB/s" in loud.err and "MB/s" not in loud.out
+        assert loud.status == 0 and "MB/s" in loud.err and "MB/s" not in loud.out and " 0 s left" not in loud.err
         for silence in (["--quiet"], ["--json"]):
             shutil.rmtree("out-data", ignore_errors=True)
             assert cuvee(*arguments, *silence).err == ""
+
+
+def test_lines_of_progress_say_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cuvee.engine.progress.time.monotonic", lambda: now[0])
+    lines = Lines(io.StringIO())
+    for label, total, seconds, words in (
+        ("short", 400_000, 1.0, ""),
+        ("slow", 400_000, 12.0, "slow 50%: 0.2 MB at 0.017 MB/s, 12 s left, "),
+        ("large", 40_000_000, 0.1, "large 50%: 20 MB at 200 MB/s, "),
+    ):
+        said = lines.stream = io.StringIO()
+        lines.last = now[0]
+        now[0] += 60
+        lines.begin(label, total)
+        said.truncate(said.seek(0))
+        lines.started, lines.last = now[0] - seconds, now[0] - 20
+        lines.advance(total // 2)
+        assert said.getvalue().startswith(words) and bool(said.getvalue()) == bool(words)
+        assert " 0 s left" not in said.getvalue()
 
 
 def on_terminal(*arguments: Any, **environment: str) -> tuple[Answer, bytes]:
@@ -374,6 +407,36 @@ def test_the_printed_commands_can_be_typed(tmp_path: Path, pool: Path) -> None:
     assert (tmp_path / "kept it's $HOME-data" / "part-00000.parquet").exists()
 
 
+def test_names_that_a_shell_or_a_command_would_misread(tmp_path: Path) -> None:
+    """``next:`` of profile, its placeholder filled in, runs; whatever the pool's name."""
+    for name in ("-dash.jsonl", "two\nlines \x1b[31m.jsonl", "it's\t\\.jsonl", "\u202eé.jsonl"):
+        (tmp_path / name).write_text(GOOD.replace("a good text", "a good text " * 9))
+        answer = cuvee("profile", "-o", "out/profile", "--", name)
+        lines = answer.screen()
+        told = answer.out[answer.out.index("next: ") + 6 : answer.out.index("report: ")]
+        assert name.isprintable() or "$'" in told, lines
+        told = told.strip().replace("FILE", shell_path(name))
+        script = f'cuvee() {{ {" ".join(line_of())} "$@"; }}; {told} --quiet -o kept'
+        subprocess.run(["bash", "-c", script], check=True, capture_output=True)
+    np.save("emb.npy", np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32))
+    assert "next: cuvee select emb.npy --rows 5" in cuvee("profile", "emb.npy").screen()
+    assert cuvee("select", "emb.npy", "--rows", "5").status == 0
+
+
+def test_a_cache_that_cannot_be_made(pool: Path) -> None:
+    for arguments in ([*RANDOM, "--rows", "1"], ["profile", "pool.jsonl"], ["write", "out"]):
+        answer = cuvee(*arguments, "--cache", "/proc/x")
+        assert answer.status == 4 and "/proc/x" in answer.error() and "another with --cache" in answer.error()
+
+
+def test_write_says_how_much(pool: Path) -> None:
+    assert cuvee(*RANDOM, "--rows", "1").status == 0
+    found = strict(cuvee("write", "out", "--format", "JSONL", "--json").out)
+    said = cuvee("write", "out", "--format", "jsonl", "-o", "w").screen()[0]
+    assert found["tokens"] > 9
+    assert said == f"Wrote 1 document ({found['tokens']} tokens, {found['bytes']} B on disk) in 1 file to w"
+
+
 # plans and limits
 
 
@@ -391,9 +454,28 @@ def test_a_plan_touches_nothing(tmp_path: Path, pool: Path, monkeypatch: pytest.
         ["profile", "pool.jsonl"],
     ):
         lines = cuvee(*arguments, "--plan").screen()
-        assert any(line.startswith("reads      1 files, 20 rows") for line in lines)
+        assert any(line.startswith("reads      1 file, 20 rows") for line in lines)
         assert any(line.startswith("writes ") for line in lines)
     assert contents(tmp_path) == before
+    targeted = [*SELECT, "--rows", "3", "-t", "pool.jsonl", "--with"]
+    lines = cuvee(*targeted, "zipfit:level=3", "--choose", "gumbel:temperature=2", "--plan").screen()
+    plan = " ".join(" ".join(lines).split())
+    assert "for reading and n-grams; zipfit: exact: one compression per row and target text" in plan
+    assert "target 1 file, 20 rows (pool.jsonl)" in plan and "method zipfit: " in plan and "level=3" in plan
+    assert "rule gumbel: temperature=2.0; two or three passes" in plan and "{" not in plan
+    assert "quota uniform" in " ".join(cuvee(*RANDOM, "--rows", "3", "--quota", "uniform", "--plan").out.split())
+    for wrong, words in (
+        ([*SELECT, "--rows", "3", "-t", "missing.jsonl"], "missing.jsonl: no such file"),
+        ([*RANDOM, "--rows", "3", "--quota", "news=1"], "No domain is called 'news': the pool has no domain column"),
+        ([*RANDOM, "--rows", "3", "-o", "pool.jsonl"], "pool.jsonl is a file"),
+    ):
+        assert words in cuvee(*wrong, "--plan").error()
+    np.save("x.npy", np.zeros((5, 2), np.float32))
+    for wrong, words in (
+        (["--tokens", "3", "--with", "random"], "--rows"),
+        (["--rows", "3", "--with", "perplexity"], "needs texts"),
+    ):
+        assert words in cuvee("select", "x.npy", *wrong, "--plan").error()
     assert "is called 'nope'" in cuvee(*SELECT, "--rows", "3", "--with", "nope", "--plan").error()
 
 
@@ -428,3 +510,5 @@ def test_help_and_version() -> None:
     for verb in ([], ["profile"], ["select"], ["write"], ["methods"], ["cache"], ["demo"]):
         answer = cuvee(*verb, "--help")
         assert answer.status == 0 and answer.out.startswith("Usage: ") and not answer.err
+    commands = cuvee("--help").out.split("Commands:")[1]
+    assert commands.count("\n") == 7 and "..." not in commands

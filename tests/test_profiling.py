@@ -85,7 +85,8 @@ def test_counts_duplicates_languages_and_domains(tmp_path: Path, run: Any) -> No
     assert summary["duplicates"]["groups"] == 10
     assert dict(summary["duplicates"]["sizes"]) == {2: 9, 3: 1}
     largest = summary["duplicates"]["largest"][0]
-    assert (largest["count"], largest["text"], largest["row"]) == (3, texts[0], 0)
+    assert (largest["count"], largest["text"], largest["row"]) == (3, texts[0], 1)  # as a person counts
+    assert all(one["row"] == int(one["id"][1:]) + 1 for one in summary["typical"] + summary["sample"])
     shares = {one["name"]: one["share"] for one in summary["languages"]}
     assert shares["French"] == pytest.approx(sum(" les " in t or "ville" in t for t in texts) / 600, abs=0.02)
     assert shares["English"] + shares["French"] > 0.99 and summary["language_rows"] == 600
@@ -229,6 +230,23 @@ def test_the_screen_keeps_to_its_size(tmp_path: Path, run: Any) -> None:
     assert profiling.lines(found)[-2] == "next: cuvee select 'never closed"
 
 
+def test_the_line_of_languages_is_whole(tmp_path: Path, run: Any) -> None:
+    found = run(write(tmp_path / "pool.jsonl", rows(30)))
+    names = ("Vietnamese and more", "Serbo-Croatian", "Portuguese", "Belarusian", "Norwegian Nynorsk")
+    found.summary["languages"] = [{"name": name, "share": 0.055} for name in names * 4]
+    found.summary["language_rows"] = 2_000
+    shown = " ".join(" ".join(profiling.lines(found)).split())
+    assert "Norwegian Nynorsk 5.5 % and 15 more (roughly, from 2,000 rows)" in shown
+
+
+def test_one_of_a_kind_is_not_many(tmp_path: Path, run: Any) -> None:
+    records = rows(9)
+    records[7]["id"], records[8]["text"] = records[3]["id"], records[0]["text"]
+    said = " ".join(run(write(tmp_path / "pool.jsonl", records, BAD[:1])).summary["warnings"])
+    assert "1 id in column 'id' occurs more than once" in said and "1 row (11 %) repeats another row" in said
+    assert "1 row (10 %) cannot be used" in said
+
+
 def test_no_text_leaves_every_text_out(tmp_path: Path, run: Any) -> None:
     records = rows(120)
     for record in records[:40]:
@@ -247,6 +265,7 @@ def test_embeddings_have_a_profile_without_texts(tmp_path: Path, run: Any) -> No
     assert found.summary["dimensions"] == 6 and found.summary["duplicates"]["rows"] == 1
     assert found.summary["counts"]["usable"] == 50 and "languages" not in found.summary
     assert profiling.lines(found)[0].startswith("Usable: 50 of 50 rows, 6 dimensions")
+    assert found.summary["next"].endswith("pool.npy --rows 5")
 
 
 def test_a_foreign_folder_is_left_alone_and_a_profile_is_replaced(tmp_path: Path, run: Any) -> None:

@@ -1,4 +1,4 @@
-"""cuvee decides what a model trains on, and proves that it helped.
+"""cuvee decides what a model trains on, and shows what its choice did.
 
 >>> import cuvee
 >>> kept = cuvee.select("pool/", target="target.jsonl", method="dsir", tokens=10**9, output="kept")
@@ -51,3 +51,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module 'cuvee' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

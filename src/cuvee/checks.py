@@ -15,16 +15,22 @@ from .engine.columns import DiskColumns
 from .engine.run import Engine, Stage
 from .errors import DataError
 from .pool import Reading
+from .source.base import remedies
 
 
 def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int) -> None:
     """Refuse unusable rows unless the user asked to skip them."""
     if not rejected or reading.skip_bad:
         return
-    named = "; ".join(map(str, islice(engine.rejects(stage), 3))) + (" ..." if rejected > 3 else "")
+    first = list(islice(engine.rejects(stage), 3))
+    named = "; ".join(map(str, first)) + (" ..." if rejected > 3 else "")
+    rows = rejected + columns_rows
+    counted = "The only row" if rows == 1 else f"{rejected:,} of {rows:,} rows"
+    them, are = ("it", "it is") if rejected == 1 else ("them", "they are")
+    ways = ", ".join([f"Mend {them}", *remedies((reject.reason for reject in first), text=False)])
     raise DataError(
-        f"{rejected:,} of {rejected + columns_rows:,} rows of the {stage.label} cannot be used: {named}. "
-        "Mend them, or go on without them with --skip-bad (they are then counted and listed)."
+        f"{counted} of the {stage.label} cannot be used: {named}. "
+        f"{ways}, or go on without {them} with --skip-bad ({are} then counted and listed)."
     )
 
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import shlex
 import signal
 import sys
 import textwrap
@@ -18,6 +17,7 @@ import click
 
 from . import __version__
 from .errors import CuveeError, ResourceError, UsageError
+from .quantities import shell_line
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
@@ -33,7 +33,7 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="cuvee")
 def cli() -> None:
-    """cuvee decides what a model trains on, and proves that it helped.
+    """cuvee decides what a model trains on, and shows what its choice did.
 
     \b
     Point it at a pool of documents, perhaps at a small target set, and give a budget:
@@ -66,7 +66,7 @@ READING = options(
     click.option("--tokenizer", metavar="FILE", help="A tokenizer.json to count tokens with [1 token = 4 bytes]."),
     click.option(
         "--key",
-        type=click.Choice(["id", "content"]),
+        type=click.Choice(["id", "content"], case_sensitive=False),
         default="id",
         show_default=True,
         help="What identifies a row.",
@@ -87,7 +87,7 @@ RUNNING = options(
 )
 
 
-@cli.command()
+@cli.command(short_help="Look into a pool: lengths, domains, duplicates, bad rows.")
 @click.argument("pool", nargs=-1, required=True)
 @click.option("-o", "--output", default="out/profile", show_default=True, help="Folder for the report.")
 @READING
@@ -111,7 +111,7 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
         _print(result.summary, profiling.lines(result), flags)
 
 
-@cli.command()
+@cli.command(short_help="Choose a training set from a pool within a budget.")
 @click.argument("pool", nargs=-1, required=True)
 @click.option("--target", "-t", multiple=True, help="Documents like those you want (repeatable).")
 @click.option(
@@ -122,9 +122,16 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
     help="Method, like dsir or zipfit:level=9 [dsir with a target, else random]. See: cuvee methods.",
 )
 @click.option(
-    "--choose", metavar="RULE", help="How to choose by the score: top_k, gumbel, poisson, soft_cap, threshold."
+    "--choose",
+    metavar="RULE",
+    help="How to choose by the score, like gumbel:temperature=2: top_k, gumbel, poisson, soft_cap, threshold, "
+    "keep_probability [the method's own].",
 )
-@click.option("--quota", metavar="SHARES", help="Budget by domain: code=0.3,web=0.7, or proportional, or uniform.")
+@click.option(
+    "--quota",
+    metavar="SHARES",
+    help="Budget by domain: code=0.3,web=0.7 (scaled to sum to 1), or proportional, or uniform.",
+)
 @click.option("--tokens", metavar="N", help="Budget in tokens, like 2M or 1B.")
 @click.option("--rows", metavar="N", help="Budget in rows.")
 @click.option("--bytes", "size", metavar="SIZE", help="Budget in bytes of text, like 500MB.")
@@ -160,7 +167,7 @@ def select(
     OUTPUT gets selection.parquet (which rows, why), plan.json (how, digests, seed, citations) and report.html.
     The digest is the same for any number of workers and any cut of the same rows into files.
     """
-    from . import quantities, selecting
+    from . import planning, quantities, selecting
 
     with _running(flags, skip_bad) as common:
         name, settings = quantities.method_call(method or ("dsir" if target else "random"))
@@ -180,13 +187,13 @@ def select(
             "output": output,
         }
         if flags["plan_only"]:
-            _print_plan(selecting.plan(pool, **asked, **_without(common, "progress", "show_text")), flags)
+            _print_plan(planning.plan_selection(pool, **asked, **_without(common, "progress", "show_text")), flags)
             return
         result = selecting.select(pool, **asked, command=_command(), **common)
         _print(result.summary, selecting.lines(result), flags)
 
 
-@cli.command()
+@cli.command(short_help="Write the documents of a selection for a trainer.")
 @click.argument("selection", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=None, help="Folder for the documents [SELECTION-data]."
@@ -194,7 +201,7 @@ def select(
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma"]),
+    type=click.Choice(["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma"], case_sensitive=False),
     default="parquet",
     show_default=True,
     help="What to write.",
@@ -226,6 +233,7 @@ def write(
     from .engine.store import Store
     from .feed.write import write_selection
 
+    _check_cache(cache)
     progress = for_terminal(quiet or as_json)
     try:
         target = output or selection.with_name(selection.name + "-data")
@@ -241,7 +249,7 @@ def write(
         )
     finally:
         progress.close()
-    from .report.terminal import safe
+    from .report.terminal import plural, safe, size, width
 
     if as_json:
         click.echo(
@@ -249,6 +257,7 @@ def write(
                 {
                     "output": str(target),
                     "rows": result.rows,
+                    "tokens": result.tokens,
                     "files": [str(f) for f in result.files],
                     "bytes": result.bytes,
                     "notes": list(result.notes),
@@ -256,12 +265,14 @@ def write(
             )
         )
         return
-    click.echo(f"Wrote {result.rows:,} documents in {len(result.files):,} files to {safe(str(target), 60)}")
+    amount = f"{plural(result.rows, 'document')} ({plural(result.tokens, 'token')}, {size(result.bytes)} on disk)"
+    said, place = f"Wrote {amount} in {plural(len(result.files), 'file')} to", safe(str(target), 60)
+    click.echo(f"{said} {place}" if width(f"{said} {place}") <= 80 else f"{said}\n  {place}")
     for note in result.notes:
         click.echo(f"  {safe(str(note), 76)}")
 
 
-@cli.command()
+@cli.command(short_help="List the methods, or explain one.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def methods(name: str | None, as_json: bool) -> None:
@@ -281,7 +292,7 @@ def methods(name: str | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1) if as_json else describing.page(facts))
 
 
-@cli.command()
+@cli.command(short_help="Profile, select and compare on a pool that comes along.")
 @click.option("-o", "--output", default="out/demo", show_default=True, help="Folder for the results.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 takes every core.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -297,7 +308,7 @@ def demo(output: str, workers: int, quiet: bool) -> None:
         progress.close()
 
 
-@cli.command()
+@cli.command(short_help="Say where finished work is kept, or remove it.")
 @click.option("--clear", is_flag=True, help="Remove everything that no running command uses.")
 @click.option("--cache", metavar="FOLDER", help="Which cache [~/.cache/cuvee].")
 def cache(clear: bool, cache: str | None) -> None:
@@ -315,7 +326,22 @@ def cache(clear: bool, cache: str | None) -> None:
 
 def _command() -> str:
     """The command line as it can be typed again. Needs no import, so that an interrupt may come at any time."""
-    return shlex.join(["cuvee", *sys.argv[1:]])
+    return shell_line(["cuvee", *sys.argv[1:]])
+
+
+def _check_cache(cache: str | None) -> None:
+    """Refuse a folder for the cache that cannot be made; one that cannot be written is refused when it is."""
+    from .engine.store import Store
+
+    folder = Store(Path(cache) if cache else None).root
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise ResourceError(
+            f"The cache folder {folder} cannot be made: {error.strerror or error}. Name another with --cache."
+        ) from error
 
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -341,6 +367,7 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
         key=flags["key"],
         skip_bad=skip_bad,
     )
+    _check_cache(flags["cache"])
     workers = flags["workers"]
     if flags["memory"]:
         workers = workers_within(quantities.size(flags["memory"]), workers)
@@ -373,7 +400,7 @@ def _print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
 
     for name, value in plan.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        wrapped = textwrap.wrap(safe(shown, 400), 69, break_on_hyphens=False)
+        wrapped = textwrap.wrap(safe(shown, 400), 69, break_on_hyphens=False, max_lines=4, placeholder=" …")
         for at, part in enumerate(wrapped or [""]):
             click.echo(f"{name if at == 0 else '':<10} {part}")
 

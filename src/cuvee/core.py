@@ -187,6 +187,14 @@ class Decision(ABC):
     def repeats(self, block: Block) -> npt.NDArray[np.int64]:
         """How often each row of the block is taken: 0 for dropped, more than 1 for repeated."""
 
+    def reasons(self, block: Block) -> list[str]:
+        """Why each row of a small block is taken or not, in words, for reports."""
+        return ["taken" if repeats else "not taken" for repeats in self.repeats(block)]
+
+    def margin(self, block: Block) -> Array:
+        """How far each row stands above (+) or below (-) the cut; NaN where there is no such measure. float64, (n,)."""
+        return np.full(len(block["row"]), np.nan)
+
 
 class Choose(ABC):
     """Selection, static mixing, sampling or ordering under a budget."""

@@ -41,8 +41,7 @@ class MissingExtraError(CuveeError):
 
     exit_status = 2
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed. "
-            f"Install it with: pip install 'cuvee[{extra}]'"
+            f"{purpose} needs the package '{package}', which is not installed. Install it with: pip install {package}."
         )

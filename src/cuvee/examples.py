@@ -24,7 +24,7 @@ PREDICTION = 2.878 * (1 + 1 / RANDOM_DRAWS) ** 0.5  # 99.5 % point of t with 18 
 
 @dataclass
 class Example:
-    """One row as a report shows it; ``because`` lists the n-grams that contributed most to its score."""
+    """One row as a report shows it: ``row`` counts from 1; ``because`` lists the n-grams that weighed most."""
 
     id: str
     domain: str
@@ -95,7 +95,7 @@ def divergence_from_target(
         return _divergence(counts.astype(float), goal.astype(float)) if counts.any() else 1.0
 
     found: dict[str, Any] = {
-        "name": "Jensen-Shannon divergence of word 1- and 2-grams from the target (0 same, 1 nothing in common)",
+        "name": "Jensen-Shannon divergence (bits) from the target's hashed word 1- and 2-grams",
     }
     for name, chosen in members.items():
         chosen.sort(key=lambda i: rows[i][1])
@@ -118,42 +118,40 @@ def draw_examples(
     engine: Engine,
     columns: DiskColumns,
     decision: Decision,
-    reason: Callable[[float | None], str],
+    place: Callable[[float], str] | None,
     fitted: Map | None,
     draw: Draw,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Kept, borderline and dropped rows to look at: drawn uniformly; borderline ones by nearness to the cut."""
-    scored = fitted is not None
-    gathered: dict[str, list[tuple[float, Example]]] = {"kept": [], "dropped": []}
-    scores: dict[str, list[tuple[float, Example]]] = {"kept": [], "dropped": []}
+    """Kept and dropped rows drawn uniformly, and those nearest to the cut on either side.
+
+    ``place`` tells in words where a score stands in the pool.
+    """
+    drawn: dict[str, list[tuple[float, Example]]] = {"kept": [], "dropped": []}
+    near: dict[str, list[tuple[float, Example]]] = {"kept": [], "dropped": []}
+    why_not = (getattr(fitted, "notes", None) or {}).get("-inf")
     for number, block, at, texts in sampled(engine, columns):
-        repeats = decision.repeats(block)[at]
-        luck = draw.uniform("example", block["key"][at])
+        rows = {name: values[at] for name, values in block.items()}
+        repeats, margin = decision.repeats(rows), np.abs(decision.margin(rows))
+        luck = draw.uniform("example", rows["key"])
         for name, mask in (("kept", repeats > 0), ("dropped", repeats == 0)):
             chosen = np.flatnonzero(mask)
-            if not len(chosen):
-                continue
-            by_luck = chosen[np.argsort(luck[chosen])[:SHOWN]]
-            picks = set(by_luck.tolist())
-            edge: list[int] = []
-            if scored:
-                score = block["score"][at]
-                finite = chosen[np.isfinite(score[chosen])]
-                order = np.argsort(score[finite] if name == "kept" else -score[finite], kind="stable")
-                edge = finite[order[: SHOWN // 2]].tolist()
-            for i in sorted(picks | set(edge)):
-                example = _example(engine, columns, number, block, int(at[i]), texts[i], reason, repeats[i] > 0)
-                if i in picks:
-                    gathered[name].append((float(luck[i]), example))
-                if i in edge:
-                    scores[name].append((float(block["score"][at[i]]), example))
-    found = {}
-    for name, pairs in gathered.items():
-        pairs.sort(key=lambda pair: pair[0])
-        found[name] = [example for _, example in pairs[:SHOWN]]
-    border = sorted(scores["kept"], key=lambda pair: pair[0])[: SHOWN // 2]
-    border += sorted(scores["dropped"], key=lambda pair: -pair[0])[: SHOWN // 2]
-    found["borderline"] = [example for _, example in border]
+            lucky = chosen[np.argsort(luck[chosen])[:SHOWN]].tolist()
+            finite = chosen[np.isfinite(margin[chosen])]
+            close = finite[np.argsort(margin[finite], kind="stable")[: SHOWN // 2]].tolist()
+            picks = sorted({*lucky, *close})
+            picked = {column: values[picks] for column, values in rows.items()}
+            for i, why in zip(picks, decision.reasons(picked), strict=True):
+                score = float(rows["score"][i]) if "score" in rows else None
+                told = f"{name}: {why}" + (f" ({why_not})" if why == "not eligible" and why_not else "")
+                if score is not None and place is not None and np.isfinite(score):
+                    told += f"; {place(score)}"
+                example = _example(engine, columns, number, rows, i, int(at[i]), texts[i], score, told)
+                if i in lucky:
+                    drawn[name].append((float(luck[i]), example))
+                if i in close:
+                    near[name].append((float(margin[i]), example))
+    found = {name: _first(pairs, SHOWN) for name, pairs in drawn.items()}
+    found["borderline"] = _first(near["kept"], SHOWN // 2) + _first(near["dropped"], SHOWN // 2)
     explain = getattr(fitted, "explain", None)
     result: dict[str, list[dict[str, Any]]] = {}
     for name, examples in found.items():
@@ -165,27 +163,31 @@ def draw_examples(
     return result
 
 
+def _first(pairs: list[tuple[float, Example]], count: int) -> list[Example]:
+    return [example for _, example in sorted(pairs, key=lambda pair: pair[0])[:count]]
+
+
 def _example(
     engine: Engine,
     columns: DiskColumns,
     span: int,
-    block: Block,
+    rows: Block,
+    i: int,
     at: int,
     text: bytes,
-    reason: Callable[[float | None], str],
-    kept: bool,
+    score: float | None,
+    reason: str,
 ) -> Example:
-    path, row = engine.pool.manifest.place(int(block["row"][at]))
+    path, row = engine.pool.manifest.place(int(rows["row"][i]))
     ids = engine.ids(span)
-    score = float(block["score"][at]) if "score" in block else None
     return Example(
         id=ids[at].as_py() if ids is not None else "",
-        domain=columns.domains[int(block["domain"][at])],
+        domain=columns.domains[int(rows["domain"][i])],
         score=score if score is not None and np.isfinite(score) else None,
-        tokens=int(block["tokens"][at]),
+        tokens=int(rows["tokens"][i]),
         file=path,
-        row=row,
+        row=row + 1,
         text=text.decode("utf-8"),
-        reason=("kept: " if kept else "dropped: ") + reason(score),
+        reason=reason,
         because=[],
     )

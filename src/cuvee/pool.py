@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 
 from .engine.facts import Facts
@@ -50,6 +50,8 @@ class Opened:
     spec: Spec
     skipped: list[tuple[str, str]]
     domain_by_convention: bool
+    notes: list[str] = field(default_factory=list)
+    """Sentences without a full stop about columns that were found, but not used."""
 
 
 def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool") -> Opened:
@@ -66,17 +68,29 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
     names = [str(path) for path in paths]
     if not names:
         raise UsageError(f"No {label} was named.")
+    facts = Facts(reading.tokenizer, reading.key)
+    facts.plan()  # a tokenizer file that cannot be read is reported before anything is done
     found = discover(names)
-    spec = resolve_columns(found.sources, **reading.columns())
+    resolved = resolve_columns(found.sources, **reading.columns())
+    spec, notes = resolved.spec, dict(resolved.notes)
     if reading.key == "content":
         spec = replace(spec, id=None)
+        notes.pop("id", None)
     if reading.tokenizer is not None:
         spec = replace(spec, tokens=None)
+        notes.pop("tokens", None)
     manifest = Manifest.build(found.sources, spec, store, label)
-    stage = Stage(manifest, Facts(reading.tokenizer, reading.key), label)
-    return Opened(stage, spec, list(found.skipped), reading.domain is None and spec.domain is not None)
+    by_convention = reading.domain is None and spec.domain is not None
+    return Opened(Stage(manifest, facts, label), spec, list(found.skipped), by_convention, list(notes.values()))
 
 
 def target_reading(reading: Reading) -> Reading:
-    """How the target is read: the pool's text column if named, everything else by convention."""
-    return Reading(text=reading.text, tokenizer=reading.tokenizer, key="content", skip_bad=reading.skip_bad)
+    """How the target is read: the pool's text column if named, domains by convention unless the pool goes without."""
+    return Reading(
+        text=reading.text,
+        domain="none" if reading.domain == "none" else None,
+        tokens="none" if reading.tokenizer is None else None,
+        tokenizer=reading.tokenizer,
+        key="content",
+        skip_bad=reading.skip_bad,
+    )

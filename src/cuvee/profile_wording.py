@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
+from .quantities import next_lines, shell_path, shell_word
 from .report.terminal import number, percent, plural, safe, share, short, size, spark
 from .report.text import fit
-from .wording import LINES, WIDTH, command_lines
+from .wording import LINES, WIDTH
 
 MARKED = 0.01
 """The worst finding is marked where it concerns at least this share of the rows."""
@@ -32,17 +32,18 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
     if ids["groups"]:
         named = ", ".join(f"'{safe(name, 60)}' {number(count)} times" for count, name in ids["first"])
         found.append(
-            f"{plural(ids['groups'], 'id')} in column '{ids['column']}' occur more than once ({named}). cuvee select "
+            f"{plural(ids['groups'], 'id')} in column '{ids['column']}' {_verb(ids['groups'], 'occur')} more than once "
+            f"({named}). cuvee select "
             "refuses that: mend them, or give --key content."
         )
     if copies["rows"] >= MARKED * counts["usable"]:
         found.append(
-            f"{number(copies['rows'])} rows ({share(copies['rows'], counts['usable'])}) repeat another row exactly; a "
-            "model would see these more than once."
+            f"{plural(copies['rows'], 'row')} ({share(copies['rows'], counts['usable'])}) "
+            f"{_verb(copies['rows'], 'repeat')} another row exactly; a model would see the same more than once."
         )
     if counts["rejected"] >= MARKED * counts["rows"]:
         found.append(
-            f"{number(counts['rejected'])} rows ({share(counts['rejected'], counts['rows'])}) cannot be used. cuvee "
+            f"{plural(counts['rejected'], 'row')} ({share(counts['rejected'], counts['rows'])}) cannot be used. cuvee "
             "select refuses such a pool unless --skip-bad is given."
         )
     return found
@@ -68,25 +69,26 @@ def limits(reading: Reading, opened: Opened, fewest_words: int) -> list[str]:
     found.append("Duplicates are exact ones, to the byte; near duplicates are not looked for.")
     if opened.skipped:
         named = ", ".join(f"{path} ({why})" for path, why in opened.skipped[:5])
-        found.append(f"{plural(len(opened.skipped), 'file')} were passed over as no data: {named}")
+        was = "was" if len(opened.skipped) == 1 else "were"
+        found.append(f"{plural(len(opened.skipped), 'file')} {was} passed over as no data: {named}")
     return found
 
 
 def next_command(paths: Sequence[str], reading: Reading, summary: Mapping[str, Any]) -> str:
     """The command that a user most likely wants now, with the same columns and what this pool needs."""
-    typed = " ".join(shlex.quote(path) for path in paths)
+    typed = " ".join(map(shell_path, paths))
     parts = ["cuvee select", typed if len(typed) <= 120 else "POOL"]
     for name in ("text", "id", "domain", "embedding", "label"):
         if getattr(reading, name) is not None:
-            parts.append(f"--{name} {shlex.quote(getattr(reading, name))}")
+            parts.append(f"--{name} {shell_word(getattr(reading, name))}")
     if reading.tokens is not None:
-        parts.append(f"--token-column {shlex.quote(reading.tokens)}")
+        parts.append(f"--token-column {shell_word(reading.tokens)}")
     if reading.key == "content" or summary["repeated_ids"]["groups"]:
         parts.append("--key content")
     if summary["counts"]["rejected"]:
         parts.append("--skip-bad")
     if summary["spec"]["text"] is None:
-        return " ".join([*parts, "--fraction 0.1"])
+        return " ".join([*parts, f"--rows {_round_amount(summary['counts']['usable'] // 10)}"])
     return " ".join([*parts, "--target FILE", f"--tokens {_round_amount(summary['counts']['tokens'] // 10)}"])
 
 
@@ -110,15 +112,15 @@ def profile_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if counts["rejected"]:
         ranked = sorted(rejects["by_reason"].items(), key=lambda pair: -pair[1])
         shown = ", ".join(f"{number(n)} {why}" for why, n in ranked)
-        lines += _field("rejected", f"{safe(shown, 120)} -> {REJECTS} (file, line, why){mark.get('rejected', '')}")
+        lines += _field("rejected", f"{safe(shown, 120)} -> {REJECTS} (file, line, why){mark.get('rejected', '')}", 3)
     groups = f" in {plural(copies['groups'], 'group')}" if copies["groups"] else ""
     portion = f" ({share(copies['rows'], counts['usable'])})" if copies["rows"] else ""
     lines += _field("duplicate", f"{number(copies['rows'])} exact{groups}{portion}{mark.get('duplicate', '')}")
-    lines += [line for name, text in _facts(summary) for line in _field(name, text)]
+    lines += [line for name, text in _facts(summary) for line in _field(name, text, 3)]
     for warning in summary["warnings"][:3]:
         wrapped = textwrap.wrap(safe(warning, 210), WIDTH - 6)[:3]
         lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
-    tail = [*command_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    tail = [*next_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 
 
@@ -138,16 +140,16 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((safe(summary["spec"]["domain"], 10), _enumerate(named, "more")))
     if summary.get("languages"):
         named = [f"{one['name']} {percent(one['share'])}" for one in summary["languages"]]
-        rows = number(summary["language_rows"])
-        found.append(("language", f"{_enumerate(named, 'more', 5)} (roughly, from {rows} rows)"))
+        rows = plural(summary["language_rows"], "row")
+        found.append(("language", f"{_enumerate(named, 'more', 5)} (roughly, from {rows})"))
     vocabulary = summary.get("vocabulary")
     if vocabulary and vocabulary["tokens"]:
         distinct, words = vocabulary["distinct"][-1], vocabulary["tokens"][-1]
-        text = f"{number(distinct)} distinct words among the {short(words)} sampled"
+        text = f"{plural(distinct, 'distinct word')} among the {short(words)} sampled"
         growth = vocabulary["exponent"]
         found.append(("vocabulary", text + (f"; grows like words^{growth:.2f}" if growth is not None else "")))
     for name, key in (("typical", "typical"), ("strangest", "strange")):
-        ids = [safe(one["id"] or f"{Path(one['file']).name} row {one['row'] + 1:,}", 32) for one in summary[key]]
+        ids = [safe(one["id"] or f"{Path(one['file']).name} row {one['row']:,}", 32) for one in summary[key]]
         if ids:
             found.append((name, _enumerate(ids, "", 3)))
     return found
@@ -158,7 +160,11 @@ def _enumerate(parts: Sequence[str], more: str, most: int = 6) -> str:
     return f"{shown}  and {len(parts) - most:,} {more}" if more and len(parts) > most else shown
 
 
-def _field(name: str, text: str) -> list[str]:
-    """``name`` and a text of at most two lines beside it."""
-    wrapped = textwrap.wrap(text, WIDTH - 13, break_on_hyphens=False)[:2]
+def _verb(count: int, verb: str) -> str:
+    return f"{verb}s" if count == 1 else verb
+
+
+def _field(name: str, text: str, most: int = 2) -> list[str]:
+    """``name`` and a text of at most so many lines beside it, which ends in an ellipsis where it is cut."""
+    wrapped = textwrap.wrap(text, WIDTH - 13, break_on_hyphens=False, max_lines=most, placeholder=" …")
     return [f"  {name if at == 0 else '':<10} {part}" for at, part in enumerate(wrapped)]

@@ -28,6 +28,7 @@ from .planning import planned
 from .pool import Opened, Paths, Reading, open_stage
 from .profile_contents import cards, dimensions, sampled_texts, vocabulary_growth
 from .profile_wording import limits, next_command, profile_lines, verdict, warnings
+from .request import check_arguments
 from .summary import Arm, length_histogram
 
 NGRAMS = Ngrams(n=2, buckets=1 << 16)
@@ -79,6 +80,7 @@ def profile(
         cannot be used are counted and listed; only a pool without a single usable row is refused.
     """
     started = time.monotonic()
+    check_arguments(pool=pool, output=output, reading=reading, workers=workers)
     reading = reading or Reading()
     folder = Path(output)
     store = Store(Path(cache) if cache is not None else None)
@@ -92,7 +94,7 @@ def profile(
             summary = _describe(engine, opened, found, reading, show_text)
             summary["rejects"] = write_rejects(engine, found.rejected, place / REJECTS, folder / REJECTS)
             summary["next"] = next_command(paths, reading, summary)
-            summary["warnings"] = warnings(summary, found.columns.notes)
+            summary["warnings"] = warnings(summary, [*opened.notes, *found.columns.notes])
             summary["verdict"] = verdict(summary)
             summary["limits"] = limits(reading, opened, FEWEST_WORDS)
             summary["reproduce"] |= {"command": command or f"cuvee.profile({paths!r})", "digest": _digest(summary)}
@@ -113,6 +115,7 @@ def lines(profiled: Profiled) -> list[str]:
 
 def plan(pool: Paths, *, output: str, reading: Reading, workers: int = 0, cache: str | None = None) -> dict[str, Any]:
     """What ``profile`` would read and write, and about what it would cost; only rows are counted."""
+    refuse_foreign(Path(output), PROFILE, "profile")
     written = [str(Path(output) / name) for name in (PROFILE, REPORT, REJECTS)]
     return {**planned(pool, reading, cache, workers, 2), "writes": written}
 
@@ -170,7 +173,7 @@ def _describe(engine: Engine, opened: Opened, found: _Found, reading: Reading, s
     summary: dict[str, Any] = {"format": PROFILE_FORMAT, "title": "Profile of the pool"}
     for name, rows in examples.items():
         summary[name] = [
-            asdict(Example(**{**known[row], "score": score, "text": text[:2_000] if show_text else "", "reason": why}))
+            asdict(_example(known[row], score, text[:2_000] if show_text else "", why))
             for row, score, text, why in rows
         ]
     largest = []
@@ -178,7 +181,7 @@ def _describe(engine: Engine, opened: Opened, found: _Found, reading: Reading, s
     for at, (count, row) in enumerate(copies.largest):
         path, local = manifest.place(row)
         text = texts[at][:8_000].decode("utf-8", "ignore")[:2_000] if texts else ""
-        largest.append({"count": count, "text": text, "file": path, "row": local})
+        largest.append({"count": count, "text": text, "file": path, "row": local + 1})
     summary |= {
         "counts": {
             "rows": columns.n_rows + found.rejected,
@@ -218,6 +221,11 @@ def _describe(engine: Engine, opened: Opened, found: _Found, reading: Reading, s
         "files": [[s.path, index.rows] for s, index in zip(manifest.sources, manifest.indices, strict=True)][:100],
     }
     return summary
+
+
+def _example(card: Mapping[str, Any], score: float | None, text: str, reason: str) -> Example:
+    """What is known about a row, as reports show it: its number counts from 1."""
+    return Example(**{**card, "row": card["row"] + 1, "score": score, "text": text, "reason": reason})
 
 
 def _digest(summary: Mapping[str, Any]) -> str:

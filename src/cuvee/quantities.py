@@ -1,8 +1,11 @@
-"""Amounts as people type them: 2M tokens, 1.5GB, 10 %."""
+"""What people type: amounts (2M tokens, 1.5GB, 10 %), and commands to copy into a shell."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+from collections.abc import Iterable
 from decimal import Decimal
 
 from .errors import UsageError
@@ -70,5 +73,51 @@ def shares(text: str) -> dict[str, float] | str:
         key, equals, value = part.rpartition("=")
         if not equals or not key:
             raise UsageError(f"'{part}' is not a share. Write --quota domain=0.3,other=0.7, proportional or uniform.")
+        if key.strip() in found:
+            raise UsageError(f"--quota names the domain '{key.strip()}' twice. Give each domain one share.")
         found[key.strip()] = fraction(value)
+    return found
+
+
+_WORD = re.compile(r"""\s*((?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|[^\s'"])+)\s*""")
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
+
+
+def shell_word(text: str) -> str:
+    """A word as a shell reads it, on one line: in $'...' if it holds characters that cannot be shown."""
+    if text.isprintable():
+        return shlex.quote(text)
+    shown = [_SHORT.get(one) or (one if one.isprintable() else _as_bytes(one)) for one in text]
+    return f"$'{''.join(shown)}'"
+
+
+def _as_bytes(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def shell_path(path: str | os.PathLike[str]) -> str:
+    """A path as a shell and a command read it: one that begins with a dash is not an option."""
+    text = os.fspath(path)
+    return shell_word(f"./{text}" if text.startswith("-") else text)
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """A command that can be typed again."""
+    return " ".join(map(shell_word, words))
+
+
+def next_lines(command: str, width: int = 80) -> list[str]:
+    """The command to type next on as many lines as it needs, each going on as a shell understands it."""
+    found = ["next:"]
+    words, at = [], 0
+    while match := _WORD.match(command, at):
+        words.append(match.group(1))
+        at = match.end()
+    if at < len(command):  # shortened inside quotes
+        return [f"next: {command}"]
+    for word in words:
+        if len(found[-1]) + len(word) + 3 > width and len(found[-1]) > 5:
+            found[-1] += " \\"
+            found.append("     ")
+        found[-1] += f" {word}"
     return found

@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Literal
 
 from .core import Card, Choose, Method
 from .errors import UsageError
@@ -61,17 +62,34 @@ def entries() -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def load(name: str) -> type[Any]:
-    """The class of a method; UsageError with the nearest names if there is none."""
+def load(name: str, what: Literal["method", "rule"] = "method") -> type[Any]:
+    """The class of a method; UsageError with the nearest names, or those among the rules, if there is none."""
     known = entries()
     wanted = name.replace("-", "_")
     if wanted not in known:
         import difflib
 
-        near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
-        raise UsageError(f"No method is called '{name}'. {hint}")
+        names = list(known) if what == "method" else rules()
+        near = difflib.get_close_matches(wanted, names, n=2, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+        raise UsageError(f"No {what} is called '{name}'. {hint}")
     return known[wanted].load()
+
+
+def rules() -> list[str]:
+    """The names that --choose takes: those that choose by what a scoring method gives. Quotas have their own option."""
+    kinds = {name: entry.load() for name, entry in entries().items() if name != "quota"}
+    return [
+        name
+        for name, kind in kinds.items()
+        if issubclass(kind, Choose) and {"score", "perplexity"} & set(kind.card.needs)
+    ]
+
+
+def giving(columns: Collection[str]) -> list[str]:
+    """The scoring methods whose block holds all of these columns."""
+    kinds = {name: entry.load() for name, entry in entries().items()}
+    return [name for name, kind in kinds.items() if issubclass(kind, Method) and set(columns) <= set(kind.card.gives)]
 
 
 def name_of(kind: type[Any]) -> str:

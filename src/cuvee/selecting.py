@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shlex
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import registry, wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
 from .core import Budget, Choose, Decision, Draw, Map, Method
-from .duplicates import count_duplicates
+from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
@@ -29,10 +30,11 @@ from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreig
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
 from .methods.choose.random import Random
-from .planning import planned
+from .methods.choose.top_k import TopK
 from .pool import Opened, Paths, Reading, open_stage, target_reading
-from .request import Request, make_budget, plan_methods
-from .selection_file import Reasons, SelectionWriter, reasons_of
+from .quantities import shell_path
+from .request import Request, check_arguments, check_columns, make_budget, plan_methods
+from .selection_file import Reasons, SelectionWriter
 from .summary import Arm, LogWeights, length_histogram, score_pictures
 
 
@@ -47,6 +49,9 @@ class Selected:
     def digest(self) -> str:
         """The same for any number of workers, any sharding of the same rows, and after any interruption."""
         return str(self.summary["reproduce"]["digest"])
+
+    def __repr__(self) -> str:
+        return f"Selected({str(self.folder)!r}, digest={self.digest!r})"
 
 
 def select(
@@ -89,6 +94,35 @@ def select(
         UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
     """
     started = time.monotonic()
+    check_arguments(
+        pool=pool,
+        target=target,
+        output=output,
+        reading=reading,
+        workers=workers,
+        seed=seed,
+        quota=quota,
+        tokens=tokens,
+        rows=rows,
+        bytes=bytes,
+        fraction=fraction,
+    )
+    seed, workers = int(seed), int(workers)
+    given = {
+        "pool": _plain_paths(pool),
+        "target": _plain_paths(target),
+        "method": method,
+        "settings": settings,
+        "choose": choose,
+        "choose_settings": choose_settings,
+        "quota": quota,
+        "tokens": tokens,
+        "rows": rows,
+        "bytes": bytes,
+        "fraction": fraction,
+        "seed": seed,
+        "output": str(output),
+    }
     reading = reading or Reading()
     method = method or ("dsir" if target is not None else "random")
     shares = tuple(sorted(quota.items())) if isinstance(quota, dict) else quota
@@ -109,14 +143,20 @@ def select(
             progress or Progress(),
             seed,
         )
-        job = _Job(
-            engine, opened, against, request, reading, scorer, chooser, started, command or _python_call(request)
-        )
+        job = _Job(engine, opened, against, request, reading, scorer, chooser, started, command or _python_call(given))
         return job.run(folder, show_text)
 
 
-def _python_call(request: Request) -> str:
-    return f"cuvee.select(..., method={request.method!r}, seed={request.seed})"
+def _plain_paths(paths: Paths | None) -> Any:
+    if paths is None or isinstance(paths, str | os.PathLike):
+        return None if paths is None else str(paths)
+    return [str(path) for path in paths]
+
+
+def _python_call(given: dict[str, Any]) -> str:
+    """The call as it can be typed again, without what does not change the result."""
+    said = ", ".join(f"{name}={value!r}" for name, value in given.items() if value not in (None, {}))
+    return f"cuvee.select({said})"
 
 
 @dataclass
@@ -127,6 +167,8 @@ class _Measured:
     overlap: dict[str, int]
     effective: float | None
     digest: str
+    ineligible: int
+    target_in_pool: int
 
 
 @dataclass
@@ -143,13 +185,14 @@ class _Job:
     started: float
     command: str
     chooser: Choose = field(init=False)
+    target_rows: int = 0
+    target_warnings: list[str] = field(default_factory=list)
 
     def run(self, folder: Path, show_text: bool) -> Selected:
         engine = self.engine
         timings: dict[str, float] = {}
-        spec, unit = self.opened.spec, self.request.budget.unit
-        if spec.text is None and unit != "rows" and not (unit == "tokens" and spec.tokens):
-            raise UsageError(f"The pool has no texts, so its {unit} cannot be counted: give the budget as --rows.")
+        spec = self.opened.spec
+        check_columns(self.request, self.scorer, spec)
         if engine.target is not None:
             if spec.text is not None and engine.target.manifest.spec.text is None:
                 raise UsageError("The target has no texts: give --target files of documents, like the pool's.")
@@ -185,8 +228,13 @@ class _Job:
         return Selected(folder, summary)
 
     def _check_target(self, stage: Stage) -> None:
-        rows = sum(self._note(stage, span)["totals"]["rows"] for span in stage.manifest.spans)
-        check_rows(self.engine, stage, rows, self.reading, self._rejected(stage))
+        rejected = self._rejected(stage)
+        self.target_rows = sum(self._note(stage, span)["totals"]["rows"] for span in stage.manifest.spans)
+        check_rows(self.engine, stage, self.target_rows, self.reading, rejected)
+        if rejected:
+            named = "; ".join(str(reject) for reject in itertools.islice(self.engine.rejects(stage), 3))
+            total = rejected + self.target_rows
+            self.target_warnings = [f"{rejected:,} of {total:,} target rows could not be used: {named}"]
 
     def _note(self, stage: Stage, span: Any) -> dict[str, Any]:
         return self.engine.store.table(stage.key("facts", span))[1]
@@ -197,8 +245,6 @@ class _Job:
     def _score(self) -> tuple[Map | None, list[list[str]]]:
         if self.scorer is None:
             return None, []
-        if "text" in self.scorer.needs() and self.opened.spec.text is None:
-            raise UsageError(f"'{self.request.method}' needs texts, and the pool has none. Use --with random.")
         fitted = self.scorer.fit(self.engine)
         return fitted, [self.engine.apply(fitted, f"scoring by {self.request.method}")]
 
@@ -217,26 +263,33 @@ class _Job:
             summary |= score_pictures(columns, decision, reasons.low, reasons.high)
         summary["distance"] = None
         if has_text:
-            compared = {"kept": decision, **{name: one for name, one in controls.items() if name != "random"}}
+            compared = {"kept": decision, **{k: v for k, v in controls.items() if k == "length_matched"}}
             summary["distance"] = divergence_from_target(engine, columns, compared, draw)
-        word = reasons_of(reasons, request.method)
-        summary["examples"] = draw_examples(engine, columns, decision, word, fitted, draw)
+        place_of = reasons.place if reasons is not None else None
+        summary["examples"] = draw_examples(engine, columns, decision, place_of, fitted, draw)
         summary["rejects"] = write_rejects(engine, rejected, place / REJECTS, folder / REJECTS)
         kept = measured.arms["kept"]
-        summary["warnings"] = [*columns.notes, *wording.warnings(summary, decision, kept, columns)]
+        summary["warnings"] = [
+            *self.opened.notes,
+            *columns.notes,
+            *self.target_warnings,
+            *wording.warnings(summary, decision, kept, self.chooser, str(folder)),
+        ]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(self.reading, self.opened)
-        summary["next"] = f"cuvee write {shlex.quote(str(folder))} --format parquet"
+        summary["next"] = f"cuvee write {shell_path(folder)} --format parquet"
         summary["selection_digest"] = files.file_digest(place / SELECTION)
         return summary | self._provenance(measured.digest)
 
     def _controls(self, columns: DiskColumns, decision: Decision, draw: Draw) -> dict[str, Decision]:
-        """Random rows within the same budget, and random rows with the lengths of those kept."""
+        """Random rows within the same budget, random rows with the lengths of those kept, and the highest scores."""
         budget = self.request.budget
         found: dict[str, Decision] = {"random": Random("random control").choose(columns, budget, draw)}
         by_length = cost_by_length(columns, decision, budget)
         if by_length.any():
             found["length_matched"] = matched_to(by_length, columns, Budget(budget.unit, int(by_length.sum())), draw)
+        if self.scorer is not None and not isinstance(self.chooser, TopK):
+            found["top_k"] = TopK().choose(columns, budget, draw)
         return found
 
     def _measure(
@@ -254,6 +307,7 @@ class _Job:
         weights = LogWeights() if getattr(fitted, "log_weight", False) else None
         temperature = float(getattr(self.chooser, "temperature", 1.0))
         domains = list(columns.domains)
+        wanted, seen, ineligible = self._target_contents(), set[int](), 0
         with SelectionWriter(path, self.engine, domains, reasons, self.request.method) as writer:
             for number, block in enumerate(columns.blocks()):
                 repeats = decision.repeats(block)
@@ -266,10 +320,26 @@ class _Job:
                         arms[name].add(block, drawn)
                 if weights is not None:
                     weights.add(block["score"] / temperature)
+                if "score" in block:
+                    ineligible += int(np.count_nonzero(~(block["score"] > -np.inf)))
+                if len(wanted):
+                    nearest = wanted[np.minimum(np.searchsorted(wanted, block["content"]), len(wanted) - 1)]
+                    seen.update(nearest[nearest == block["content"]].tolist())
                 writer.add(number, block, repeats)
         if arms["kept"].rows == 0:
-            raise DataError(wording.nothing_kept(decision, columns, self.request.budget))
-        return _Measured(arms, overlap, weights.effective() if weights is not None else None, writer.digest())
+            notes = getattr(fitted, "notes", None) or {}
+            raise DataError(wording.nothing_kept(decision, columns, self.request.budget, ineligible, notes.get("-inf")))
+        known = int(np.isin(wanted, np.fromiter(seen, np.uint64, len(seen))).sum())
+        effective = weights.effective() if weights is not None else None
+        return _Measured(arms, overlap, effective, writer.digest(), ineligible, known)
+
+    def _target_contents(self) -> npt.NDArray[np.uint64]:
+        """The content hashes of the target's rows, ascending."""
+        stage = self.engine.target
+        if stage is None:
+            return np.empty(0, np.uint64)
+        tables = [self.engine.store.table(stage.key("facts", span))[0] for span in stage.manifest.spans]
+        return np.sort(np.concatenate([batch.column("content").to_numpy() for table in tables for batch in table]))
 
     def _numbers(
         self,
@@ -280,11 +350,13 @@ class _Job:
         measured: _Measured,
         has_text: bool,
     ) -> dict[str, Any]:
-        request, engine, arms = self.request, self.engine, measured.arms
+        request, arms = self.request, measured.arms
         pool, kept = arms["pool"], arms["kept"]
-        repeated = count_duplicates(
-            columns, "content", lambda block: decision.repeats(block) > 0, needs=decision.needs, rows=kept.rows
-        )
+        spec, repeated = self.opened.spec, Duplicates(0, 0, [], [])
+        if spec.text or spec.embedding or spec.label:  # else rows have no content to repeat
+            repeated = count_duplicates(
+                columns, "content", lambda block: decision.repeats(block) > 0, needs=decision.needs, rows=kept.rows
+            )
         budget = request.budget
         return {
             "format": PLAN_FORMAT,
@@ -299,11 +371,15 @@ class _Job:
                 "kept_bytes": kept.bytes,
                 "pool_tokens": pool.tokens,
                 "pool_bytes": pool.bytes,
-                "target_rows": engine.target.manifest.rows if engine.target else 0,
+                "ineligible": measured.ineligible,
+                "target_rows": self.target_rows,
+                "target_in_pool": measured.target_in_pool,
             },
             "method": {
                 "name": request.method,
                 "parameters": parameters(self.scorer if self.scorer is not None else self.chooser),
+                "cut": decision.notes.get("cut"),
+                "measure": decision.notes.get("measure"),
                 "summary": registry.card(request.method).summary,
                 "chooser": type(self.chooser).__name__,
                 "chooser_parameters": parameters(self.chooser),
@@ -361,33 +437,6 @@ def _citations(request: Request, chooser: Choose) -> list[str]:
     inner = chooser.inner if isinstance(chooser, Quota) else chooser
     found = [registry.card(request.method).bibtex, type(inner).card.bibtex if hasattr(type(inner), "card") else ""]
     return list(dict.fromkeys(text for text in found if text))
-
-
-def plan(
-    pool: Paths, *, output: str, workers: int = 0, cache: str | None = None, reading: Reading, **asked: Any
-) -> dict[str, Any]:
-    """What ``select`` with the same arguments would read and write, and about what it would cost; nothing is done
-    beyond counting rows."""
-    budget = make_budget(asked["tokens"], asked["rows"], asked["bytes"], asked["fraction"])
-    request = Request(
-        asked["method"],
-        asked["settings"],
-        asked["choose"],
-        asked["choose_settings"],
-        asked["quota"],
-        budget,
-        asked["seed"],
-    )
-    scorer, chooser = plan_methods(request, asked["target"] is not None)
-    return {
-        **planned(pool, reading, cache, workers, 1 if scorer is None else 2),
-        "method": f"{request.method} {parameters(scorer if scorer is not None else chooser)}"
-        + (f", chosen by {request.choose}" if request.choose else ""),
-        "budget": f"{budget.amount:,} {budget.unit}"
-        if budget.amount is not None
-        else f"{budget.fraction:.1%} of the tokens",
-        "writes": [str(Path(output) / name) for name in (SELECTION, PLAN, REPORT)],
-    }
 
 
 def lines(selected: Selected) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +37,20 @@ class Reasons:
             self.high = self.low
         self.edges = found[1:-1]
         within = " within its domain's quota" if quota else ""
-        places = ["lower half", "upper half", "top 25 %", "top 10 %", "top 5 %", "top 1 %"]
-        self.words = [f"{method} score in the {place} of the pool{within}" for place in places]
+        shared = self.edges[0] == self.edges[-1]
+        places = [f"in the {place}" for place in ("lower half", "upper half", *(f"top {p} %" for p in (25, 10, 5, 1)))]
+        self.places = [
+            "score shared by most of the pool" if shared else f"score {place} of the pool" for place in places
+        ]
+        self.words = [f"{method} {place}{within}" for place in self.places]
 
     def codes(self, score: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         """An index into ``words`` per row."""
         return np.searchsorted(self.edges, score, side="right").astype(np.int32)
 
-
-def reasons_of(reasons: Reasons | None, method: str) -> Callable[[float | None], str]:
-    """A function from a score to the reason's words."""
-
-    def word(score: float | None) -> str:
-        if reasons is None or score is None:
-            return f"{method} draw"
-        if not np.isfinite(score):
-            return f"not eligible for {method} (for example shorter than its minimum length)"
-        return reasons.words[int(reasons.codes(np.array([score]))[0])]
-
-    return word
+    def place(self, score: float) -> str:
+        """Where a score stands in the pool, in words."""
+        return self.places[int(self.codes(np.array([score]))[0])]
 
 
 class SelectionWriter:

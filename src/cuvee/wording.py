@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
 
-from .core import Budget, Decision
+from .core import Budget, Choose, Decision
 from .engine.columns import DiskColumns
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
-from .report.terminal import number, percent, safe, spark
+from .quantities import next_lines, shell_path
+from .report.terminal import number, percent, plural, safe, spark
 from .report.text import fit
 from .summary import Arm
 
@@ -19,42 +19,60 @@ WIDTH, LINES = 80, 24
 """What fits on every terminal."""
 
 
-def nothing_kept(decision: Decision, columns: DiskColumns, budget: Budget) -> str:
+def nothing_kept(decision: Decision, columns: DiskColumns, budget: Budget, ineligible: int, why_not: str | None) -> str:
     """Why a selection came out empty."""
     amount = budget.resolve(columns.totals[budget.unit])
-    larger, never = decision.notes.get("larger_than_budget", 0), decision.notes.get("never_taken", 0)
-    why = f"all {columns.n_rows:,} rows"
+    larger, asked = decision.notes.get("larger_than_budget", 0), plural(columns.n_rows, "row")
+    causes = []
+    if ineligible:
+        causes.append(f"{ineligible:,} are not eligible ({why_not or 'their score is -inf or not a number'})")
     if larger:
-        why = f"{larger:,} rows alone cost more than the budget"
-    if never:
-        why += f"{' and ' if larger else ': '}{never:,} rows are not eligible for the method (for example too short)"
-    asked = f"{columns.n_rows:,} rows within {amount:,} {budget.unit}"
-    return f"Nothing was kept of {asked}: {why}. Raise the budget or the limits."
+        causes.append(f"{larger:,} alone cost more than the whole budget of {amount:,} {budget.unit}")
+    what = "Lower that limit" if ineligible and not larger else "Raise the budget"
+    return f"Nothing was kept of {asked}: {' and '.join(causes) or 'no row was drawn'}. {what}."
 
 
-def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, columns: DiskColumns) -> list[str]:
+def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, chooser: Choose, folder: str) -> list[str]:
+    """What a user should know before trusting the selection, gravest first."""
     found = []
-    size = summary["effective_sample_size"]
-    if size is not None and size < 0.1 * kept.rows:
+    counts, size = summary["counts"], summary["effective_sample_size"]
+    inner = getattr(chooser, "inner", chooser)
+    if size is not None and size < 0.1 * kept.rows and hasattr(inner, "temperature"):
+        text = f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept."
+        top = summary["controls"].get("top_k", {}).get("overlap", 0.0)
+        if top >= 0.9:
+            text += f" {percent(top)} of these are simply the highest scores; a higher temperature softens the choice."
+        found.append(text)
+    if counts["target_in_pool"]:
         found.append(
-            f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept. The "
-            "random draw hardly matters, the choice is nearly the top of the score; raise the temperature to soften it."
+            f"{counts['target_in_pool']:,} of the {counts['target_rows']:,} target texts stand in the pool word for "
+            "word. They favour themselves, and must not be used to evaluate what is trained on the selection."
         )
+    if kept.copies >= 2 * kept.rows:
+        found.append(
+            f"Rows are repeated {kept.copies / kept.rows:.1f} times on average: {kept.copies:,} copies in all."
+        )
+    scored = "scores" in summary or counts["ineligible"] > 0
     pool, chosen = summary["quantiles"].get("pool"), summary["quantiles"].get("kept")
     if pool and chosen and not 0.5 <= chosen["p50"] / max(pool["p50"], 1) <= 2:
         found.append(
-            f"Length shift: the median kept row has {chosen['p50']:,} bytes, the pool's {pool['p50']:,}. Compare with "
-            "--with length_matched before crediting the score."
+            f"Length shift: the median kept row has {chosen['p50']:,} bytes, the pool's {pool['p50']:,}."
+            + (
+                f" Before crediting the score, compare with --with length_matched:like={shell_path(folder)}."
+                if scored
+                else ""
+            )
         )
     copies = summary["duplicates"]["rows"]
     if copies:
-        found.append(f"{copies:,} of the {kept.rows:,} kept rows repeat another kept row's text exactly.")
+        verb = "repeats" if copies == 1 else "repeat"
+        found.append(f"{copies:,} of the {plural(kept.rows, 'kept row')} {verb} the text of another exactly.")
     larger = decision.notes.get("larger_than_budget", 0)
     if larger:
-        found.append(f"{larger:,} rows alone cost more than the budget allows and could not be kept.")
-    never = decision.notes.get("never_taken", 0)
-    if never:
-        found.append(f"{never:,} rows were not eligible (score -inf, for example shorter than the minimum length).")
+        found.append(f"{plural(larger, 'row')} alone cost more than the whole budget and could not be kept.")
+    if counts["ineligible"]:
+        why = summary["method"]["notes"].get("-inf", "their score is -inf or not a number")
+        found.append(f"{plural(counts['ineligible'], 'row')} of {counts['usable']:,} not eligible: {why}.")
     asked, got = decision.notes.get("asked"), decision.notes.get("kept")
     if asked and got is not None and got < 0.95 * asked:
         found.append(f"Only {got:,} of the {asked:,} {decision.notes['unit']} asked for could be filled.")
@@ -66,7 +84,9 @@ def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, columns: Di
 
 def verdict(summary: dict[str, Any]) -> str:
     counts = summary["counts"]
-    text = f"Kept {counts['kept']:,} of {counts['usable']:,} rows ({number(counts['kept_tokens'])} tokens)."
+    copies = f", {counts['kept_copies']:,} copies in all" if counts["kept_copies"] > counts["kept"] else ""
+    text = f"Kept {counts['kept']:,} of {plural(counts['usable'], 'row')}{copies}"
+    text += f" ({number(counts['kept_tokens'])} tokens)."
     distance = summary.get("distance")
     if distance:
         low, high = distance["random_range"]
@@ -95,7 +115,9 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     lines = textwrap.wrap(safe(summary["verdict"], 160), WIDTH)
     if counts["rejected"]:
         reasons = ", ".join(f"{n:,} {why}" for why, n in summary["rejects"]["by_reason"].items())
-        lines.append(f"  rejected   {safe(reasons, 50)} -> {REJECTS}")
+        lines += textwrap.wrap(
+            f"  rejected   {safe(reasons, 400)} -> {safe(folder / REJECTS, 60)}", WIDTH, subsequent_indent=" " * 13
+        )[:3]
     shared = [f"{name.replace('_', '-')} {one['overlap']:.2f}" for name, one in controls.items()]
     lines.append(f"  overlap    {', '.join(shared)} of the kept rows")
     distance = summary.get("distance")
@@ -105,6 +127,10 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         low, high = distance["random_range"]
         lines.append(f"  distance   {told} to the target")
         lines.append(f"             (99 of 100 random draws: {low:.3f} to {high:.3f})")
+    elif counts["target_rows"] and summary["spec"]["text"] is not None:
+        lines.append("  distance   not estimated: fewer than 30 kept rows are in the pool's sample")
+    if summary["method"]["cut"] is not None and "scores" in summary:
+        lines.append(f"  cut        {summary['method']['measure']} above {summary['method']['cut']:,.6g}")
     rows = sorted(summary["domains"], key=lambda one: -one["kept_tokens"])
     if len(rows) > 1:
         for one in rows[:6]:
@@ -124,20 +150,5 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
         lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
     tail = [f"  digest     {summary['reproduce']['digest']} (any worker count)"]
-    tail += [*command_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    tail += [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
-
-
-def command_lines(command: str) -> list[str]:
-    """The command to type next on as many lines as it needs, each going on as a shell understands it."""
-    found = ["next:"]
-    try:
-        words = shlex.split(command)
-    except ValueError:  # shortened inside quotes
-        return [f"next: {command}"]
-    for word in map(shlex.quote, words):
-        if len(found[-1]) + len(word) + 3 > WIDTH and len(found[-1]) > 5:
-            found[-1] += " \\"
-            found.append("     ")
-        found[-1] += f" {word}"
-    return found

@@ -33,6 +33,7 @@ from tests.conftest import MemoryColumns
 EXAMPLES: dict[str, dict[str, Any]] = {
     "length_matched": {"like": "SELECTION"},
     "preselect": {"losses": "LOSSES"},
+    "threshold": {"minimum": -10.0},
     "NgramCounts": {"ngrams": Ngrams(2, 101)},
     "Words": {"ngrams": Ngrams(2, 101)},
     "Extremes": {"ngrams": Ngrams(2, 101), "table": np.linspace(-9.0, -1.0, 101), "k": 5},
@@ -261,7 +262,8 @@ def test_choose_laws(name: str, tmp_path: Path) -> None:
         "domain": chance.integers(0, 3, rows).astype(np.int32),
         "content": chance.integers(0, 2**63, rows).astype(np.uint64),
     }
-    method = make(kind, {"like": str(_selection(tmp_path))} if name == "length_matched" else {}, name)
+    like = {"like": str(_selection(tmp_path))} if name == "length_matched" else {}
+    method = make(kind, EXAMPLES.get(name, {}) | like, name)
     results = []
     for blocks in (1, 2, 7):
         columns = MemoryColumns(blocks, ["a", "b", "c"], **data)

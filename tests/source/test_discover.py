@@ -13,7 +13,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
+from cuvee.engine.store import Store
 from cuvee.errors import DataError, UsageError
+from cuvee.pool import Reading, open_stage
 from cuvee.source.arrow import ArrowSource
 from cuvee.source.base import Bad, Source, Spec
 from cuvee.source.discover import discover
@@ -167,7 +169,7 @@ def test_text_files_form_one_source(tmp_path: Path) -> None:
     put(tmp_path, "top.txt", content=b"top")
     (source,) = discover([tmp_path]).sources
     assert isinstance(source, TextSource) and source.fields() == ["id", "text", "domain"]
-    rows = rows_of(source, resolve_columns([source]))
+    rows = rows_of(source, resolve_columns([source]).spec)
     assert [(row.id, row.bad) for row in rows] == [
         (None, Bad.EMPTY_TEXT), (None, Bad.BAD_UTF8), ("a/y.md", 0), ("b/x.py", 0), ("top.txt", 0),
     ]  # fmt: skip
@@ -181,6 +183,36 @@ def test_text_files_form_one_source(tmp_path: Path) -> None:
     many = TextSource("many", [source.files[-1]] * 2500, domain="d")
     assert many.index().rows == 2500 and len(many.index().segments) == 3
     assert len(rows_of(many, Spec("text", "id", "domain"), many.index().segments[1], 10)) == 2500 - 1034
+
+
+@pytest.mark.parametrize("address", ["hf://x/y", "http://x/y", "https://x/y.jsonl", "fsspec+hf://x", "ABC://x"])
+def test_addresses_of_other_kinds(address: str) -> None:
+    with pytest.raises(DataError) as caught:
+        discover([address])
+    assert str(caught.value).startswith(f"{address}: ") and "local paths, file://, s3://, gs://" in str(caught.value)
+
+
+def test_results_of_cuvee_are_no_data(tmp_path: Path) -> None:
+    result = [("select", "plan.json", "selection.parquet"), ("profile", "profile.json", "rejects.jsonl")]
+    for name, *files in result:
+        put(tmp_path, *(f"out/{name}/{file}" for file in [*files, "report.html"]))
+    put(tmp_path, "out/written/manifest.json", "out/written/part-00000.jsonl", "out/select/own.jsonl")
+    put(tmp_path, "p/plan.json", "p/report.html", "a.jsonl")
+    found = discover([tmp_path])
+    wanted = ["a.jsonl", "out/select/own.jsonl", "out/written/part-00000.jsonl", "p/plan.json"]
+    assert names(found.sources, tmp_path) == wanted
+    skipped = {os.path.relpath(path, tmp_path): reason for path, reason in found.skipped}
+    assert skipped == {
+        "out/profile": "a cuvee profile, not data",
+        "out/select": "a cuvee selection, not data",
+        "out/written/manifest.json": "notes, not data",
+        "p/report.html": "text beside tables; name it to read it",
+    }
+    (tmp_path / "out/select/own.jsonl").unlink()
+    with pytest.raises(DataError, match=r"select: is a cuvee selection, not data\. .*: cuvee write .*select\.$"):
+        discover([tmp_path / "out/select"])
+    with pytest.raises(DataError, match=r"profile: is a cuvee profile, not data\. Name the pool itself\.$"):
+        discover([tmp_path / "out/profile"])
 
 
 def save(folder: Path, parts: int, **state: object) -> None:
@@ -231,8 +263,52 @@ def test_columns_by_convention(tmp_path: Path) -> None:
         '{"content": "a", "doc_id": 1, "id": 2, "metadata": {"source": "x"}, "tokens": 3}',
         '{"content": "a", "doc_id": 1, "metadata": {"source": "x"}, "token_count": 3, "tokens": 4}',
     )
-    assert resolve_columns(sources) == Spec("content", "doc_id", "metadata.source", "tokens")
-    assert resolve_columns(sources[:1], domain="doc_id").domain == "doc_id"
+    found = resolve_columns(sources)
+    assert found.spec == Spec("content", "doc_id", "metadata.source", "tokens") and not found.notes
+    assert resolve_columns(sources[:1], domain="doc_id").spec.domain == "doc_id"
+
+
+def test_columns_of_datatrove(tmp_path: Path) -> None:
+    sources = sources_with(tmp_path, '{"text": "a", "id": 1, "metadata": {"token_count": 3}}')
+    assert resolve_columns(sources).spec.tokens == "metadata.token_count"
+
+
+def test_column_that_only_some_files_have(tmp_path: Path) -> None:
+    sources = sources_with(tmp_path, '{"text": "a", "domain": "x", "tokens": 1}', '{"text": "b", "tokens": 2}')
+    found = resolve_columns(sources)
+    note = "column 'domain' stands in 1 of 2 files only and was not used"
+    assert found.spec == Spec("text", tokens="tokens") and found.notes == {"domain": note}
+    assert not resolve_columns(sources, domain="none").notes
+    opened = open_stage([source.path for source in sources], Reading(), Store(tmp_path / "cache"))
+    assert opened.notes == [note]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", '{"text": "gr\xfcn"}\n'.encode("latin-1") * 2, "line 1 is not UTF-8"),
+        ("a.jsonl", b"\n" + '{"text": "a"}\n'.encode("utf-16"), "line 2 is UTF-16, not UTF-8"),
+        ("a.jsonl.gz", b"\x80\x81\n", "it is not gzip, as its name says, and line 1 is not UTF-8"),
+        ("a.jsonl", b"\n \r\n\n", "it has no rows"),
+        ("a.jsonl", b"\n\n[1]\n", "line 3 is not a JSON object"),
+        ("a.jsonl", b"{'text': 1}\n", "line 1 is not JSON"),
+        ("a.jsonl", b"{}\n", "line 1 is an object without keys"),
+        ("a.jsonl", b'{"a": "\\ud800"}\n', "line 1 holds a lone surrogate"),
+        ("a.jsonl.zst", pa.compress(b"\xff\n", codec="zstd", asbytes=True), "line 1 is not UTF-8"),
+    ],
+)
+def test_files_without_any_column_say_why(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    put(tmp_path, name, content=content)
+    sources = discover([tmp_path]).sources
+    end = f": {words}. Mend the file or leave it out."
+    for told, begin in ((None, "no column looks like the text"), ("x", "no column 'x' for the text")):
+        with pytest.raises(DataError) as caught:
+            resolve_columns(sources, text=told)
+        assert str(caught.value) == f"{tmp_path}/{name}: {begin}{end}"
+    put(tmp_path, "0.jsonl")
+    with pytest.raises(DataError) as caught:
+        resolve_columns(discover([tmp_path]).sources)
+    assert str(caught.value) == f"{tmp_path}/{name}: has no column 'text' for the text{end}"
 
 
 def test_columns_that_are_missing(tmp_path: Path) -> None:

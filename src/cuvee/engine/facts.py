@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ..core import Batch
 from ..errors import DataError, MissingExtraError
+from ..source.files import plain, reading
 from .draw import uniform
 from .manifest import Piece, content_keys
 from .store import digest
@@ -54,24 +55,24 @@ class Facts:
         """A digest that changes with every setting and with the tokenizer file's content."""
         content = None
         if self.tokenizer is not None:
-            try:
+            with reading(f"Tokenizer file {self.tokenizer}", advice="Name a file tokenizer.json."):
                 content = digest(Path(self.tokenizer).read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"Cannot read the tokenizer file {self.tokenizer}: {error}") from error
         return digest("facts", self.key, content)
 
     def counter(self) -> Any:
         """A function from a batch to token counts (int64), or None for the estimate."""
         if self.tokenizer is None:
             return None
+        self.plan()  # a file that cannot be read is reported before a package that is missing
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            raise MissingExtraError("tokenizers", "tokenizer", "Counting tokens with a tokenizer file") from None
+            raise MissingExtraError("tokenizers", "Counting tokens with a tokenizer file") from None
         try:
             tokenizer = Tokenizer.from_file(self.tokenizer)
         except Exception as error:  # the library raises bare Exception for malformed files
-            raise DataError(f"{self.tokenizer} is not a tokenizer file (tokenizer.json): {error}") from error
+            reason = plain(str(error))
+            raise DataError(f"{plain(self.tokenizer)} is no tokenizer file (tokenizer.json): {reason}") from error
 
         def count(batch: Batch) -> npt.NDArray[np.int64]:
             texts = [batch.text(i) for i in range(len(batch))]

@@ -44,8 +44,17 @@ class Progress:
     def close(self) -> None: ...
 
 
+WORTH_A_LINE = 1_000_000
+"""Bytes of text."""
+
+
+def _mega(size: float) -> str:
+    """Millions, with two digits at least: 0.041, 4.1, 410."""
+    return f"{size / 1e6:,.0f}" if size >= 1e7 else f"{size / 1e6:.2g}"
+
+
 class Lines(Progress):
-    """One line every ten seconds, for logs."""
+    """One line every ten seconds, for logs. A pass of less than a megabyte is worth one only if it takes that long."""
 
     def __init__(self, stream: TextIO, every: float = 10.0) -> None:
         super().__init__()
@@ -55,14 +64,17 @@ class Lines(Progress):
         now = time.monotonic()
         if now - self.last < self.every:
             return
+        if max(self.total, self.done) < WORTH_A_LINE and now - self.started < self.every:
+            return
         self.last = now
         seconds = max(now - self.started, 1e-9)
         rate = self.done / seconds
-        left = f", {max(0, self.total - self.done) / rate:.0f} s left" if rate else ""
+        remaining = max(0, self.total - self.done) / rate if rate else 0.0
+        left = f", {remaining:,.0f} s left" if remaining >= 1 else ""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         share = f" {min(1.0, self.done / self.total):.0%}" if self.total else ""
         print(
-            f"{self.label}{share}: {self.done / 1e6:,.0f} MB at {rate / 1e6:,.0f} MB/s{left}, {peak:,.0f} MB memory",
+            f"{self.label}{share}: {_mega(self.done)} MB at {_mega(rate)} MB/s{left}, {peak:,.0f} MB memory",
             file=self.stream,
             flush=True,
         )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..core import Batch, Fold, Map, State
 from ..errors import DataError
-from ..source.base import REASON, Bad
+from ..source.base import REASON, Bad, remedies
 from .columns import DiskColumns
 from .facts import Facts, SpanFacts
 from .local import Executor, Local
@@ -137,11 +137,15 @@ class Engine:
         spans = stage.manifest.spans
         if any(self.store.table(stage.key("facts", span))[1]["totals"]["rows"] for span in spans):
             return
-        named = "; ".join(map(str, islice(self.rejects(stage), 3))) + (" ..." if stage.manifest.rows > 3 else "")
-        raise DataError(
-            f"None of the {stage.manifest.rows:,} rows of the {stage.label} can be used: {named}. "
-            "Mend them, or name the right columns (--text COLUMN, --id COLUMN)."
+        first, rows = list(islice(self.rejects(stage), 3)), stage.manifest.rows
+        named = "; ".join(map(str, first)) + (" ..." if rows > 3 else "")
+        counted = (
+            f"None of the {rows:,} rows of the {stage.label} can"
+            if rows > 1
+            else f"The {stage.label}'s only row cannot"
         )
+        ways = [f"Mend {'them' if rows > 1 else 'it'}", *remedies(reject.reason for reject in first)]
+        raise DataError(f"{counted} be used: {named}. {', or '.join(ways)}.")
 
     def rejects(self, stage: Stage) -> Iterator[Reject]:
         """Every row that could not be used, in row order."""

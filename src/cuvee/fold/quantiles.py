@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..core import Columns
 from ..errors import DataError
 
-SORT_ROWS = 1 << 20
+SORT_ROWS = 1 << 17
 """Bins with at most this many rows together are sorted in memory."""
 _SIGN = np.uint64(1 << 63)
 _STEP = 16
@@ -32,7 +32,8 @@ def encode(values: npt.NDArray[np.float64]) -> Codes:
     return np.where(raw & _SIGN, ~raw, raw | _SIGN)
 
 
-def _decode(codes: Codes) -> npt.NDArray[np.float64]:
+def decode(codes: Codes) -> npt.NDArray[np.float64]:
+    """The numbers of :func:`encode`'s integers."""
     return np.where(codes & _SIGN, codes ^ _SIGN, ~codes).view(np.float64)
 
 
@@ -71,7 +72,7 @@ def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.N
         if int(counts[cells[0], cells[1]].sum()) <= SORT_ROWS:
             break
     if depth == 64:
-        return _decode(prefix)
+        return decode(prefix)
     bins = np.unique(prefix)
     kept = []
     for block in columns.blocks(name, "row"):
@@ -79,7 +80,7 @@ def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.N
         kept.append(codes[np.isin(codes >> np.uint64(64 - depth), bins)])
     rest = np.sort(np.concatenate(kept))
     first = np.searchsorted(rest >> np.uint64(64 - depth), prefix)
-    return _decode(rest[first + left])
+    return decode(rest[first + left])
 
 
 def exact_quantiles(columns: Columns, name: str, probabilities: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -190,7 +190,7 @@ def _checks(summary: Mapping[str, Any]) -> Markup:
         rows.append([escape("Rows that the weights leave effective"), escape(number(round(effective)) + of)])
     if finite(duplicates.get("rows")) is not None:
         groups = f" in {plural(duplicates['groups'], 'group')}" if finite(duplicates.get("groups")) is not None else ""
-        rows.append([escape("Exact duplicates in the pool"), escape(plural(duplicates["rows"], "row") + groups)])
+        rows.append([escape("Exact duplicates among the kept"), escape(plural(duplicates["rows"], "row") + groups)])
     return table(["", ""], rows, "Checks") if rows else EMPTY
 
 

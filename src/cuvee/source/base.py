@@ -8,7 +8,7 @@ and get a reason; readers never drop, merge or invent one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -61,6 +61,30 @@ REASON: dict[Bad, str] = {
     Bad.LABEL_TYPE: "label is neither a string nor a number",
     Bad.EMBEDDING_TYPE: "embedding is not a list of numbers of the file's length",
 }
+
+
+_BY_CONTENT = "identify rows by their content with --key content"
+_OTHER_TEXT = "name the column of the texts with --text"
+_OTHER_VECTORS = "name another column with --embedding"
+_REMEDY: dict[Bad, str] = {
+    Bad.NO_TEXT: _OTHER_TEXT,
+    Bad.EMPTY_TEXT: _OTHER_TEXT,
+    Bad.TEXT_TYPE: _OTHER_TEXT,
+    Bad.NO_ID: _BY_CONTENT,
+    Bad.ID_TYPE: _BY_CONTENT,
+    Bad.TOKENS_TYPE: "leave the column out with --token-column none",
+    Bad.DOMAIN_TYPE: "leave the column out with --domain none",
+    Bad.LABEL_TYPE: "leave the column out with --label none",
+    Bad.NOT_FINITE: _OTHER_VECTORS,
+    Bad.EMBEDDING_TYPE: _OTHER_VECTORS,
+}
+
+
+def remedies(reasons: Iterable[str], text: bool = True) -> list[str]:
+    """What helps against these reasons (values of REASON) besides mending the rows; ``text`` includes --text."""
+    said = set(reasons)
+    found = dict.fromkeys(_REMEDY[bad] for bad, reason in REASON.items() if reason in said and bad in _REMEDY)
+    return [words for words in found if text or words != _OTHER_TEXT]
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,10 @@ class Source(ABC):
     @abstractmethod
     def fields(self) -> list[str]:
         """Column names as the file tells them (for JSONL, those of the first usable rows)."""
+
+    def fault(self) -> str:
+        """Why there are no column names, as the end of a sentence about the file; asked only if ``fields`` is empty."""
+        return "it has no columns"
 
     @abstractmethod
     def index(self) -> Index:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from cuvee.errors import DataError, UsageError
+from cuvee.layout import PLAN, PROFILE, REJECTS, REPORT, SELECTION
 
 from .base import Source
 from .files import File, plain, reading
@@ -22,6 +23,9 @@ from .hf import MARKS, hf_sources, refuse_dict
 from .text import TextSource
 
 _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+_SCHEMES = frozenset(("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"))
+_OURS = {"selection": {PLAN, SELECTION}, "profile": {PROFILE, REPORT}}
+"""What tells a folder that cuvee wrote, by what it holds."""
 _WILD = re.compile(r"[*?\[]")
 _NOTES = re.compile(
     r"^(readme|licen[cs]e|copying|notice|changelog|datasheet|citation)\b.*"
@@ -80,6 +84,11 @@ def _one(path: str, found: Found, taken: set[str]) -> None:
     if "\0" in path or not path:
         raise UsageError("An input path is empty or holds a NUL character.")
     if _URI.match(path):
+        if path.split("://", 1)[0].lower() not in _SCHEMES:
+            raise DataError(
+                f"{plain(path)}: addresses of this kind cannot be read; name local paths, file://, s3://, gs:// or "
+                "hdfs://."
+            )
         with reading(path, advice="Check the address and your access to it."):
             filesystem, inner = open_uri(path)
         if not isinstance(filesystem, pafs.LocalFileSystem):
@@ -226,9 +235,14 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
                 found.order[source.path] = (_bytes(f"{owner.name.rstrip('/')}/"), number)
                 found.sources.append(source)
     texts = []
+    ours = _results(names)
+    for base, result in ours.items():
+        found.skipped.append((f"{folder.name.rstrip('/')}/{base}".rstrip("/"), f"a cuvee {result}, not data"))
     for entry in entries:
         name = entry.below.rsplit("/", 1)[-1]
         base = entry.below[: len(entry.below) - len(name)]
+        if base in ours and name in (PLAN, SELECTION, PROFILE, REPORT, REJECTS):
+            continue
         if base in saved:
             if not name.endswith(".arrow"):
                 found.skipped.append((entry.file.name, "notes of a saved dataset"))
@@ -252,9 +266,25 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
     elif texts:
         texts.sort(key=lambda entry: os.fsencode(entry.below))
         found.sources.append(TextSource(folder.name, [(entry.file, entry.below) for entry in texts]))
+    elif "" in ours:
+        advice = "Name the pool itself" + (
+            f", or write the chosen rows out: cuvee write {plain(folder.name)}." if ours[""] == "selection" else "."
+        )
+        raise DataError(f"{plain(folder.name)}: is a cuvee {ours['']}, not data. {advice}")
     elif not any(reason == "named before" for _, reason in found.skipped[passed:]):
         count = len(found.skipped)
         raise DataError(f"{plain(folder.name)}: holds no data ({count} files skipped). Supported: {SUPPORTED}.")
+
+
+def _results(names: set[str]) -> dict[str, str]:
+    """The folders (as paths from the one named, with a slash behind) that hold a result of cuvee, and of which kind."""
+    bases = sorted(
+        name.removesuffix(mark) for mark in (PLAN, PROFILE) for name in names if f"/{name}".endswith(f"/{mark}")
+    )
+    kinds = (
+        (base, kind) for base in bases for kind, marks in _OURS.items() if {base + mark for mark in marks} <= names
+    )
+    return dict(kinds)
 
 
 def _file_of(source: Source) -> File:

@@ -77,6 +77,17 @@ class JsonlSource(Source):
             _names(record, "", names)
         return list(names)
 
+    def fault(self) -> str:
+        number = 0
+        for run in self._runs(0):
+            if run.too_long and run.solid:
+                return f"line {number + 1:,} is longer than the row limit"
+            for line in [b""] if run.too_long else bytes(run.buffer[run.start : run.end - 1]).split(b"\n"):
+                number += 1
+                if line.strip(BLANK):
+                    return f"line {number:,} {_wrong(line)}"
+        return "it has no rows"
+
     def index(self) -> Index:
         every = self.segment if self.compression is None else 1 << 62
         state = np.array([0, 0, 0, every, 0], np.int64)
@@ -240,7 +251,7 @@ class JsonlSource(Source):
                 if len(found) == HEAD_ROWS or k == 100 * HEAD_ROWS:
                     break
                 try:
-                    record = json.loads(line)
+                    record = json.loads(line.decode())  # of bytes it would take UTF-16, too
                     if b"\\u" in line:
                         json.dumps(record, ensure_ascii=False).encode()  # fails on lone surrogates
                 except (ValueError, RecursionError):
@@ -261,6 +272,22 @@ class JsonlSource(Source):
             if isinstance(value, list) and value:
                 return len(value)
         raise DataError(f"{plain(self.path)}: no list in '{plain(path)}' in its first rows. Name another column.")
+
+
+def _wrong(line: bytes) -> str:
+    """Why a line tells no column names."""
+    try:
+        record = json.loads(line.decode())
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        return "is UTF-16, not UTF-8" if line[:2] in (b"\xff\xfe", b"\xfe\xff") else "is not UTF-8"
+    except UnicodeEncodeError:
+        return "holds a lone surrogate"
+    except RecursionError:
+        return "is nested too deep"
+    except ValueError:
+        return "is not JSON"
+    return "is an object without keys" if isinstance(record, dict) else "is not a JSON object"
 
 
 def _names(record: dict[str, Any], prefix: str, names: dict[str, None]) -> None:

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import Block, Budget, Columns, Decision
-from ...fold.quantiles import encode
+from ...fold.quantiles import decode, encode
 
 Priority = Callable[[Block], npt.NDArray[np.float64]]
 Group = Callable[[Block], npt.NDArray[np.int64]]
 Codes = npt.NDArray[np.uint64]
 
-SORT_ROWS = 1 << 20
+SORT_ROWS = 1 << 17
 """A bin with at most this many rows is sorted in memory."""
 _BINS = 1 << 20
 
@@ -49,6 +49,8 @@ class Prefix(Decision):
     """(3, groups): codes of the first row left out; zeros where every row fits."""
     oversize: Callable[[Block], npt.NDArray[np.bool_]]
     notes: Mapping[str, Any]
+    measure: str = "score"
+    """What the priority is, in words."""
 
     def repeats(self, block: Block) -> npt.NDArray[np.int64]:
         first, second, third = _codes(block, self.priority)
@@ -57,6 +59,28 @@ class Prefix(Decision):
             (first == edge[0]) & ((second > edge[1]) | ((second == edge[1]) & (third > edge[2])))
         )
         return (before & (first > 0) & ~self.oversize(block)).astype(np.int64)
+
+    def margin(self, block: Block) -> npt.NDArray[np.float64]:
+        edge = self.edge[0, self.group(block)]
+        return np.where(edge > 0, self.priority(block) - decode(np.maximum(edge, 1)), np.inf)
+
+    def reasons(self, block: Block) -> list[str]:
+        value, margin, oversize = self.priority(block), self.margin(block), self.oversize(block)
+        words = []
+        for one, above, too_large, taken in zip(value, margin, oversize, self.repeats(block), strict=True):
+            if not one > -np.inf:
+                words.append("not eligible")
+            elif too_large:
+                words.append("larger than the budget, or than its group's share of it")
+            elif above == np.inf:
+                words.append("everything eligible fits into the budget")
+            elif above == 0:
+                words.append(f"{self.measure} {one:,.6g} is exactly at the cut, where ties go by key")
+            else:
+                words.append(
+                    f"{self.measure} {one:,.6g} is {'above' if taken else 'below'} the cut at {one - above:,.6g}"
+                )
+        return words
 
 
 def one_group(block: Block) -> npt.NDArray[np.int64]:
@@ -93,6 +117,7 @@ def cut(
     needs: tuple[str, ...] = ("score",),
     group: Group = one_group,
     amounts: npt.NDArray[np.int64] | None = None,
+    measure: str = "score",
 ) -> Prefix:
     """Keep the rows of highest priority within the budget, per group.
 
@@ -100,6 +125,7 @@ def cut(
         priority: float64 per row of a block; computed anew in each pass, so it must be a pure function.
         needs: the columns that ``priority`` and ``group`` read.
         group, amounts: group numbers per row, and each group's own budget; one group by default.
+        measure: what the priority is, in words for reports.
 
     Rows that alone cost more than their group's whole budget can never fit: they are passed over and counted in
     ``notes["larger_than_budget"]``. Otherwise the cut stops at the first row that does not fit, so at most the budget
@@ -182,7 +208,9 @@ def cut(
 
     used = amounts - left
     notes: dict[str, Any] = {"unit": budget.unit, **counts}
-    notes |= {"asked": int(amounts.sum()), "kept": int(used.sum())}
+    notes |= {"asked": int(amounts.sum()), "kept": int(used.sum()), "measure": measure}
+    if groups == 1 and edge[0, 0]:
+        notes["cut"] = float(decode(edge[0])[0])
     if groups > 1:
         notes |= {"asked_by_group": amounts.tolist(), "kept_by_group": used.tolist()}
-    return Prefix(priority, names, group, edge, oversize, notes)
+    return Prefix(priority, names, group, edge, oversize, notes, measure)

@@ -53,4 +53,4 @@ class Gumbel(Choose):
         def priority(block: Block):  # type: ignore[no-untyped-def]
             return block["score"] / self.temperature + draw.gumbel("gumbel", block["key"])
 
-        return cut(columns, priority, budget)
+        return cut(columns, priority, budget, measure="score with its random draw")

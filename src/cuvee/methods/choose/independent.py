@@ -31,5 +31,13 @@ class Independent(Decision):
         possible = logs > -np.inf
         return np.where(possible, np.exp(np.minimum(self.log_factor + np.where(possible, logs, 0.0), 0.0)), 0.0)
 
+    def reasons(self, block: Block) -> list[str]:
+        draws = self.draw.uniform(self.purpose, block["key"])
+        pairs = zip(self.probability(block), draws, strict=True)
+        return [
+            f"its chance was {p:.3g}, its random draw {'below' if u < p else 'not below'} it ({u:.3g})"
+            for p, u in pairs
+        ]
+
     def repeats(self, block: Block) -> npt.NDArray[np.int64]:
         return (self.draw.uniform(self.purpose, block["key"]) < self.probability(block)).astype(np.int64)

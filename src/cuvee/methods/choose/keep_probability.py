@@ -109,7 +109,13 @@ class KeepProbability(Choose):
             def priority(block: Block) -> Floats:  # the logarithm of P / U for factor 1
                 return self.log_weight(block, quartiles) - np.log(draw.uniform("keep", block["key"]))
 
-            prefix = cut(columns, priority, budget, needs=("perplexity",))
+            prefix = cut(
+                columns,
+                priority,
+                budget,
+                needs=("perplexity",),
+                measure="chance of its perplexity over its random draw (log)",
+            )
             return replace(prefix, notes={**prefix.notes, **self._notes(columns, budget, prefix, quartiles)})
         amount, names = budget.resolve(columns.totals[budget.unit]), columns_for(budget, "perplexity")
         weight = partial(self.log_weight, quartiles=quartiles)

@@ -44,6 +44,7 @@ def matched_to(cost_by_bin: npt.NDArray[np.int64], columns: Columns, budget: Bud
         needs=("bytes",),
         group=lambda block: length_bin(block["bytes"]),
         amounts=amounts,
+        measure="random draw among rows of its length",
     )
 
 

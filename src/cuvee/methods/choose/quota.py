@@ -88,6 +88,7 @@ class Quota(Choose):
             needs=(*decision.needs, "domain"),
             group=lambda block: block["domain"].astype(np.int64),
             amounts=amounts,
+            measure=decision.measure,
         )
         kept = limited.notes.get("kept_by_group", [limited.notes["kept"]])
         limited.notes = {

@@ -30,4 +30,6 @@ class Random(Choose):
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
-        return cut(columns, lambda block: draw.uniform(self.purpose, block["key"]), budget, needs=())
+        return cut(
+            columns, lambda block: draw.uniform(self.purpose, block["key"]), budget, needs=(), measure="random draw"
+        )

@@ -49,6 +49,11 @@ class _Counts(Decision):
         expected[cost_of(block, self.budget) > self.budget.resolve(0)] = 0.0
         return np.floor(expected + self.draw.uniform("soft_cap", block["key"])).astype(np.int64)
 
+    def reasons(self, block: Block) -> list[str]:
+        times = self.repeats(block)
+        pairs = zip(block["score"], times, strict=True)
+        return [f"score {s:,.6g} against a water level of {self.level:,.6g}: taken {n} times" for s, n in pairs]
+
 
 @dataclass(frozen=True)
 class SoftCap(Choose):

@@ -35,6 +35,11 @@ class Threshold(Choose):
     )
 
     def __post_init__(self) -> None:
+        if self.minimum == -np.inf and self.maximum == np.inf:
+            raise UsageError(
+                "threshold needs a bound in the score's units: write --choose threshold:minimum=0 or "
+                "threshold:maximum=5. Without one it is top_k."
+            )
         if not self.minimum <= self.maximum:
             raise UsageError(f"threshold: minimum {self.minimum} is above maximum {self.maximum}")
 

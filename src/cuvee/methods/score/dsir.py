@@ -111,7 +111,16 @@ class SeparateTargets(Choose):
                 score = block[names[t]] / self.temperature + draw.gumbel(f"gumbel {t}", block["key"])
                 return np.where(served(block, earlier), -np.inf, score)
 
-            parts = (*parts, cut(columns, priority, Budget(budget.unit, int(amount)), needs=needs))
+            parts = (
+                *parts,
+                cut(
+                    columns,
+                    priority,
+                    Budget(budget.unit, int(amount)),
+                    needs=needs,
+                    measure="score with its random draw",
+                ),
+            )
         return Union(parts, needs, {f"target_{t}": dict(part.notes) for t, part in enumerate(parts)})
 
 
@@ -160,7 +169,7 @@ class Dsir(Method):
         part = min(1.0, self.fit_rows / max(run.rows, 1)) if self.fit_rows else 1.0
         pool = shares(run.fold(NgramCounts(ngrams, part)))
         notes = {"targets": list(named), "target_ngrams": counts.sum(axis=1).tolist()}
-        notes["-inf"] = "shorter than min_length"
+        notes["-inf"] = f"shorter than min_length = {self.min_length} words"
         table = log_ratio(wanted, pool)
         return LogRatio(ngrams, table, self.min_length, self.normalise == "mean", given / given.sum(), notes)
 
