@@ -7,13 +7,11 @@
     Law      a prediction learned from finished trials
     Test     a comparison of two distributions
 
-A plug-in needs nothing but this module: subclass one contract as a frozen dataclass, put it into a package and
-name it in the entry-point group ``cuvee.methods``. Rules that hold for all of them:
+A plug-in needs nothing but this module: a subclass of one contract, named in the entry-point group ``cuvee.methods``.
 
 * Instances are frozen dataclasses whose fields are the method's parameters (numbers, strings, booleans or
   tuples of these), so that a plan round-trips through JSON and its digest changes with every field.
-* Nothing draws from a global random state. Randomness comes from :class:`Draw`, keyed by row.
-* Inputs are never modified.
+* Randomness comes from :class:`Draw`, keyed by row, never from a global state; inputs are never modified.
 """
 
 from __future__ import annotations
@@ -159,10 +157,9 @@ class Budget:
 
 
 class Columns(Protocol):
-    """Everything known about the usable rows, read block by block from disk in global row order.
-
-    Columns that always exist: ``row`` int64, ``key`` uint64, ``content`` uint64 (hash of the text), ``bytes`` int64,
-    ``tokens`` int64, ``domain`` int32 (code into ``domains``). A scored pool adds ``score`` float64.
+    """Everything known about the usable rows, read block by block from disk in global row order: ``row`` int64,
+    ``key`` uint64, ``content`` uint64 (hash of the text), ``bytes`` int64, ``tokens`` int64, ``domain`` int32 (code
+    into ``domains``), and in a scored pool what the method gives, such as ``score`` float64.
     """
 
     domains: Sequence[str]
@@ -282,10 +279,9 @@ class Run(Protocol):
 
 
 class Method(ABC):
-    """What a file in ``score/`` defines: how to get a score for every row, and how to choose by it.
+    """What a file in ``methods/score/`` defines: how to get a score for every row, and how to choose by it.
 
-    The file's name is the method's name on the command line. ``needs`` in the card lists what must be given:
-    "text", "target", "domain", "label".
+    The file's name is the method's name. The card's ``needs`` may be "text", "target", "domain", "label".
     """
 
     card: ClassVar[Card]
