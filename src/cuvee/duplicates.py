@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .core import Block, Columns
 
-ROWS_IN_MEMORY = 1 << 19
+ROWS_IN_MEMORY = 1 << 18
 
 
 @dataclass(frozen=True)
