@@ -205,26 +205,71 @@ class Choose(ABC):
         """Decide. May pass over ``columns`` several times; must not hold a pool's rows in memory."""
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a Policy may know of the examples in training: ``key`` uint64 (n,), ``domain`` int32 (n,) codes."""
+
+    key: npt.NDArray[np.uint64]
+    domain: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What to train on next: examples by place, in order, with loss weights.
+
+    Attributes:
+        order: int64, (k,), k > 0.
+        weight: float64, (k,): each example's loss is multiplied by it, and the sum divided by the number of examples
+            (never by the sum of weights).
+        epochs: how much of the training this round stands for, in passes over all examples; the rate schedule and the
+            end of training follow it. A round that leaves examples out may still stand for a whole pass.
+    """
+
+    order: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64]
+    epochs: float
+
+
 class Policy(ABC):
-    """Online mixing, in-training pruning, curricula. The trainer owns the loop; state is JSON."""
+    """Online decisions while a trainer runs: order, in-training pruning, online mixing, curricula.
+
+    The trainer owns the loop. It asks for a round, trains on it, and hands back each example's loss as it was measured
+    in training, before weighting. State is named arrays, saved with the trainer's checkpoint; ``propose`` is a pure
+    function of its arguments, so that a resumed run goes on exactly.
+    """
+
+    card: ClassVar[Card]
 
     @abstractmethod
-    def init(self) -> dict[str, Any]: ...
+    def init(self, examples: Examples) -> State:
+        """The state before the first round."""
 
     @abstractmethod
-    def propose(self, state: dict[str, Any], step: int, draw: Draw) -> dict[str, Any]: ...
+    def propose(self, state: State, examples: Examples, number: int, epochs: float, draw: Draw) -> Round:
+        """Round ``number`` (from 0) of a training that lasts ``epochs`` passes."""
 
-    @abstractmethod
-    def update(self, state: dict[str, Any], feedback: Mapping[str, Any]) -> dict[str, Any]: ...
+    def update(self, state: State, done: Round, loss: npt.NDArray[np.float64]) -> State:
+        """Take in the losses of a finished round, float64, (k,), finite, in the round's order. May change ``state``."""
+        return state
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished run: what was trained on, how, at which cost, and what came out."""
+    """One run: what was trained on, how, at which cost, and what came out (nothing but the cost, if it diverged).
 
+    Attributes:
+        arm, selection: the arm's name, and a digest of how its examples are drawn.
+        recipe: digest of the training recipe; the same recipe, selection and seed give the same metrics.
+        cost: "select_seconds", "select_flops", "train_seconds", "train_flops", "eval_seconds", "eval_flops",
+            "train_tokens" (those trained on, repeats included), "tokens" (distinct ones).
+        metrics: mean loss per evaluation set ("NAME") and per subgroup ("NAME/GROUP").
+    """
+
+    arm: str
     selection: str
     recipe: str
     seed: int
+    status: Literal["finished", "diverged"]
     cost: Mapping[str, float]
     metrics: Mapping[str, float]
 

@@ -1,0 +1,3 @@
+"""Policies in training: one file per policy, named as on the command line."""
+
+HELPERS: frozenset[str] = frozenset()
