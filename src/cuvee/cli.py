@@ -32,13 +32,14 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="cuvee")
 def cli() -> None:
-    """cuvee decides what a model trains on, and shows what its choice did.
+    """cuvee decides what a model trains on, and proves that it helped.
 
     \b
     Point it at a pool of documents, perhaps at a small target set, and give a budget:
       cuvee profile pool/*.parquet
       cuvee select  pool/ --target target.jsonl --with dsir --tokens 1B -o kept/
       cuvee write   kept/ --format parquet -o train/
+      cuvee prove   kept/ --eval held-out.jsonl --seeds 8
 
     Try it without any data of your own: cuvee demo
     """
@@ -269,6 +270,119 @@ def write(
     click.echo(f"{said} {place}" if width(f"{said} {place}") <= 80 else f"{said}\n  {place}")
     for note in result.notes:
         click.echo(f"  {safe(str(note), 76)}")
+
+
+@cli.command(short_help="Train small models on a selection and on its baselines, and compare.")
+@click.argument("selections", nargs=-1, required=True, metavar="SELECTION...")
+@click.option(
+    "--eval",
+    "-e",
+    "evaluations",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Held-out documents that no arm may train on (repeatable). Subgroups by their domain column.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="BASELINE",
+    help="random, length_matched, proportional, full, or another selection's folder (repeatable) "
+    "[random, length_matched, and proportional where there are domains].",
+)
+@click.option("--seeds", type=int, default=8, show_default=True, help="Paired trials of every arm.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The first of them.")
+@click.option(
+    "--proxy",
+    default="ngram",
+    show_default=True,
+    metavar="PROXY",
+    help="What is trained, like transformer:size=1M: ngram, transformer, linear_probe, mlp.",
+)
+@click.option(
+    "--policy",
+    multiple=True,
+    metavar="POLICY",
+    help="Compare policies in training, like infobatch:ratio=0.3, with uniform shuffling (repeatable).",
+)
+@click.option("--epochs", type=float, default=1.0, show_default=True, help="Passes over the documents of a trial.")
+@click.option("--tokens", metavar="N", help="Tokens of a trial [half of the selection, or what suits the proxy].")
+@click.option(
+    "--equal",
+    type=click.Choice(["tokens", "cost"]),
+    default="tokens",
+    show_default=True,
+    help="What arms have in common; with cost, a baseline gets more tokens for the seconds that selecting took.",
+)
+@click.option("--margin", type=float, help="Call a difference of less than this equivalent (in the proxy's unit).")
+@click.option("--effect", type=float, help="The difference that you want to be able to see: how many seeds it needs.")
+@click.option("--stop-early", is_flag=True, help="Look after half of the seeds, too, and stop if that is enough.")
+@click.option(
+    "--overlap",
+    type=click.Choice(["clean", "refuse", "ignore"]),
+    default="clean",
+    show_default=True,
+    help="Documents of the pool that hold evaluation text: leave them out of all arms, stop, or go on.",
+)
+@click.option("--holdout", is_flag=True, help="Answer through a reusable holdout, for one set consulted many times.")
+@click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
+@click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
+@click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
+@click.option("-o", "--output", default="out/prove", show_default=True, help="Folder for the proof and its report.")
+@READING
+@RUNNING
+def prove(selections: tuple[str, ...], require: bool, tokens: str | None, eval_bytes: str | None, **flags: Any) -> None:
+    """Show whether a SELECTION helps: train small models on it and on its baselines, and compare them on held-out text.
+
+    \b
+    cuvee prove kept/ --eval held-out.jsonl
+    cuvee prove kept/ --eval law=law.jsonl --eval code=code/ --against random --seeds 16
+    cuvee prove kept/ --eval held-out.jsonl --proxy transformer:size=1M --tokens 500k
+    cuvee prove kept/ other/ --eval held-out.jsonl --margin 0.01
+    cuvee prove kept/ --eval held-out.jsonl --proxy mlp --policy infobatch --epochs 10
+
+    Every trial trains on an equal number of tokens: on a random part of the selection, or on rows drawn from its pool.
+    The answer is one of: better, worse, equivalent, not shown. Finished trials are kept in the ledger and never run
+    again. Columns are those of the evaluation sets; the pool's are known from the selection.
+    """
+    from . import proving, quantities
+
+    reading_flags = {name: flags.pop(name) for name in READING_FLAGS} | {
+        name: flags[name] for name in ("workers", "memory", "cache", "quiet", "as_json", "no_text")
+    }
+    with _running(reading_flags) as common:
+        settings = {name: flags[name] for name in PROVE_FLAGS}
+        asked = {
+            **settings,
+            "evaluations": list(flags["evaluations"]),
+            "against": list(flags["against"]) or None,
+            "policies": list(flags["policy"]),
+            "tokens": quantities.count(tokens) if tokens else None,
+            "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
+        }
+        if flags["plan_only"]:
+            _print_plan(proving.plan(selections, **asked, **common), flags)
+            return
+        result = proving.prove(selections, **asked, command=_command(), **common)
+        _print(result.summary, proving.lines(result), flags)
+        if require and not result.better:
+            raise SystemExit(1)
+
+
+READING_FLAGS = ("text", "id_", "domain", "token_column", "embedding", "label", "tokenizer", "key")
+PROVE_FLAGS = (
+    "seeds",
+    "seed",
+    "proxy",
+    "epochs",
+    "equal",
+    "margin",
+    "effect",
+    "stop_early",
+    "overlap",
+    "holdout",
+    "ledger",
+    "output",
+)
 
 
 @cli.command(short_help="List the methods, or explain one.")

@@ -70,6 +70,9 @@ def as_text(entries: list[dict[str, Any]]) -> str:
             head = f"  {entry['name']:<15} " if at == 0 else " " * 18
             lines += textwrap.wrap(text, 79, initial_indent=head, subsequent_indent=" " * 18)
     lines += ["", "next: cuvee methods NAME explains one;", "      cuvee select --with NAME:parameter=value uses it"]
+    if any(entry["family"] == "policy" for entry in entries):
+        lines[-1] += ";"
+        lines.append("      cuvee prove --policy NAME:parameter=value tries a policy")
     return "\n".join(lines)
 
 

@@ -13,10 +13,12 @@ from .errors import UsageError
 SELECTION = "selection.parquet"
 PLAN = "plan.json"
 PROFILE = "profile.json"
+PROOF = "proof.json"
 REPORT = "report.html"
 REJECTS = "rejects.jsonl"
 PLAN_FORMAT = 1
 PROFILE_FORMAT = 1
+PROOF_FORMAT = 1
 """Raised when an older cuvee could misread the file."""
 
 
@@ -46,5 +48,5 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, REPORT, REJECTS}):
+    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, PROOF, REPORT, REJECTS}):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

@@ -1,4 +1,4 @@
-"""Finding methods: the folders ``methods/score`` and ``methods/choose`` are the registry; plug-ins use entry points.
+"""Finding methods: the folders ``methods/score``, ``choose`` and ``policy`` are the registry; plug-ins: entry points.
 
 A method's name is its file's name. A file is imported only when its method is used or listed.
 """
@@ -14,10 +14,12 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from .core import Card, Choose, Method
+from .core import Card, Choose, Method, Policy
 from .errors import UsageError
 
-FOLDERS = ("score", "choose")
+FOLDERS = ("score", "choose", "policy")
+CONTRACTS = (Method, Choose, Policy)
+"""What a method may be. A file may define classes of several: the first of these is the method."""
 GROUP = "cuvee.methods"
 
 
@@ -29,19 +31,21 @@ class Entry:
     module: str
     point: EntryPoint | None = None
 
-    def load(self) -> type[Method] | type[Choose]:
+    def load(self) -> type[Method] | type[Choose] | type[Policy]:
         """Import the method's class."""
         if self.point is not None:
             found = self.point.load()
-            if not (inspect.isclass(found) and issubclass(found, Method | Choose)):
-                raise UsageError(f"The plug-in '{self.name}' ({self.point.value}) is not a Method or Choose class.")
+            if not (inspect.isclass(found) and issubclass(found, CONTRACTS)):
+                raise UsageError(
+                    f"The plug-in '{self.name}' ({self.point.value}) is not a Method, Choose or Policy class."
+                )
             return found
         module = importlib.import_module(self.module)
         own = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == self.module]
-        methods = [kind for kind in own if issubclass(kind, Method)]
-        classes: list[type[Method] | type[Choose]] = list(methods) or [kind for kind in own if issubclass(kind, Choose)]
+        groups = [[kind for kind in own if issubclass(kind, contract)] for contract in CONTRACTS]
+        classes = next((group for group in groups if group), [])
         if len(classes) != 1:
-            raise AssertionError(f"{self.module} must define exactly one Method, or one Choose and no Method")
+            raise AssertionError(f"{self.module} must define exactly one Method, or one Choose or Policy and no Method")
         return classes[0]
 
 
@@ -62,18 +66,46 @@ def entries() -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def load(name: str, what: Literal["method", "rule"] = "method") -> type[Any]:
-    """The class of a method; UsageError with the nearest names, or those among the rules, if there is none."""
+What = Literal["method", "rule", "policy", "any"]
+
+
+def load(name: str, what: What = "any") -> type[Any]:
+    """The class of a method.
+
+    Args:
+        what: what is asked for: "method" (what --with takes: no policy), "rule" (--choose), "policy" (--policy), or
+            "any" of them.
+
+    Raises:
+        UsageError: there is none, with the nearest names among what is asked for; or it is a policy where none is asked
+            for, or the other way round.
+    """
     known = entries()
     wanted = name.replace("-", "_")
     if wanted not in known:
         import difflib
 
-        names = list(known) if what == "method" else rules()
+        names = list(known)
+        if what != "any":
+            names = rules() if what == "rule" else [one for one in known if (one in policies()) == (what == "policy")]
         near = difflib.get_close_matches(wanted, names, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
-        raise UsageError(f"No {what} is called '{name}'. {hint}")
-    return known[wanted].load()
+        raise UsageError(f"No {'method' if what == 'any' else what} is called '{name}'. {hint}")
+    kind = known[wanted].load()
+    policy = issubclass(kind, Policy)
+    if policy and what in ("method", "rule"):
+        raise UsageError(
+            f"'{name}' is a policy: it decides while a model trains, not what is kept. "
+            f"Try it with: cuvee prove --policy {name}."
+        )
+    if not policy and what == "policy":
+        raise UsageError(f"'{name}' is not a policy. There are: {', '.join(policies())}.")
+    return kind
+
+
+def policies() -> list[str]:
+    """The names that --policy takes."""
+    return [name for name, entry in entries().items() if issubclass(entry.load(), Policy)]
 
 
 def rules() -> list[str]:

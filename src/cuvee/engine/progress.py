@@ -10,24 +10,25 @@ from typing import Any, TextIO
 
 
 class Progress:
-    """Counts bytes and rows of one pass after another. This base class shows nothing (the Python API's default)."""
+    """Counts one pass after another, in bytes or other units. This base class shows nothing (the API's default)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.label = ""
-        self.total = 0
-        self.done = 0
+        self.unit = ""
+        self.total: float = 0
+        self.done: float = 0
         self.started = time.monotonic()
 
-    def begin(self, label: str, total_bytes: int) -> None:
-        """A new pass over about ``total_bytes`` of text."""
+    def begin(self, label: str, total: float, unit: str = "") -> None:
+        """A new pass over about ``total`` bytes of text, or as many of another ``unit`` ("trials")."""
         with self._lock:
-            self.label, self.total, self.done = label, total_bytes, 0
+            self.label, self.total, self.done, self.unit = label, total, 0, unit
             self.started = time.monotonic()
             self.show(begin=True)
 
-    def advance(self, count: int) -> None:
-        """``count`` more bytes are done; safe from any thread."""
+    def advance(self, count: float) -> None:
+        """``count`` more bytes (or units) are done; safe from any thread."""
         with self._lock:
             self.done += count
             self.show()
@@ -46,6 +47,10 @@ class Progress:
 
 WORTH_A_LINE = 1_000_000
 """Bytes of text."""
+
+
+_COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f} of {total:g} UNIT [{elapsed}<{remaining}]"
+"""How tqdm shows what is not bytes."""
 
 
 def _mega(size: float) -> str:
@@ -71,6 +76,9 @@ class Lines(Progress):
         rate = self.done / seconds
         remaining = max(0, self.total - self.done) / rate if rate else 0.0
         left = f", {remaining:,.0f} s left" if remaining >= 1 else ""
+        if self.unit:
+            print(f"{self.label}: {self.done:.1f} of {self.total:g} {self.unit}{left}", file=self.stream, flush=True)
+            return
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         share = f" {min(1.0, self.done / self.total):.0%}" if self.total else ""
         print(
@@ -100,9 +108,11 @@ class Bar(Progress):
                 file=self.stream,
                 leave=False,
                 dynamic_ncols=True,
+                bar_format=_COUNTED.replace("UNIT", self.unit) if self.unit else None,
             )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=False)
+        if not self.unit:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=False)
         self._bar.update(min(self.done, self.total or self.done) - self._bar.n)
 
     def finish(self) -> None:

@@ -104,6 +104,10 @@ class Proxy(ABC):
     """Of a mean loss: "bits per byte" or "nats per example"."""
     needs: ClassVar[tuple[str, ...]] = ("text",)
     """Columns that the pool must have: "text", or "embedding" and "label"."""
+    most_tokens: ClassVar[int | None] = None
+    """Of a trial, unless more are asked for."""
+    eval_bytes: ClassVar[int] = 8 << 20
+    """Of an evaluation set at most, unless more are asked for."""
 
     @abstractmethod
     def train(

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ...core import Card, Draw, Examples, Policy, Round, State
+
+
+def shuffled(examples: Examples, number: int, draw: Draw) -> npt.NDArray[np.int64]:
+    """The places of all examples in the random order of pass ``number``, int64 (n,); equal keys by place."""
+    return np.argsort(draw.uniform(f"uniform round {number}", examples.key), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -31,5 +37,5 @@ class Uniform(Policy):
         return {}
 
     def propose(self, state: State, examples: Examples, number: int, epochs: float, draw: Draw) -> Round:
-        order = np.argsort(draw.uniform(f"uniform round {number}", examples.key), kind="stable")
+        order = shuffled(examples, number, draw)
         return Round(order, np.ones(len(order)), 1.0)

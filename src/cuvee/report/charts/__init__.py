@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from .bars import Bar, bars
+from .costs import Cost, costs
+from .curves import Curve, Reach, curves, reach
 from .dumbbell import Change, dumbbell
 from .histogram import Range, histogram
 from .lines import band, growth
+from .paired import Difference, forest, seeds, span
 from .svg import Chart, Series, nothing
 
-__all__ = ["Bar", "Change", "Chart", "Range", "Series", "band", "bars", "dumbbell", "growth", "histogram", "nothing"]
+__all__ = [
+    "Bar",
+    "Change",
+    "Chart",
+    "Cost",
+    "Curve",
+    "Difference",
+    "Range",
+    "Reach",
+    "Series",
+    "band",
+    "bars",
+    "costs",
+    "curves",
+    "dumbbell",
+    "forest",
+    "growth",
+    "histogram",
+    "nothing",
+    "reach",
+    "seeds",
+    "span",
+]

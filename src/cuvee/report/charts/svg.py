@@ -140,7 +140,7 @@ def bottom(scale: Axis, y: float, form: Format, note: str = "") -> Markup:
         half = extent(words) / 2
         at = inside(x, words, scale.start, scale.end)
         parts.append(line(x, y, x, y + 4, "rule"))
-        if at - half > free and at + half < until:
+        if at - half > free and at + half < until + 0.5:
             parts.append(label(at, y + 18, words, "tick", "middle"))
             free = at + half + 8
     if note:

@@ -1,0 +1,237 @@
+"""What a proof says in words: the verdict, warnings, limits, and the lines for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .layout import REPORT
+from .prove.multiples import Multiple
+from .report.terminal import plural, safe
+
+if TYPE_CHECKING:
+    from .prove.arms import Plan
+    from .prove.draws import Drawn
+    from .prove.findings import Answers
+    from .prove.overlap import Overlap
+    from .proving import Question
+
+UNEQUAL = 0.02
+"""Arms of one seed may differ by this share of their tokens: about a document."""
+WIDTH = 79
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def number(value: float, unit: str = "") -> str:
+    """A signed difference with its digits in proportion: +0.0123, -0.31."""
+    digits = 4 if abs(value) < 0.1 else 3
+    return f"{value:+.{digits}f}{f' {unit}' if unit else ''}"
+
+
+def interval(one: Mapping[str, Any]) -> str:
+    """ "-0.310 bits [-0.352, -0.268]" without the unit."""
+    return f"{number(one['mean'])} [{number(one['low'])}, {number(one['high'])}]"
+
+
+def refused(met: Overlap) -> str:
+    """Why nothing is trained: the pool holds evaluation texts."""
+    return (
+        f"{plural(met.rows, 'document')} of the pool hold text of the evaluation sets ({met.told()}). A model trained "
+        "on them is measured on what it has seen. Leave them out of all arms with --overlap clean, or evaluate on "
+        "other documents."
+    )
+
+
+def overlaps(met: Overlap, how: str) -> list[str]:
+    """Warnings about evaluation texts in the pool and in the selections."""
+    if not met.rows:
+        return []
+    found = [f"{plural(met.rows, 'document')} of the pool hold evaluation text ({met.told()})"]
+    found[0] += (
+        " and are left out of every arm." if how == "clean" else ", and stayed in: results flatter who has them."
+    )
+    for name, rows in met.selected.items():
+        if rows:
+            found.append(
+                f"The selection '{name}' itself holds {rows:,} of them: what it is trained for cannot be measured on "
+                "these evaluation sets."
+            )
+    return found
+
+
+def unequal(plan: Plan, draws: Mapping[tuple[str, int], Drawn], seeds: Sequence[int]) -> list[str]:
+    """Warnings about arms that train on fewer tokens than they should."""
+    found = []
+    for arm in plan.arms:
+        if arm.kind == "full":
+            continue
+        least = min(draws[arm.name, seed].tokens for seed in seeds)
+        if least < (1 - UNEQUAL) * arm.tokens:
+            found.append(
+                f"Arms are of unequal size: '{arm.name}' trains on {least:,} tokens where {arm.tokens:,} were wanted "
+                "(its documents do not fill its share); fewer tokens make a higher loss."
+            )
+        repeated = max(draws[arm.name, seed].documents / max(len(draws[arm.name, seed].row), 1) for seed in seeds)
+        if repeated > 1.05:
+            found.append(
+                f"'{arm.name}' repeats its documents {repeated:.1f} times on average, other arms do not: part of the "
+                "difference may be repetition."
+            )
+    return found
+
+
+def pilot(power: Mapping[str, Any] | None, done: int, seeds: int, left: float, unit: str) -> str:
+    """After the pilot: what the planned seeds can see, and how long the rest takes."""
+    rest = f"; about {duration(left)} to go" if left else ""
+    if power is None:
+        return f"{done} of {seeds} seeds done{rest}"
+    told = f"{seeds} seeds can show a difference of {power['detectable']:.4f} {unit} (4 times in 5)"
+    needed = "; ".join(one["said"].rstrip(".") for one in power["seeds_for"])
+    return f"pilot of {done} seeds: {told}; {needed}{rest}"
+
+
+def multiple(found: Multiple) -> dict[str, Any]:
+    """How many times the tokens random would need, as the report takes it."""
+    bound = "less than" if found.value == 0 else "more than" if found.value == float("inf") else None
+    times = {"less than": found.smallest, "more than": found.largest, None: found.value}[bound]
+    return {"times": times, "bound": bound, "low": found.low, "high": found.high, "said": found.sentence()}
+
+
+def _primary(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in summary["comparisons"] if one["primary"]]
+
+
+def verdict(summary: Mapping[str, Any], answers: Answers) -> str:
+    """The answer in a sentence: the first candidate against the first baseline, and how far it holds elsewhere."""
+    primary = _primary(summary)
+    if not primary:
+        lost = ", ".join(f"{count} of '{arm}'" for arm, count in answers.diverged.items())
+        return f"Not shown: too few trials finished ({lost} diverged)." if lost else "Not shown: too few trials."
+    first = primary[0]
+    against, unit, seeds = first["against"], summary["unit"], len(first["seeds"])
+    numbers = f"{number(first['mean'])} {unit} [{number(first['low'])}, {number(first['high'])}]"
+    said = {
+        "better": f"Better than {against}: {numbers}",
+        "worse": f"Worse than {against}: {numbers}",
+        "equivalent": f"Equivalent to {against}: {numbers} lies within the margin of {summary['margin']}",
+        "not shown": f"No difference from {against} is shown: {numbers}",
+    }[first["verdict"]]
+    others = [one for one in primary[1:] if one["verdict"] != first["verdict"]]
+    tail = f", {plural(seeds, 'paired seed')}"
+    if len(primary) > 1:
+        tail += f"; the same in {len(primary) - len(others)} of {len(primary)} comparisons"
+    return f"{said}{tail}."
+
+
+def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -> list[str]:
+    """What a reader must know before believing the verdict."""
+    from .prove.groups import warning
+
+    found = []
+    for arm, count in answers.diverged.items():
+        found.append(
+            f"{count} of {len(summary['seeds'])} trials of '{arm}' diverged (a loss was not a finite number). They "
+            "count as diverged: comparisons with this arm get no verdict."
+        )
+    primary = _primary(summary)
+    by_pair = {(one["arm"], one["evaluation"]): one for one in primary if one["against"] == "random"}
+    for one in primary:
+        random = by_pair.get((one["arm"], one["evaluation"]))
+        matched = one["against"].startswith("length_matched")
+        if matched and random and random["verdict"] == "better" and one["verdict"] != "better":
+            found.append(
+                f"'{one['arm']}' is better than random on {one['evaluation']}, but not than random documents of the "
+                "same lengths: it may have found lengths and nothing else."
+            )
+    for average in answers.primary:
+        told = warning(average, answers.groups, summary["unit"])
+        if told is not None and average.against == answers.primary[0].against:
+            found.append(told)
+    for one in summary["evaluations"]:
+        if one["consulted"] > 5:
+            found.append(
+                f"The evaluation set '{one['name']}' has been consulted for {one['consulted']} different comparisons: "
+                "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout."
+            )
+    return found
+
+
+def limits(summary: Mapping[str, Any], question: Question) -> list[str]:
+    """What the proof does not say."""
+    name, unit = summary["proxy"]["name"], summary["unit"]
+    found = [
+        f"The models are small ({name}: {summary['proxy']['summary']}) and see {summary['tokens']:,} tokens a trial. "
+        "What helps them may help a large model less, or not at all.",
+        f"Results are {unit} on held-out text: not accuracy on tasks.",
+        "A selection is one draw of its method: its own luck is counted in the interval by training on random parts "
+        "of it. Another pool or target may answer otherwise.",
+        f"{plural(len(_primary(summary)), 'primary interval')} hold at once with {1 - question.alpha:.0%} confidence "
+        "(Bonferroni); subgroups are a family of their own.",
+    ]
+    if name == "ngram":
+        found[0] = (
+            "The models count byte n-grams: they learn which strings are frequent and nothing else. A transformer may "
+            "answer otherwise (--proxy transformer)."
+        )
+    if summary["small_groups"]:
+        found.append(
+            f"Too few documents to compare: {', '.join(summary['small_groups'][:10])}"
+            f"{' and more' if len(summary['small_groups']) > 10 else ''}."
+        )
+    return found
+
+
+def proof_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
+    """The answer on at most 24 lines of 80 columns."""
+    lines = textwrap.wrap(safe(summary["verdict"], 400), WIDTH, break_on_hyphens=False)
+    primary = _primary(summary)
+    width = min(max((len(_versus(one)) for one in primary), default=0), 34)
+    for one in primary[:6]:
+        lines.append(f"  {safe(_versus(one), width):<{width}}  {interval(one)}  {one['verdict']}")
+    if len(primary) > 6:
+        lines.append(f"  and {len(primary) - 6} more comparisons in the report")
+    for one in summary["multiples"][:1]:
+        lines += textwrap.wrap(safe(one["said"], 200), WIDTH, initial_indent="  ", subsequent_indent="  ")
+    lines += _slices(summary)
+    if summary["power"]:
+        lines.append(f"  smallest detectable difference {summary['power']['detectable']:.4f} {summary['unit']}")
+    train = sum(one["train_seconds"] * len(summary["seeds"]) for one in summary["arms"])
+    select = max((one["select_seconds"] for one in summary["arms"]), default=0.0)
+    lines.append(
+        f"  {plural(len(summary['arms']) * len(summary['seeds']), 'trial')} of {summary['tokens']:,} tokens: "
+        f"{duration(train)} of training; selecting {select:.1f} s a trial"
+    )
+    for one in summary["warnings"][: max(0, 20 - len(lines))][:3]:
+        lines += textwrap.wrap(f"! {safe(one, 300)}", WIDTH, initial_indent="  ", subsequent_indent="    ", max_lines=2)
+    rest = len(summary["warnings"]) - 3
+    if rest > 0:
+        lines.append(f"  and {plural(rest, 'more warning')} in the report")
+    return [*lines[:22], f"next: {safe(summary['next'], 60)}", f"report: {safe(str(folder / REPORT), 70)}"]
+
+
+def _versus(one: Mapping[str, Any]) -> str:
+    return f"{one['against']}, {one['evaluation']}"
+
+
+def _slices(summary: Mapping[str, Any]) -> list[str]:
+    """How the subgroups fared against the first baseline."""
+    primary = _primary(summary)
+    if not primary:
+        return []
+    first = primary[0]
+    same = ("arm", "against", "evaluation")
+    groups = [one for one in summary["comparisons"] if one["group"] and all(one[name] == first[name] for name in same)]
+    if not groups:
+        return []
+    counts = {word: sum(one["verdict"] == word for one in groups) for word in ("better", "worse")}
+    worst = max(groups, key=lambda one: one["mean"])
+    told = f"  slices: better on {counts['better']} of {len(groups)}, worse on {counts['worse']}"
+    return [told, f"  worst slice: {safe(worst['group'], 30)} {interval(worst)} {worst['verdict']}"]

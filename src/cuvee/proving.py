@@ -1,0 +1,658 @@
+"""``cuvee prove``: from selections, baselines and evaluation sets to verdicts, by trials of small models."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from . import proof_wording as wording
+from . import registry
+from .core import Batch, Policy
+from .engine import files
+from .engine.local import Local
+from .engine.plan import finite, make, parameters
+from .engine.progress import Progress
+from .engine.run import Engine
+from .engine.store import Store, digest
+from .errors import DataError, UsageError
+from .examples import as_batch
+from .layout import PLAN, PROOF, PROOF_FORMAT, REPORT, refuse_foreign, sealed, versions
+from .methods.policy.uniform import Uniform
+from .pool import Paths, Reading
+from .prove import findings, overlap
+from .prove.arms import BASELINES, Plan, against_baselines, against_uniform, clean_parts, multiple, tokens_of_a_trial
+from .prove.candidates import Candidate, open_candidates
+from .prove.corpus import gather
+from .prove.draws import Arm, Drawn, union
+from .prove.evaluations import EvaluationSet, named_paths
+from .prove.evaluations import read as read_evaluation
+from .prove.exchange import put_rows
+from .prove.ledger import Ledger
+from .prove.loop import CURVE
+from .prove.multiples import multiple as tokens_needed
+from .prove.power import seeds_needed
+from .prove.proxy import Evaluation, Proxy, Recipe, Watch
+from .prove.recipes import load_proxy
+from .prove.record import Record
+from .prove.trials import Task, run_trials
+from .prove.verdict import planned_looks, stop
+from .quantities import method_call, shell_path
+
+PILOT = 3
+"""Seeds after which the spread of the differences is known well enough to say how many are needed."""
+SAMPLE_ROWS = 32
+"""Documents for telling beforehand how long the trials take."""
+OVERHEAD_SECONDS = 0.1
+"""Of a trial, beside training."""
+MULTIPLES = (0.5, 2.0, 4.0)
+"""Times the tokens of a trial with which random is trained as well, to tell what it would need."""
+FULL_AT_MOST = 32
+"""The whole pool is trained on if it holds at most this many times a trial's tokens."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that is decided before the first trial; its digest names the comparison in the ledger.
+
+    Attributes:
+        against: baselines and folders of other selections; ``policies``: instead of baselines.
+        tokens: of a trial; None for half of the smallest selection, or what suits the proxy.
+        margin: a difference smaller than this is called equivalent; ``effect``: one that should be seen. In the unit of
+            the proxy's loss.
+    """
+
+    selections: tuple[Path, ...]
+    against: tuple[str, ...]
+    proxy: Proxy
+    policies: tuple[tuple[str, Policy], ...]
+    epochs: float
+    seeds: tuple[int, ...]
+    tokens: int | None
+    equal: Literal["tokens", "cost"]
+    margin: float | None
+    effect: float | None
+    stop_early: bool
+    overlap: Literal["clean", "refuse", "ignore"]
+    holdout: bool
+    eval_bytes: int
+    alpha: float = 0.05
+
+
+@dataclass
+class Proved:
+    """A finished proof: the folder it lies in and what was found (the content of ``proof.json``)."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def better(self) -> bool:
+        """Whether every primary verdict is "better"."""
+        primary = [one["verdict"] for one in self.summary["comparisons"] if one["primary"]]
+        return bool(primary) and all(verdict == "better" for verdict in primary)
+
+    def __repr__(self) -> str:
+        return f"Proved({str(self.folder)!r}, {self.summary['verdict']!r})"
+
+
+def prove(
+    selections: Paths,
+    *,
+    evaluations: Mapping[str, Paths] | Sequence[str] | str,
+    against: Sequence[str] | str | None = None,
+    seeds: int = 8,
+    seed: int = 0,
+    proxy: str | Proxy = "ngram",
+    policies: Sequence[str] = (),
+    epochs: float = 1.0,
+    tokens: int | None = None,
+    equal: Literal["tokens", "cost"] = "tokens",
+    margin: float | None = None,
+    effect: float | None = None,
+    stop_early: bool = False,
+    overlap: Literal["clean", "refuse", "ignore"] = "clean",
+    holdout: bool = False,
+    eval_bytes: int | None = None,
+    ledger: str | os.PathLike[str] = "out/ledger",
+    output: str | os.PathLike[str] = "out/prove",
+    reading: Reading | None = None,
+    workers: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+    show_text: bool = True,
+    command: str | None = None,
+) -> Proved:
+    """Train small models on selections and on their baselines, and compare them on held-out text.
+
+    Args:
+        selections: folders that :func:`cuvee.select` wrote.
+        evaluations: held-out documents by name, or "NAME=PATH" strings. Subgroups are their domains.
+        against: "random", "length_matched", "proportional", "full", or folders of other selections. By default the
+            first two, and "proportional" where the pool has domains.
+        seeds, seed: how many paired trials of every arm, from which seed on.
+        proxy: "ngram", "transformer", "linear_probe", "mlp", with settings like "transformer:size=1M", or an instance.
+        policies: policies in training to compare with uniform shuffling on the same documents, instead of baselines.
+        tokens: of a trial, by the pool's count. Half of the smallest selection at most.
+        margin, effect: in the proxy's unit (bits per byte, nats per example).
+        ledger: where trials are kept; those that it holds are not run again.
+        reading: columns of the evaluation sets.
+        say: told what is going to happen and how long it will take.
+
+    Raises:
+        UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
+    """
+    started = time.monotonic()
+    question, sets = _question(
+        selections, evaluations, against, seeds, seed, proxy, policies, epochs, tokens, equal, margin, effect,
+        stop_early, overlap, holdout, eval_bytes,
+    )  # fmt: skip
+    folder, store = Path(output), Store(Path(cache) if cache is not None else None)
+    said = command or f"cuvee.prove({selections!r}, evaluations={evaluations!r}, seeds={seeds})"
+    with files.lock(folder), store.in_use():
+        refuse_foreign(folder, PROOF, "proof")
+        job = _Job(
+            question,
+            store,
+            Ledger(ledger),
+            Local(workers),
+            progress or Progress(),
+            say or (lambda sentence: None),
+            started,
+            said,
+        )
+        job.open(sets, reading or Reading())
+        return job.run(folder, show_text)
+
+
+def plan(
+    selections: Paths,
+    *,
+    evaluations: Mapping[str, Paths] | Sequence[str] | str,
+    against: Sequence[str] | str | None = None,
+    ledger: str | os.PathLike[str] = "out/ledger",
+    output: str | os.PathLike[str] = "out/prove",
+    reading: Reading | None = None,
+    workers: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    **asked: Any,
+) -> dict[str, Any]:
+    """What ``prove`` with the same arguments would train and about how long it would take; nothing is trained."""
+    names = ("seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect", "stop_early")
+    settings = {name: asked[name] for name in (*names, "overlap", "holdout", "eval_bytes")}
+    question, sets = _question(selections, evaluations, against, **settings)
+    refuse_foreign(Path(output), PROOF, "proof")
+    store = Store(Path(cache) if cache is not None else None)
+    job = _Job(question, store, Ledger(ledger), Local(workers), Progress(), lambda sentence: None, 0.0, "")
+    with store.in_use():
+        job.open(sets, reading or Reading())
+        job.prepare()
+    found = job.outlook()
+    return {**found, "ledger": str(ledger), "writes": [str(Path(output) / name) for name in (PROOF, REPORT)]}
+
+
+def _question(
+    selections: Paths,
+    evaluations: Mapping[str, Paths] | Sequence[str] | str,
+    against: Sequence[str] | str | None,
+    seeds: int,
+    seed: int,
+    proxy: str | Proxy,
+    policies: Sequence[str],
+    epochs: float,
+    tokens: int | None,
+    equal: Literal["tokens", "cost"],
+    margin: float | None,
+    effect: float | None,
+    stop_early: bool,
+    overlap: Literal["clean", "refuse", "ignore"],
+    holdout: bool,
+    eval_bytes: int | None,
+) -> tuple[Question, dict[str, Paths]]:
+    """The arguments as one checked object, and the evaluation sets' paths by name."""
+    folders = [selections] if isinstance(selections, str | os.PathLike) else list(selections)
+    if not folders:
+        raise UsageError("Name a selection: the folder that cuvee select wrote.")
+    sets = named_paths([evaluations] if isinstance(evaluations, str) else evaluations)
+    if not sets:
+        raise UsageError(
+            "There is no evaluation set: give held-out documents like those the model is for, that no arm may train "
+            "on, with --eval FILE. (The target that the selection was made with is no such set: it was chosen to "
+            "look like it.)"
+        )
+    if seeds < 2:
+        raise UsageError("One seed cannot tell a difference from chance: use at least --seeds 3, better 8.")
+    for name, value in (("--margin", margin), ("--effect", effect)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{name} must be above 0, not {value}: a difference in the unit of the proxy's loss.")
+    if not 0 < epochs <= 1000:
+        raise UsageError(f"--epochs must be above 0 and at most 1,000, not {epochs}.")
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"--tokens must be at least 1, not {tokens}.")
+    if policies and against:
+        raise UsageError("--policy compares with uniform shuffling on the same documents; leave out --against.")
+    named = [against] if isinstance(against, str) else list(against or ())
+    for one in named:
+        if one not in BASELINES and not (Path(one) / PLAN).is_file():
+            raise UsageError(
+                f"'{one}' is neither a baseline ({', '.join(BASELINES)}) nor the folder of a selection. "
+                "Write --against random."
+            )
+    model = proxy if isinstance(proxy, Proxy) else load_proxy(*method_call(proxy))
+    chosen = []
+    for text in policies:
+        name, settings = method_call(text)
+        kind = registry.load(name)
+        if not issubclass(kind, Policy):
+            raise UsageError(f"'{name}' is not a policy in training. There are: {', '.join(registry.policies())}.")
+        chosen.append((text, make(kind, settings, name)))
+    question = Question(
+        tuple(Path(one) for one in folders),
+        tuple(named),
+        model,
+        tuple(chosen),
+        float(epochs),
+        tuple(range(seed, seed + seeds)),
+        tokens,
+        equal,
+        margin,
+        effect,
+        stop_early,
+        overlap,
+        holdout,
+        eval_bytes or model.eval_bytes,
+    )
+    return question, sets
+
+
+@dataclass
+class _Job:
+    """One proof, from opened selections to a finished folder."""
+
+    question: Question
+    store: Store
+    ledger: Ledger
+    executor: Local
+    progress: Progress
+    say: Callable[[str], None]
+    started: float
+    command: str
+    warnings: list[str] = field(default_factory=list)
+    records: dict[tuple[str, int], Record] = field(default_factory=dict)
+    draws: dict[tuple[str, int], Drawn] = field(default_factory=dict)
+
+    engine: Engine = field(init=False)
+    candidates: list[Candidate] = field(init=False)
+    others: list[str] = field(init=False)
+    sets: list[EvaluationSet] = field(init=False)
+    met: overlap.Overlap = field(init=False)
+    plan: Plan = field(init=False)
+
+    def open(self, sets: Mapping[str, Paths], reading: Reading) -> None:
+        """Open selections, pool and evaluation sets; nothing is trained."""
+        question = self.question
+        folders = [Path(one) for one in question.against if one not in BASELINES]
+        self.engine, self.candidates = open_candidates(
+            [*question.selections, *folders], self.store, self.executor, self.progress
+        )
+        self.others = [one.name for one in self.candidates[len(question.selections) :]]
+        spec = self.engine.pool.manifest.spec
+        lacking = [need for need in question.proxy.needs if getattr(spec, need) is None]
+        if lacking:
+            raise UsageError(f"The proxy needs a column for {lacking[0]}, which the selection's pool does not have.")
+        needs = question.proxy.needs
+        self.sets = [
+            read_evaluation(name, paths, reading, self.store, question.eval_bytes, needs)
+            for name, paths in sets.items()
+        ]
+        for one in self.sets:
+            if one.rejected:
+                self.warnings.append(
+                    f"{one.rejected:,} examples of the evaluation set '{one.name}' could not be used: "
+                    + "; ".join(one.reasons)
+                )
+
+    def prepare(self) -> None:
+        """Look for evaluation texts in the pool, set up the arms, and draw what each trains on at each seed."""
+        question, engine = self.question, self.engine
+        engine.ensure_facts(engine.pool)
+        self.met = overlap.find(engine, [one.evaluation for one in self.sets], self.candidates)
+        if self.met.rows and question.overlap == "refuse":
+            raise DataError(wording.refused(self.met))
+        self.warnings += wording.overlaps(self.met, question.overlap)
+        columns = engine.columns(domain_by_convention=True)
+        contaminated = self.met.contaminated if question.overlap == "clean" else np.empty(0, np.int64)
+        pool, parts = clean_parts(columns, self.candidates, contaminated)
+        tokens = tokens_of_a_trial(question.tokens, list(parts.values()), question.proxy.most_tokens)
+        if question.policies:
+            self.plan = against_uniform(self.candidates, parts, question.policies, Uniform(), tokens, question.epochs)
+        else:
+            names = [one for one in question.against if one in BASELINES]
+            if not question.against:
+                names = ["random", "length_matched", *(["proportional"] if len(columns.domains) > 1 else [])]
+                if pool.totals["tokens"] <= FULL_AT_MOST * tokens:
+                    names.append("full")
+            self.plan = against_baselines(
+                pool, self.candidates, parts, names, self.others, tokens, Uniform(), question.epochs
+            )
+        for seed in question.seeds:
+            for arm in self.plan.arms:
+                self.draw(arm, seed)
+        self.warnings += wording.unequal(self.plan, self.draws, question.seeds)
+
+    def draw(self, arm: Arm, seed: int) -> Drawn:
+        """What an arm trains on at a seed."""
+        if (arm.name, seed) not in self.draws:
+            alike = (arm.name, self.question.seeds[0])
+            if arm.choose is None and alike in self.draws:
+                self.draws[arm.name, seed] = self.draws[alike]
+            else:
+                self.draws[arm.name, seed] = arm.draw(seed)
+        return self.draws[arm.name, seed]
+
+    def task(self, arm: Arm, seed: int) -> Task:
+        """The trial of an arm at a seed."""
+        drawn = self.draw(arm, seed)
+        seconds = arm.select_seconds * drawn.tokens / arm.select_tokens if arm.select_tokens else 0.0
+        cost = {
+            "select_seconds": seconds,
+            "select_flops": seconds * findings.SELECT_OPERATIONS_PER_SECOND,
+            "tokens": float(drawn.tokens),
+            "documents": float(drawn.documents),
+        }
+        recipe = Recipe(self.question.proxy, arm.policy, arm.epochs)
+        return Task(arm.name, drawn.digest, recipe, seed, put_rows(self.store, drawn.places), (), cost)
+
+    def train(self, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
+        """Run the trials of these arms at these seeds that the ledger lacks."""
+        evaluations = [one.evaluation for one in self.sets]
+        tasks = {(arm.name, seed): self.task(arm, seed) for seed in seeds for arm in arms}
+        corpus = gather(self.engine, union([self.draws[place] for place in tasks]))
+        found = run_trials(
+            list(tasks.values()), self.ledger, self.store, corpus, evaluations, self.executor.workers, self.progress
+        )
+        by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
+        for (name, seed), task in tasks.items():
+            record = by_key[task.selection, task.recipe.digest(), seed]
+            self.records[name, seed] = replace(record, arm=name, cost={**record.cost, **task.select_cost})
+
+    def outlook(self) -> dict[str, Any]:
+        """What is going to be trained and about how long it takes, before any trial."""
+        trials = len(self.plan.arms) * len(self.question.seeds)
+        size = sum(self.draws[arm.name, seed].bytes for arm in self.plan.arms for seed in self.question.seeds)
+        seconds = self._seconds(size, trials)
+        return {
+            "trains": f"{trials} trials: {len(self.plan.arms)} arms x {len(self.question.seeds)} seeds, "
+            f"{self.plan.tokens:,} tokens each",
+            "arms": [arm.name for arm in self.plan.arms],
+            "evaluates": [f"{one.name}: {len(one.evaluation.batch):,} documents" for one in self.sets],
+            "time": f"about {wording.duration(seconds / self.executor.workers)}",
+        }
+
+    def _seconds(self, size: int, trials: int) -> float:
+        """Time on one core, from training on a little of the first arm and measuring on a little of the first set."""
+        proxy, first = self.question.proxy, self.plan.arms[0]
+        rows = self.draws[first.name, self.question.seeds[0]].row
+        spans = self.engine.texts(rows[:SAMPLE_ROWS].tolist())
+        batch, (one, *_) = as_batch(spans), self.sets
+        some = evaluation_head(one.evaluation, SAMPLE_ROWS)
+        took = []
+        for _ in range(2):  # the first time kernels are loaded
+            begun = time.monotonic()
+            proxy.train(batch, [some], Uniform(), 1.0, 0, Watch())
+            took.append(time.monotonic() - begun)
+        seen = int(batch.offsets[-1]) + len(CURVE) * int(some.batch.offsets[-1])
+        wanted = size * self.question.epochs + trials * len(CURVE) * sum_bytes(self.sets)
+        return trials * OVERHEAD_SECONDS + took[1] * wanted / seen
+
+    def run(self, folder: Path, show_text: bool) -> Proved:
+        """All trials, the answers, and the report."""
+        self.prepare()
+        question, seeds = self.question, self.question.seeds
+        outlook = self.outlook()
+        self.say(f"{outlook['trains']}; {outlook['time']}")
+        looks = planned_looks(len(seeds), question.stop_early)
+        asked = findings.Asked(question.alpha, question.margin, looks)
+        pilot = seeds[: min(PILOT, len(seeds))]
+        begun = time.monotonic()
+        fresh = sum(self.ledger.find(key) is None for key in self._keys(pilot))
+        self.train(self.plan.arms, pilot)
+        power = self._power(findings.answers(self.plan, pilot, self.sets, self.records, asked))
+        if len(seeds) > len(pilot):
+            each = (time.monotonic() - begun) / max(fresh, 1) if fresh else 0.0
+            left = each * len(self.plan.arms) * (len(seeds) - len(pilot))
+            self.say(wording.pilot(power, len(pilot), len(seeds), left, question.proxy.unit))
+        done: tuple[int, ...] = ()
+        for look in looks:
+            done = seeds[:look]
+            self.train(self.plan.arms, done)
+            answers = findings.answers(self.plan, done, self.sets, self.records, asked)
+            if stop(looks, look, answers.primary):
+                break
+        if len(done) < len(seeds):
+            self.warnings.append(
+                f"Stopped after {len(done)} of {len(seeds)} seeds by the rule fixed beforehand (--stop-early): the "
+                "level of every interval allows for both looks."
+            )
+        multiples = self._multiples(done)
+        return self._write(folder, done, answers, power, multiples, show_text)
+
+    def _keys(self, seeds: Sequence[int]) -> list[str]:
+        from .prove.exchange import evaluation_digest
+
+        digests = {one.name: evaluation_digest(one.evaluation) for one in self.sets}
+        return [self.task(arm, seed).key(digests) for arm in self.plan.arms for seed in seeds]
+
+    def _power(self, answers: findings.Answers) -> dict[str, Any] | None:
+        """From the pilot: how many seeds the wanted effect needs, and what the planned ones can see."""
+        if not answers.primary or len(answers.primary[0].seeds) < PILOT:
+            return None
+        one = answers.primary[0]
+        effects = [self.question.effect] if self.question.effect is not None else []
+        effects += [self.question.margin] if self.question.margin is not None else []
+        spread = one.parts.seeds * one.parts.n
+        given: dict[str, Any] = {
+            "spread": spread,
+            "pilot": one.parts.n,
+            "luck": one.parts.luck,
+            "documents": one.parts.documents,
+            "n_documents": one.parts.m,
+            "alpha": 1 - one.level,
+        }
+        from .prove.power import detectable
+
+        seen = detectable(
+            spread, len(self.question.seeds), one.parts.luck, one.parts.documents, one.parts.m, 1 - one.level
+        )
+        effects = effects or [seen / 2]
+        needed = [seeds_needed(effect, **given) for effect in effects]
+        return {
+            "detectable": seen,
+            "pilot_seeds": one.parts.n,
+            "seeds_for": [{"effect": each.effect, "seeds": each.seeds, "said": each.sentence()} for each in needed],
+        }
+
+    def _multiples(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
+        """What random would need for each candidate's loss: more trials of random, until it catches up."""
+        pairs = [pair for pair in self.plan.pairs if pair.against.kind == "random"]
+        if not pairs or len(seeds) < 2 or findings.diverged_by_arm(self.records):
+            return []
+        random = pairs[0].against
+        steps: dict[float, Arm] = {1.0: random}
+        for times in MULTIPLES:
+            if times * random.tokens > random.source.totals["tokens"]:
+                break
+            worst = max(self._mean(pair.arm.name, one.name, seeds) - self._mean(steps[max(steps)].name, one.name, seeds)
+                        for pair in pairs for one in self.sets)  # fmt: skip
+            if times > 1 and worst >= 0 and len(steps) > 1 and self._caught_up(pairs, steps, seeds):
+                break
+            steps[times] = multiple(random, times)
+            self.train([steps[times]], seeds)
+        found = []
+        for pair in pairs:
+            for one in self.sets:
+                losses = {
+                    times: {seed: self.records[arm.name, seed].metrics[one.name] for seed in seeds}
+                    for times, arm in steps.items()
+                }
+                own = {seed: self.records[pair.arm.name, seed].metrics[one.name] for seed in seeds}
+                answer = tokens_needed(own, losses)
+                order = sorted(steps)
+                found.append(
+                    {
+                        "arm": pair.arm.name,
+                        "evaluation": one.name,
+                        "tokens": [round(random.tokens * times) for times in order],
+                        "loss": [float(np.mean(list(losses[times].values()))) for times in order],
+                        "candidate_loss": float(np.mean(list(own.values()))),
+                        **wording.multiple(answer),
+                    }
+                )
+        return found
+
+    def _mean(self, arm: str, evaluation: str, seeds: Sequence[int]) -> float:
+        return float(np.mean([self.records[arm, seed].metrics[evaluation] for seed in seeds]))
+
+    def _caught_up(self, pairs: Sequence[Any], steps: Mapping[float, Arm], seeds: Sequence[int]) -> bool:
+        """Whether random reaches every candidate's loss with the most tokens that it was given."""
+        most = steps[max(steps)].name
+        return all(
+            self._mean(most, one.name, seeds) <= self._mean(pair.arm.name, one.name, seeds)
+            for pair in pairs
+            for one in self.sets
+        )
+
+    def _write(
+        self,
+        folder: Path,
+        seeds: Sequence[int],
+        answers: findings.Answers,
+        power: dict[str, Any] | None,
+        multiples: list[dict[str, Any]],
+        show_text: bool,
+    ) -> Proved:
+        """The folder with proof and report."""
+        summary = self._summary(folder, seeds, answers, power, multiples)
+        if not show_text:
+            for one in summary["overlap"]:
+                one["examples"] = []
+        summary["reproduce"]["timings"] = {"total": round(time.monotonic() - self.started, 3)}
+        summary = sealed(finite(summary))
+        from .report.prove import render
+
+        with files.whole_folder(folder) as place:
+            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
+            files.write_whole(place / PROOF, text.encode())
+            files.write_whole(place / REPORT, render(summary, no_text=not show_text).encode("utf-8", "replace"))
+        return Proved(folder, summary)
+
+    def _summary(
+        self,
+        folder: Path,
+        seeds: Sequence[int],
+        answers: findings.Answers,
+        power: dict[str, Any] | None,
+        multiples: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        question = self.question
+        arms = findings.arms_table(self.plan, seeds, self.sets, self.records)
+        comparisons = [findings.as_json(one, True) for one in answers.primary]
+        comparisons += [findings.as_json(one, False) for one in (*answers.groups, *answers.references)]
+        first = next(pair for pair in self.plan.pairs if not pair.reference).against.name
+        cost = findings.costs(arms, [one for one in answers.primary if one.against == first])
+        asked = digest("question", [asdict_json(question), [one.digest for one in self.sets], self.plan.tokens])
+        names = {one.name for one in self.candidates}
+        summary: dict[str, Any] = {
+            "format": PROOF_FORMAT,
+            "title": f"Proof of {', '.join(one.name for one in self.candidates if one.name not in self.others)}",
+            "unit": question.proxy.unit,
+            "seeds": list(seeds),
+            "proxy": {
+                "name": type(question.proxy).__module__.rpartition(".")[2],
+                "summary": type(question.proxy).summary,
+                "settings": parameters(question.proxy),
+            },
+            "margin": question.margin,
+            "level": 1 - question.alpha,
+            "tokens": self.plan.tokens,
+            "arms": arms,
+            "evaluations": [
+                {
+                    "name": one.name,
+                    "documents": len(one.evaluation.batch),
+                    "bytes": int(one.evaluation.batch.offsets[-1] - one.evaluation.batch.offsets[0]),
+                    "groups": list(one.evaluation.groups),
+                    "digest": one.digest,
+                    "consulted": self.ledger.consult(one.digest, one.name, asked),
+                }
+                for one in self.sets
+            ],
+            "comparisons": comparisons,
+            "small_groups": list(answers.small),
+            "curves": findings.curves(self.plan, seeds, self.sets, self.records),
+            "multiples": multiples,
+            "costs": cost,
+            "power": power,
+            "overlap": self.met.as_json(),
+            "selections": [
+                {
+                    "name": one.name,
+                    "folder": str(one.folder),
+                    "method": one.method,
+                    "digest": one.plan["reproduce"]["digest"],
+                    "next": str(one.plan.get("next", "")),
+                }
+                for one in self.candidates
+                if one.name in names
+            ],
+            "reproduce": {
+                "command": self.command,
+                "digest": "",
+                "versions": versions(),
+                "citations": sorted({text for one in self.candidates for text in one.plan["reproduce"]["citations"]}),
+            },
+        }
+        summary["warnings"] = [*self.warnings, *wording.warnings(summary, answers, question)]
+        summary["limits"] = wording.limits(summary, question)
+        summary["verdict"] = wording.verdict(summary, answers)
+        summary["next"] = f"cuvee write {shell_path(self.candidates[0].folder)} --format parquet"
+        table = [[one[name] for name in ("arm", "against", "evaluation", "group", "mean", "low", "high", "verdict")]
+                 for one in comparisons]  # fmt: skip
+        summary["reproduce"]["digest"] = digest("proof", asked, table)
+        return summary
+
+
+def asdict_json(question: Question) -> dict[str, Any]:
+    """The question as JSON-able values, without places on this machine."""
+    return {
+        "against": [Path(one).name for one in question.against],
+        "recipe": Recipe(question.proxy, Uniform(), question.epochs).digest(),
+        "policies": [name for name, _ in question.policies],
+        "seeds": list(question.seeds),
+        **{name: getattr(question, name) for name in ("tokens", "equal", "margin", "stop_early", "overlap", "alpha")},
+    }
+
+
+def evaluation_head(evaluation: Evaluation, number: int) -> Evaluation:
+    """The first examples of an evaluation set."""
+    batch = evaluation.batch
+    columns = {name: values[:number] for name, values in batch.columns.items()}
+    head = Batch(batch.data, batch.offsets[: number + 1], batch.row[:number], batch.key[:number], columns)
+    return replace(evaluation, batch=head, group=evaluation.group[:number])
+
+
+def sum_bytes(sets: Sequence[EvaluationSet]) -> int:
+    """Bytes of text in the evaluation sets."""
+    return sum(int(one.evaluation.batch.offsets[-1]) for one in sets)
+
+
+def lines(proved: Proved) -> list[str]:
+    """What the command line prints."""
+    return wording.proof_lines(proved.folder, proved.summary)
