@@ -1,14 +1,15 @@
-"""Build the demonstration pool, its target and its control from distribution packages.
+"""Build the demonstration pool, its target, its control and its evaluation set from distribution packages.
 
     python scripts/make_demo_pool.py [FOLDER] [--cache CACHE]
 
-Writes `pool.parquet`, `target.jsonl`, `target_control.jsonl`, `SOURCES.md` and `LICENSES.txt`. The same packages
-give the same bytes (with the same version of pyarrow): every choice is made by a hash of the text and its name,
-never by a random number. Only collections in the public domain, under CC0, or under a permissive licence go in.
+Writes `pool.parquet`, `target.jsonl`, `target_control.jsonl`, `evaluation.jsonl`, `SOURCES.md` and `LICENSES.txt`.
+The same packages give the same bytes (with the same version of pyarrow): every choice is made by a hash of the text
+and its name, never by a random number. Only collections in the public domain, under CC0, or under a permissive licence
+go in.
 
 The target is SQLite documentation from pages that are not in the pool, so that selecting toward it has a clear
 right answer. The control is drawn from the pool's own mixture, held out as well: selecting toward it should help
-no more than chance.
+no more than chance. The evaluation set is drawn from what the three others leave, so it changes none of them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import corpora
@@ -36,6 +38,13 @@ SHARED_WORDS = 8
 LARGEST_OVERLAP = 0.2
 LARGEST_PAGE = 12
 """Longer pages stay in the pool whole, so that the target comes from many pages."""
+EVALUATED = 60
+EVALUATED_ELSEWHERE = 30
+"""Documents of the evaluation set: of the target's domain, and of each other one that has enough left."""
+LONGEST_COPY = 50
+"""Words in a row that no evaluation document may share with another text."""
+BOOKS = ("fiction", "scripture")
+"""Domains whose works are chapters, named by their book first."""
 
 SOURCES_TEMPLATE = """\
 # What the demonstration pool is made of
@@ -53,6 +62,12 @@ and none shares more than a fifth of its eight-word runs with the pool's documen
 
 `target_control.jsonl`: {control} documents drawn from the pool's own mixture and then taken out of the pool
 ({mixture}). Selecting toward it should help no more than chance.
+
+`evaluation.jsonl`: {evaluation} documents that are in none of the three ({evaluation_mixture}), to measure what was
+trained on a selection. Those of `{domain}` are from {evaluation_pages} pages of which no document is in the pool, the
+target or the control. {shared} of the {others} others are other parts of a book, page, speech or file that also has
+documents in the pool. None shares more than a fifth of its eight-word runs, or 50 words in a row, with the pool, the
+target, the control or another of them.{without}
 
 Long texts are cut at paragraph borders into pieces of about 1,200 to 3,000 characters; Jargon File entries,
 dialogues and licence texts are whole. Texts with an e-mail address or a telephone number, and texts that are
@@ -234,16 +249,19 @@ def main() -> int:
     finally:
         store.release()
     pool, target, control = divide(collected)
+    evaluation = evaluation_set(collected, pool, target, control)
     write_pool(pool, options.folder / "pool.parquet")
     write_lines(target, options.folder / "target.jsonl")
     write_lines(control, options.folder / "target_control.jsonl")
-    (options.folder / "SOURCES.md").write_text(sources_page(pool, target, control), encoding="utf-8")
+    write_lines(evaluation, options.folder / "evaluation.jsonl", with_domain=True)
+    page = sources_page(pool, target, control, evaluation)
+    (options.folder / "SOURCES.md").write_text(page, encoding="utf-8")
     (options.folder / "LICENSES.txt").write_text(notices, encoding="utf-8")
     size = (options.folder / "pool.parquet").stat().st_size
     print(f"{len(pool)} documents, {sum(len(item.text) for item in pool):,} characters, {size:,} bytes")
     for (domain, package), count in sorted(Counter((item.domain, item.package) for item in pool).items()):
         print(f"{count:6d}  {domain:12s}  {package}")
-    print(f"target {len(target)} documents, control {len(control)} documents")
+    print(f"target {len(target)} documents, control {len(control)} documents, evaluation {len(evaluation)} documents")
     return 0
 
 
@@ -287,7 +305,8 @@ def divide(collected: list[list[Document]]) -> tuple[list[Document], list[Docume
     control = [item for item in chosen if item.text not in repeated][:HELD_OUT]
     held_out = {item.identifier for item in control}
     pool = [item for item in chosen if item.identifier not in held_out]
-    target = without_overlap(candidates, [item for item in chosen if item.domain == TARGET_DOMAIN])[:HELD_OUT]
+    fresh = without_overlap(candidates, [item for item in chosen if item.domain == TARGET_DOMAIN])
+    target = list(islice(fresh, HELD_OUT))
     if len({item.identifier for item in pool + target + control}) != len(pool) + len(target) + len(control):
         raise ValueError("two documents have the same id")
     return pool, target, control
@@ -313,23 +332,60 @@ def hold_out_pages(documents: list[Document]) -> tuple[list[Document], list[Docu
     return kept, [item for item in documents if item.work not in held]
 
 
-def without_overlap(candidates: list[Document], others: list[Document]) -> list[Document]:
+def without_overlap(candidates: Iterable[Document], others: Iterable[Document]) -> Iterator[Document]:
     """Those candidates that share few runs of words with any text of `others`."""
     known = set()
     for item in others:
         known.update(runs_of_words(item.text))
-    fresh = []
     for item in candidates:
-        runs = runs_of_words(item.text)
+        runs = set(runs_of_words(item.text))
         if sum(run in known for run in runs) <= LARGEST_OVERLAP * len(runs):
-            fresh.append(item)
-    return fresh
+            yield item
 
 
-def runs_of_words(text: str) -> set[str]:
+def evaluation_set(
+    collected: list[list[Document]], pool: list[Document], target: list[Document], control: list[Document]
+) -> list[Document]:
+    """Documents of every domain that are in none of the others and repeat little of them."""
+    used = pool + target + control
+    known = {run for item in used for run in runs_of_words(item.text)}
+    names = {item.identifier for item in used}
+    pages = {item.work for item in used if item.domain == TARGET_DOMAIN}
+    candidates: dict[str, list[Document]] = {collection.domain: [] for collection in COLLECTIONS}
+    for document in (document for documents in collected for document in documents):
+        of_target = document.domain == TARGET_DOMAIN
+        if document.work not in pages if of_target else document.identifier not in names:
+            candidates[document.domain].append(document)
+    evaluation = []
+    for domain, documents in candidates.items():
+        wanted = EVALUATED if domain == TARGET_DOMAIN else EVALUATED_ELSEWHERE
+        found: list[Document] = []
+        for item in sorted(documents, key=lambda item: corpora.key_of("evaluate", item.identifier)):
+            runs = runs_of_words(item.text)
+            if len(found) < wanted and repeats_little(runs, known):
+                found.append(item)
+                known.update(runs)
+        if len(found) == wanted:
+            evaluation += found
+    return sorted(evaluation, key=lambda item: corpora.key_of("order", item.identifier))
+
+
+def repeats_little(runs: list[str], known: set[str]) -> bool:
+    """Whether a text, given by its runs of words, shares few of them with known texts, and no long passage."""
+    shared, streak = set(), 0
+    for run in runs:
+        streak = streak + 1 if run in known else 0
+        if streak > LONGEST_COPY - SHARED_WORDS:
+            return False
+        if streak:
+            shared.add(run)
+    return len(shared) <= LARGEST_OVERLAP * len(set(runs))
+
+
+def runs_of_words(text: str) -> list[str]:
     """All runs of a fixed number of words, by which copied passages are found."""
     words = re.findall(r"\w+", text.lower())
-    return {" ".join(words[at : at + SHARED_WORDS]) for at in range(len(words) - SHARED_WORDS + 1)}
+    return [" ".join(words[at : at + SHARED_WORDS]) for at in range(len(words) - SHARED_WORDS + 1)]
 
 
 def write_pool(pool: list[Document], path: Path) -> None:
@@ -352,16 +408,19 @@ def write_pool(pool: list[Document], path: Path) -> None:
     )
 
 
-def write_lines(documents: list[Document], path: Path) -> None:
+def write_lines(documents: list[Document], path: Path, with_domain: bool = False) -> None:
     """Documents as one JSON object a line."""
-    lines = [json.dumps({"id": item.identifier, "text": item.text}, ensure_ascii=False) for item in documents]
+    lines = []
+    for item in documents:
+        domain = {"domain": item.domain} if with_domain else {}
+        lines.append(json.dumps({"id": item.identifier, **domain, "text": item.text}, ensure_ascii=False))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def licence_notices(store: corpora.PackageStore) -> str:
     """The notices that the licences ask to be kept with the texts, from the packages themselves."""
     sections = [
-        "Notices for the texts in pool.parquet, target.jsonl and target_control.jsonl.\n"
+        "Notices for the texts in pool.parquet, target.jsonl, target_control.jsonl and evaluation.jsonl.\n"
         "SOURCES.md tells which text is under which of them.\n"
     ]
     for notice in NOTICES:
@@ -377,8 +436,10 @@ def licence_notices(store: corpora.PackageStore) -> str:
     return "\n".join(sections)
 
 
-def sources_page(pool: list[Document], target: list[Document], control: list[Document]) -> str:
-    """The table of what the pool is made of."""
+def sources_page(
+    pool: list[Document], target: list[Document], control: list[Document], evaluation: list[Document]
+) -> str:
+    """The table of what the pool is made of, and what the other files hold."""
     counts = Counter((item.domain, item.package) for item in pool)
     sizes: Counter[tuple[str, str]] = Counter()
     for item in pool:
@@ -391,7 +452,9 @@ def sources_page(pool: list[Document], target: list[Document], control: list[Doc
                 cells = (domain, collection.what, package, collection.licence, count, kilobytes)
                 rows.append(f"| {' | '.join(map(str, cells))} |")
     total = sum(sizes.values()) // 1000
-    mixture = Counter(item.domain for item in control)
+    works = {(item.package, work_of(item)) for item in pool}
+    others = [item for item in evaluation if item.domain != TARGET_DOMAIN]
+    without = sorted({collection.domain for collection in COLLECTIONS} - {item.domain for item in evaluation})
     return SOURCES_TEMPLATE.format(
         rows="\n".join(rows),
         documents=len(pool),
@@ -400,8 +463,25 @@ def sources_page(pool: list[Document], target: list[Document], control: list[Doc
         pages=len({item.work for item in target}),
         domain=TARGET_DOMAIN,
         control=len(control),
-        mixture=", ".join(f"{domain} {count}" for domain, count in sorted(mixture.items())),
+        mixture=mixture_of(control),
+        evaluation=len(evaluation),
+        evaluation_mixture=mixture_of(evaluation),
+        evaluation_pages=len({item.work for item in evaluation if item.domain == TARGET_DOMAIN}),
+        shared=sum((item.package, work_of(item)) in works for item in others),
+        others=len(others),
+        without=f" Too little is left of: {', '.join(without)}." if without else "",
     )
+
+
+def mixture_of(documents: list[Document]) -> str:
+    """How many documents there are of each domain, in words."""
+    counts = Counter(item.domain for item in documents)
+    return ", ".join(f"{domain} {count}" for domain, count in sorted(counts.items()))
+
+
+def work_of(document: Document) -> str:
+    """The book that a chapter is from; else the work itself."""
+    return document.work.partition("/")[0] if document.domain in BOOKS else document.work
 
 
 if __name__ == "__main__":

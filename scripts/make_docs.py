@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cuvee import describing, registry
-from cuvee.core import Method
+from cuvee.core import Method, Policy
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 
@@ -40,6 +40,9 @@ WHEN = {
     "threshold": "The score has a meaningful bound, such as 0 for log odds.",
     "keep_probability": "You want the middle of a scale of which neither end is good. `perplexity` uses it by itself.",
     "quota": "You want to fix each domain's share. Give `--quota` instead of naming it.",
+    "uniform": "Always, beside any other policy: it is the baseline.",
+    "rs2": "You judge a policy or a selection that leaves examples out: at equal steps, this is what it has to beat.",
+    "infobatch": "You train for many epochs with losses per example at hand, and want to save part of the passes.",
 }
 FAILS = {
     "random": "Equal texts without ids share one draw, so they are kept or dropped together.",
@@ -112,13 +115,15 @@ def accents(text: str) -> str:
 
 def kinds() -> dict[str, list[str]]:
     """The names of the methods by what they are."""
-    groups: dict[str, list[str]] = {"Scoring methods": [], "Baselines": [], "Choosing rules": []}
+    groups: dict[str, list[str]] = {"Scoring methods": [], "Baselines": [], "Choosing rules": [], "Policies": []}
     for name, entry in registry.entries().items():
         if entry.point is not None:
             continue  # installed beside cuvee, not part of it
         kind = entry.load()
         baseline = kind.card.family == "baseline"
-        title = "Scoring methods" if issubclass(kind, Method) else "Baselines" if baseline else "Choosing rules"
+        title = "Baselines" if baseline else "Choosing rules"
+        if issubclass(kind, Method | Policy):
+            title = "Scoring methods" if issubclass(kind, Method) else "Policies"
         groups[title].append(name)
     return groups
 
@@ -128,12 +133,14 @@ ROLES = {
     "by; `--choose` replaces that rule.",
     "Baselines": "Named with `--with` as well; they choose without a score.",
     "Choosing rules": "Named with `--choose`, beside a scoring method.",
+    "Policies": "They decide while a model trains: which examples come next, in which order, and how much each counts. "
+    "A selection does not use them; `cuvee prove --policy` compares training with and without one.",
 }
 
 
 def table(names: list[str]) -> list[str]:
     citations = {one["name"]: accents(one["citation"]) for one in describing.table()}
-    lines = ["| method | what it keeps | needs | cost | paper |", "|-|-|-|-|-|"]
+    lines = ["| method | what it does | needs | cost | paper |", "|-|-|-|-|-|"]
     for name in names:
         found = describing.facts(name)
         cells = (found["summary"].rstrip("."), needs(found), found["cost"], citations[name] or "-")

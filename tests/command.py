@@ -75,7 +75,7 @@ def line_of(*arguments: Any) -> list[str]:
 
 def process(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
     """Start a command as a process and a group of its own."""
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.Popen(line_of(*arguments), start_new_session=True, **streams)
 
 

@@ -1,8 +1,9 @@
-"""cuvee decides what a model trains on, and shows what its choice did.
+"""cuvee decides what a model trains on, and proves that it helped.
 
 >>> import cuvee
 >>> kept = cuvee.select("pool/", target="target.jsonl", method="dsir", tokens=10**9, output="kept")
 >>> kept.digest
+>>> cuvee.prove("kept", evaluations={"held_out": "held-out.jsonl"}).summary["verdict"]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .feed.write import WriteResult, write_selection
     from .pool import Reading
     from .profiling import Profiled, profile
+    from .proving import Proved, prove
     from .selecting import Selected, select
 
 _LAZY = {
@@ -23,6 +25,8 @@ _LAZY = {
     "Selected": "selecting",
     "profile": "profiling",
     "Profiled": "profiling",
+    "prove": "proving",
+    "Proved": "proving",
     "Reading": "pool",
     "WriteResult": "feed.write",
     **dict.fromkeys(("CuveeError", "UsageError", "DataError", "ResourceError", "BusyError"), "errors"),
@@ -33,6 +37,7 @@ __all__ = [
     "CuveeError",
     "DataError",
     "Profiled",
+    "Proved",
     "Reading",
     "ResourceError",
     "Selected",
@@ -40,6 +45,7 @@ __all__ = [
     "WriteResult",
     "__version__",
     "profile",
+    "prove",
     "select",
     "write_selection",
 ]

@@ -328,61 +328,56 @@ def write(
 @click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
 @click.option("-o", "--output", default="out/prove", show_default=True, help="Folder for the proof and its report.")
-@READING
+@click.option("--text", metavar="COLUMN", help="Text column of the evaluation sets [found by convention].")
+@click.option("--domain", metavar="COLUMN", help="Their domain column, for subgroups [domain, source, ...]; or 'none'.")
+@click.option("--embedding", metavar="COLUMN", help="Their embedding column.")
+@click.option("--label", metavar="COLUMN", help="Their label column.")
 @RUNNING
-def prove(selections: tuple[str, ...], require: bool, tokens: str | None, eval_bytes: str | None, **flags: Any) -> None:
+def prove(
+    selections: tuple[str, ...],
+    evaluations: tuple[str, ...],
+    against: tuple[str, ...],
+    policy: tuple[str, ...],
+    tokens: str | None,
+    eval_bytes: str | None,
+    require: bool,
+    **flags: Any,
+) -> None:
     """Show whether a SELECTION helps: train small models on it and on its baselines, and compare them on held-out text.
 
     \b
     cuvee prove kept/ --eval held-out.jsonl
-    cuvee prove kept/ --eval law=law.jsonl --eval code=code/ --against random --seeds 16
-    cuvee prove kept/ --eval held-out.jsonl --proxy transformer:size=1M --tokens 500k
-    cuvee prove kept/ other/ --eval held-out.jsonl --margin 0.01
-    cuvee prove kept/ --eval held-out.jsonl --proxy mlp --policy infobatch --epochs 10
+    cuvee prove kept/ -e law=law.jsonl -e code=code/ --against random --seeds 16
+    cuvee prove kept/ -e held-out.jsonl --proxy transformer:size=1M
+    cuvee prove kept/ -e held-out.jsonl --margin 0.01      equivalence is an answer, too
+    cuvee prove kept/ -e held-out.jsonl --proxy mlp --policy infobatch --epochs 10
 
     Every trial trains on an equal number of tokens: on a random part of the selection, or on rows drawn from its pool.
     The answer is one of: better, worse, equivalent, not shown. Finished trials are kept in the ledger and never run
-    again. Columns are those of the evaluation sets; the pool's are known from the selection.
+    again. Exit status 1 with --require unless every verdict is "better".
     """
     from . import proving, quantities
 
-    reading_flags = {name: flags.pop(name) for name in READING_FLAGS} | {
-        name: flags[name] for name in ("workers", "memory", "cache", "quiet", "as_json", "no_text")
+    names = ("seeds", "seed", "proxy", "epochs", "equal", "margin", "effect", "stop_early", "overlap", "holdout")
+    asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, "ledger", "output")}
+    asked |= {
+        "evaluations": list(evaluations),
+        "against": list(against) or None,
+        "policies": list(policy),
+        "tokens": quantities.count(tokens) if tokens else None,
+        "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
     }
-    with _running(reading_flags) as common:
-        settings = {name: flags[name] for name in PROVE_FLAGS}
-        asked = {
-            **settings,
-            "evaluations": list(flags["evaluations"]),
-            "against": list(flags["against"]) or None,
-            "policies": list(flags["policy"]),
-            "tokens": quantities.count(tokens) if tokens else None,
-            "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
-        }
+    unused = dict.fromkeys(("id_", "token_column", "tokenizer"))
+    with _running({**flags, **unused, "key": "id"}) as common:
         if flags["plan_only"]:
-            _print_plan(proving.plan(selections, **asked, **common), flags)
+            _print_plan(proving.plan(selections, **asked, **_without(common, "progress", "show_text")), flags)
             return
-        result = proving.prove(selections, **asked, command=_command(), **common)
+        quiet = flags["quiet"] or flags["as_json"]
+        say = None if quiet else lambda sentence: click.echo(sentence, err=True)
+        result = proving.prove(selections, **asked, **common, say=say, command=_command())
         _print(result.summary, proving.lines(result), flags)
-        if require and not result.better:
-            raise SystemExit(1)
-
-
-READING_FLAGS = ("text", "id_", "domain", "token_column", "embedding", "label", "tokenizer", "key")
-PROVE_FLAGS = (
-    "seeds",
-    "seed",
-    "proxy",
-    "epochs",
-    "equal",
-    "margin",
-    "effect",
-    "stop_early",
-    "overlap",
-    "holdout",
-    "ledger",
-    "output",
-)
+    if require and not result.better:
+        raise SystemExit(1)
 
 
 @cli.command(short_help="List the methods, or explain one.")

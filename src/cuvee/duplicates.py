@@ -54,6 +54,12 @@ def count_duplicates(
             where.append(block["row"][chosen])
         value = np.concatenate(values) if values else np.empty(0, np.uint64)
         row = np.concatenate(where) if where else np.empty(0, np.int64)
+        ordered = np.sort(value)
+        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if not len(again):
+            continue
+        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
+        value, row = value[some], row[some]
         order = np.argsort(value, kind="stable")  # rows ascend, so the first of a group is its earliest
         starts = np.flatnonzero(np.diff(value[order], prepend=value[order][:1] ^ np.uint64(1)))
         counts = np.diff(np.append(starts, len(value)))

@@ -133,6 +133,7 @@ def draw_examples(
         rows = {name: values[at] for name, values in block.items()}
         repeats, margin = decision.repeats(rows), np.abs(decision.margin(rows))
         luck = draw.uniform("example", rows["key"])
+        ids = engine.ids(number)
         for name, mask in (("kept", repeats > 0), ("dropped", repeats == 0)):
             chosen = np.flatnonzero(mask)
             lucky = chosen[np.argsort(luck[chosen])[:SHOWN]].tolist()
@@ -145,7 +146,7 @@ def draw_examples(
                 told = f"{name}: {why}" + (f" ({why_not})" if why == "not eligible" and why_not else "")
                 if score is not None and place is not None and np.isfinite(score):
                     told += f"; {place(score)}"
-                example = _example(engine, columns, number, rows, i, int(at[i]), texts[i], score, told)
+                example = _example(engine, columns, ids, rows, i, int(at[i]), texts[i], score, told)
                 if i in lucky:
                     drawn[name].append((float(luck[i]), example))
                 if i in close:
@@ -170,7 +171,7 @@ def _first(pairs: list[tuple[float, Example]], count: int) -> list[Example]:
 def _example(
     engine: Engine,
     columns: DiskColumns,
-    span: int,
+    ids: Any,
     rows: Block,
     i: int,
     at: int,
@@ -179,7 +180,6 @@ def _example(
     reason: str,
 ) -> Example:
     path, row = engine.pool.manifest.place(int(rows["row"][i]))
-    ids = engine.ids(span)
     return Example(
         id=ids[at].as_py() if ids is not None else "",
         domain=columns.domains[int(rows["domain"][i])],

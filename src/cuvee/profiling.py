@@ -23,7 +23,7 @@ from .engine.store import Store, digest
 from .examples import Example
 from .feature.ngrams import Ngrams
 from .fold.extremes import Extreme, Extremes, Words
-from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT, refuse_foreign, versions
+from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT, refuse_foreign, sealed, versions
 from .planning import planned
 from .pool import Opened, Paths, Reading, open_stage
 from .profile_contents import cards, dimensions, sampled_texts, vocabulary_growth
@@ -100,6 +100,7 @@ def profile(
             summary["reproduce"] |= {"command": command or f"cuvee.profile({paths!r})", "digest": _digest(summary)}
             found.timings["total"] = time.monotonic() - started
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in found.timings.items()}
+            summary = sealed(summary)
             text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
             files.write_whole(place / PROFILE, text.encode())
             from .report.profile import render

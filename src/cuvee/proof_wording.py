@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .layout import REPORT
-from .prove.multiples import Multiple
+from .proof.multiples import Multiple
 from .report.terminal import plural, safe
 
 if TYPE_CHECKING:
-    from .prove.arms import Plan
-    from .prove.draws import Drawn
-    from .prove.findings import Answers
-    from .prove.overlap import Overlap
+    from .proof.arms import Plan
+    from .proof.draws import Drawn
+    from .proof.findings import Answers
+    from .proof.overlap import Overlap
     from .proving import Question
 
 UNEQUAL = 0.02
@@ -105,6 +105,15 @@ def multiple(found: Multiple) -> dict[str, Any]:
     return {"times": times, "bound": bound, "low": found.low, "high": found.high, "said": found.sentence()}
 
 
+def holdout(found: Sequence[Mapping[str, Any]], unit: str) -> dict[str, str]:
+    """The answers of the reusable holdout, as the report takes them."""
+    told = {
+        f"{one['arm']} against {one['against']}, {one['evaluation']}": f"gain of {one['gain']:+.4f} {unit} a document"
+        for one in found
+    }
+    return told | ({"what it cannot show": found[0]["limits"]} if found else {})
+
+
 def _primary(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for one in summary["comparisons"] if one["primary"]]
 
@@ -133,7 +142,7 @@ def verdict(summary: Mapping[str, Any], answers: Answers) -> str:
 
 def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -> list[str]:
     """What a reader must know before believing the verdict."""
-    from .prove.groups import warning
+    from .proof.groups import warning
 
     found = []
     for arm, count in answers.diverged.items():
@@ -201,6 +210,8 @@ def proof_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     for one in summary["multiples"][:1]:
         lines += textwrap.wrap(safe(one["said"], 200), WIDTH, initial_indent="  ", subsequent_indent="  ")
     lines += _slices(summary)
+    for name, value in list((summary["holdout"] or {}).items())[:1]:
+        lines += textwrap.wrap(f"guarded half, {safe(name, 60)}: {value}", WIDTH, initial_indent="  ")
     if summary["power"]:
         lines.append(f"  smallest detectable difference {summary['power']['detectable']:.4f} {summary['unit']}")
     train = sum(one["train_seconds"] * len(summary["seeds"]) for one in summary["arms"])

@@ -26,27 +26,39 @@ from .examples import as_batch
 from .layout import PLAN, PROOF, PROOF_FORMAT, REPORT, refuse_foreign, sealed, versions
 from .methods.policy.uniform import Uniform
 from .pool import Paths, Reading
-from .prove import findings, overlap
-from .prove.arms import BASELINES, Plan, against_baselines, against_uniform, clean_parts, multiple, tokens_of_a_trial
-from .prove.candidates import Candidate, open_candidates
-from .prove.corpus import gather
-from .prove.draws import Arm, Drawn, union
-from .prove.evaluations import EvaluationSet, named_paths
-from .prove.evaluations import read as read_evaluation
-from .prove.exchange import put_rows
-from .prove.ledger import Ledger
-from .prove.loop import CURVE
-from .prove.multiples import multiple as tokens_needed
-from .prove.power import seeds_needed
-from .prove.proxy import Evaluation, Proxy, Recipe, Watch
-from .prove.recipes import load_proxy
-from .prove.record import Record
-from .prove.trials import Task, run_trials
-from .prove.verdict import planned_looks, stop
+from .proof import findings, overlap
+from .proof.arms import (
+    BASELINES,
+    Plan,
+    against_baselines,
+    against_uniform,
+    clean_parts,
+    multiple,
+    tokens_of_a_trial,
+    with_more_tokens,
+)
+from .proof.candidates import Candidate, open_candidates
+from .proof.corpus import gather
+from .proof.draws import Arm, Drawn, union
+from .proof.evaluations import EvaluationSet, divide, named_paths
+from .proof.evaluations import read as read_evaluation
+from .proof.exchange import evaluation_digest, put_rows
+from .proof.holdout import ReusableHoldout
+from .proof.ledger import Ledger, warn
+from .proof.loop import CURVE
+from .proof.multiples import multiple as tokens_needed
+from .proof.power import detectable, seeds_needed
+from .proof.proxy import Evaluation, Proxy, Recipe, Watch
+from .proof.recipes import load_proxy
+from .proof.record import Record
+from .proof.trials import Task, run_trials
+from .proof.verdict import Comparison, planned_looks, stop
 from .quantities import method_call, shell_path
 
 PILOT = 3
 """Seeds after which the spread of the differences is known well enough to say how many are needed."""
+USUAL_EFFECT = 0.01
+"""Of the baseline's loss: the difference for which the number of seeds is told when none is named."""
 SAMPLE_ROWS = 32
 """Documents for telling beforehand how long the trials take."""
 OVERHEAD_SECONDS = 0.1
@@ -54,7 +66,8 @@ OVERHEAD_SECONDS = 0.1
 MULTIPLES = (0.5, 2.0, 4.0)
 """Times the tokens of a trial with which random is trained as well, to tell what it would need."""
 FULL_AT_MOST = 32
-"""The whole pool is trained on if it holds at most this many times a trial's tokens."""
+"""The whole pool is trained on if it holds at most this many times a trial's tokens, and eight times the most that the
+proxy takes unasked."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +174,7 @@ def prove(
         job = _Job(
             question,
             store,
-            Ledger(ledger),
+            Ledger(ledger, say or warn),
             Local(workers),
             progress or Progress(),
             say or (lambda sentence: None),
@@ -236,6 +249,8 @@ def _question(
         raise UsageError(f"--epochs must be above 0 and at most 1,000, not {epochs}.")
     if tokens is not None and tokens < 1:
         raise UsageError(f"--tokens must be at least 1, not {tokens}.")
+    if equal == "cost" and (policies or len(folders) > 1):
+        raise UsageError("--equal cost gives the baselines of one selection more tokens: prove selections one by one.")
     if policies and against:
         raise UsageError("--policy compares with uniform shuffling on the same documents; leave out --against.")
     named = [against] if isinstance(against, str) else list(against or ())
@@ -292,6 +307,7 @@ class _Job:
     candidates: list[Candidate] = field(init=False)
     others: list[str] = field(init=False)
     sets: list[EvaluationSet] = field(init=False)
+    guarded: list[EvaluationSet] = field(init=False)
     met: overlap.Overlap = field(init=False)
     plan: Plan = field(init=False)
 
@@ -312,6 +328,9 @@ class _Job:
             read_evaluation(name, paths, reading, self.store, question.eval_bytes, needs)
             for name, paths in sets.items()
         ]
+        self.guarded = []
+        if question.holdout:
+            self.sets, self.guarded = map(list, zip(*map(divide, self.sets), strict=True))
         for one in self.sets:
             if one.rejected:
                 self.warnings.append(
@@ -323,7 +342,7 @@ class _Job:
         """Look for evaluation texts in the pool, set up the arms, and draw what each trains on at each seed."""
         question, engine = self.question, self.engine
         engine.ensure_facts(engine.pool)
-        self.met = overlap.find(engine, [one.evaluation for one in self.sets], self.candidates)
+        self.met = overlap.find(engine, [one.evaluation for one in (*self.sets, *self.guarded)], self.candidates)
         if self.met.rows and question.overlap == "refuse":
             raise DataError(wording.refused(self.met))
         self.warnings += wording.overlaps(self.met, question.overlap)
@@ -337,15 +356,37 @@ class _Job:
             names = [one for one in question.against if one in BASELINES]
             if not question.against:
                 names = ["random", "length_matched", *(["proportional"] if len(columns.domains) > 1 else [])]
-                if pool.totals["tokens"] <= FULL_AT_MOST * tokens:
+                most = 8 * (question.proxy.most_tokens or tokens * FULL_AT_MOST)
+                if pool.totals["tokens"] <= min(FULL_AT_MOST * tokens, most):
                     names.append("full")
             self.plan = against_baselines(
                 pool, self.candidates, parts, names, self.others, tokens, Uniform(), question.epochs
             )
+        if question.equal == "cost":
+            self._equal_cost()
         for seed in question.seeds:
             for arm in self.plan.arms:
                 self.draw(arm, seed)
         self.warnings += wording.unequal(self.plan, self.draws, question.seeds)
+
+    def _equal_cost(self) -> None:
+        """Give the baselines the tokens that could be trained on in the time that selecting took.
+
+        Training speed is measured once, on the first trial of the candidate; the ledger keeps it, so that the same
+        command finds the same arms again.
+        """
+        (candidate,) = [arm for arm in self.plan.arms if arm.kind == "candidate"]
+        seed = self.question.seeds[0]
+        self.train([candidate], [seed])
+        record = self.records[candidate.name, seed]
+        speed = record.cost["tokens"] * self.question.epochs / max(record.cost["train_seconds"], 1e-9)
+        more = int(record.cost["select_seconds"] * speed / self.question.epochs)
+        self.plan = with_more_tokens(self.plan, more)
+        self.warnings.append(
+            f"At equal cost: selecting took {record.cost['select_seconds']:.2f} s for each trial's share, so baselines "
+            f"train on {self.plan.tokens + more:,} tokens instead of {self.plan.tokens:,}. A large model's training "
+            "dwarfs this cost."
+        )
 
     def draw(self, arm: Arm, seed: int) -> Drawn:
         """What an arm trains on at a seed."""
@@ -372,11 +413,18 @@ class _Job:
 
     def train(self, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
         """Run the trials of these arms at these seeds that the ledger lacks."""
-        evaluations = [one.evaluation for one in self.sets]
+        evaluations = [one.evaluation for one in (*self.sets, *self.guarded)]
         tasks = {(arm.name, seed): self.task(arm, seed) for seed in seeds for arm in arms}
         corpus = gather(self.engine, union([self.draws[place] for place in tasks]))
         found = run_trials(
-            list(tasks.values()), self.ledger, self.store, corpus, evaluations, self.executor.workers, self.progress
+            list(tasks.values()),
+            self.ledger,
+            self.store,
+            corpus,
+            evaluations,
+            self.executor.workers,
+            self.progress,
+            self.ledger.notice,
         )
         by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
         for (name, seed), task in tasks.items():
@@ -384,7 +432,7 @@ class _Job:
             self.records[name, seed] = replace(record, arm=name, cost={**record.cost, **task.select_cost})
 
     def outlook(self) -> dict[str, Any]:
-        """What is going to be trained and about how long it takes, before any trial."""
+        """What is going to be trained and about how long it takes."""
         trials = len(self.plan.arms) * len(self.question.seeds)
         size = sum(self.draws[arm.name, seed].bytes for arm in self.plan.arms for seed in self.question.seeds)
         seconds = self._seconds(size, trials)
@@ -441,13 +489,11 @@ class _Job:
                 f"Stopped after {len(done)} of {len(seeds)} seeds by the rule fixed beforehand (--stop-early): the "
                 "level of every interval allows for both looks."
             )
-        multiples = self._multiples(done)
+        multiples = self._multiples(done, answers.primary)
         return self._write(folder, done, answers, power, multiples, show_text)
 
     def _keys(self, seeds: Sequence[int]) -> list[str]:
-        from .prove.exchange import evaluation_digest
-
-        digests = {one.name: evaluation_digest(one.evaluation) for one in self.sets}
+        digests = {one.name: evaluation_digest(one.evaluation) for one in (*self.sets, *self.guarded)}
         return [self.task(arm, seed).key(digests) for arm in self.plan.arms for seed in seeds]
 
     def _power(self, answers: findings.Answers) -> dict[str, Any] | None:
@@ -466,12 +512,10 @@ class _Job:
             "n_documents": one.parts.m,
             "alpha": 1 - one.level,
         }
-        from .prove.power import detectable
-
         seen = detectable(
             spread, len(self.question.seeds), one.parts.luck, one.parts.documents, one.parts.m, 1 - one.level
         )
-        effects = effects or [seen / 2]
+        effects = effects or [one.against_mean * USUAL_EFFECT]
         needed = [seeds_needed(effect, **given) for effect in effects]
         return {
             "detectable": seen,
@@ -479,19 +523,17 @@ class _Job:
             "seeds_for": [{"effect": each.effect, "seeds": each.seeds, "said": each.sentence()} for each in needed],
         }
 
-    def _multiples(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    def _multiples(self, seeds: Sequence[int], primary: Sequence[Comparison]) -> list[dict[str, Any]]:
         """What random would need for each candidate's loss: more trials of random, until it catches up."""
         pairs = [pair for pair in self.plan.pairs if pair.against.kind == "random"]
-        if not pairs or len(seeds) < 2 or findings.diverged_by_arm(self.records):
+        if not pairs or self.question.equal == "cost" or findings.diverged_by_arm(self.records):
             return []
         random = pairs[0].against
         steps: dict[float, Arm] = {1.0: random}
         for times in MULTIPLES:
             if times * random.tokens > random.source.totals["tokens"]:
                 break
-            worst = max(self._mean(pair.arm.name, one.name, seeds) - self._mean(steps[max(steps)].name, one.name, seeds)
-                        for pair in pairs for one in self.sets)  # fmt: skip
-            if times > 1 and worst >= 0 and len(steps) > 1 and self._caught_up(pairs, steps, seeds):
+            if times > 1 and self._caught_up(pairs, steps, seeds):
                 break
             steps[times] = multiple(random, times)
             self.train([steps[times]], seeds)
@@ -503,7 +545,9 @@ class _Job:
                     for times, arm in steps.items()
                 }
                 own = {seed: self.records[pair.arm.name, seed].metrics[one.name] for seed in seeds}
-                answer = tokens_needed(own, losses)
+                same = (pair.arm.name, pair.against.name, one.name)
+                luck = next(each.parts.luck for each in primary if (each.arm, each.against, each.evaluation) == same)
+                answer = tokens_needed(own, losses, luck=luck)
                 order = sorted(steps)
                 found.append(
                     {
@@ -528,6 +572,29 @@ class _Job:
             for pair in pairs
             for one in self.sets
         )
+
+    def _ask_holdout(self, answers: findings.Answers) -> list[dict[str, Any]]:
+        """What the guarded parts say of each candidate against its first baseline: the mean gain per document."""
+        found = []
+        by_name = {one.name: (one, other) for one, other in zip(self.sets, self.guarded, strict=False)}
+        for one in answers.primary:
+            if one.against != answers.primary[0].against or one.evaluation not in by_name:
+                continue
+            _, other = by_name[one.evaluation]
+            holdout = ReusableHoldout(
+                self.ledger.folder / "holdout" / f"{other.digest}.json", len(other.evaluation.batch)
+            )
+            gains = [findings.gains(self.records, one, name) for name in (one.evaluation, other.name)]
+            found.append(
+                {
+                    "arm": one.arm,
+                    "against": one.against,
+                    "evaluation": one.evaluation,
+                    "gain": holdout.ask(*gains),
+                    "limits": holdout.limits(),
+                }
+            )
+        return found
 
     def _write(
         self,
@@ -600,6 +667,7 @@ class _Job:
             "multiples": multiples,
             "costs": cost,
             "power": power,
+            "holdout": wording.holdout(self._ask_holdout(answers), question.proxy.unit) if self.guarded else None,
             "overlap": self.met.as_json(),
             "selections": [
                 {

@@ -138,7 +138,7 @@ def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Cho
 
     Checked before any file is opened.
     """
-    kind = registry.load(request.method)
+    kind = registry.load(request.method, "method")
     if issubclass(kind, Choose):
         if request.choose is not None:
             _load_rule(request.choose)

@@ -218,6 +218,7 @@ class _Job:
                 for example in [one for shown in summary["examples"].values() for one in shown]:
                     example |= {"text": "", "because": []}
             timings["total"] = time.monotonic() - self.started
+            timings["found in the cache"] = engine.recalled_seconds
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in timings.items()}
             summary = sealed(finite(summary))
             plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
@@ -428,6 +429,8 @@ class _Job:
                 "seed": request.seed,
             },
             "spec": asdict(self.opened.spec),
+            "tokenizer": self.reading.tokenizer,
+            "key": self.reading.key,
             "seed": request.seed,
             "files": pool_files(self.engine.pool),
         }

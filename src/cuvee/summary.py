@@ -40,7 +40,8 @@ class Arm:
         tokens = repeats * block["tokens"]
         self.tokens += int(tokens.sum())
         self.bytes += int((repeats * block["bytes"]).sum())
-        self.lengths += np.bincount(np.minimum(block["bytes"][taken], LENGTHS), minlength=LENGTHS + 1)
+        lengths = np.bincount(np.minimum(block["bytes"][taken], LENGTHS))
+        self.lengths[: len(lengths)] += lengths
         self.domain_rows += np.bincount(block["domain"][taken], minlength=self.domains)
         self.domain_tokens += np.bincount(block["domain"], weights=tokens, minlength=self.domains).astype(np.int64)
 

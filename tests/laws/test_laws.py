@@ -23,7 +23,7 @@ import pytest
 
 import cuvee.fold
 from cuvee import registry
-from cuvee.core import Batch, Budget, Choose, Draw, Fold, Map, Method, State
+from cuvee.core import Batch, Budget, Choose, Draw, Examples, Fold, Map, Method, Policy, Round, State
 from cuvee.engine.plan import describe, make, parameters
 from cuvee.engine.store import digest
 from cuvee.feature.content import content_hash
@@ -101,6 +101,7 @@ def build(name: str, kind: type, tmp_path: Path) -> Any:
 METHODS = sorted(registry.entries())
 SCORERS = [name for name in METHODS if issubclass(registry.load(name), Method)]
 CHOOSERS = [name for name in METHODS if issubclass(registry.load(name), Choose)]
+POLICIES = [name for name in METHODS if issubclass(registry.load(name), Policy)]
 
 
 def fold_classes() -> dict[str, type[Fold]]:
@@ -297,9 +298,99 @@ def _selection(tmp_path: Path) -> Path:
     return path
 
 
+def _learning(number: int, key: Any) -> Any:
+    """Losses that fall from round to round and differ from example to example: a stub of a model."""
+    return np.exp(-0.2 * number) * (0.5 + (key % np.uint64(1009)).astype(np.float64) / 1009)
+
+
+def _copies(state: State, done: Round) -> list[Any]:
+    return [state[name].copy() for name in sorted(state)] + [done.order.copy(), done.weight.copy()]
+
+
+def _run(policy: Policy, examples: Examples, epochs: float, seed: int) -> Iterator[tuple[State, int, Round]]:
+    """A whole training with the stub: the state before each round, the round's number, and the round."""
+    state, number, done = policy.init(examples), 0, 0.0
+    while done < epochs - 1e-9:
+        proposed = policy.propose(state, examples, number, epochs, Draw(seed))
+        yield state, number, proposed
+        state = policy.update(state, proposed, _learning(number, examples.key[proposed.order]))
+        number, done = number + 1, done + proposed.epochs
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("n", [1, 2, 37, 200])
+def test_policy_laws(name: str, n: int, tmp_path: Path) -> None:
+    """Rounds are pure functions of keyed arguments, in range, of finite positive weights; states are plain arrays."""
+    policy: Policy = build(name, registry.load(name), tmp_path)
+    chance = np.random.default_rng(n)
+    examples = Examples(chance.integers(0, 2**64, n, dtype=np.uint64), chance.integers(0, 3, n).astype(np.int32))
+    given = (examples.key.copy(), examples.domain.copy())
+    order = chance.permutation(n)
+    shuffled = Examples(examples.key[order], examples.domain[order])
+    epochs, before = 6.0, repr(np.random.get_state())
+    others = _run(policy, shuffled, epochs, 3)
+    seen, same = np.zeros(n, bool), []
+    for state, number, proposed in _run(policy, examples, epochs, 3):
+        assert all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in state.values())
+        counted("a policy's state is plain arrays")
+        assert proposed.order.dtype == np.int64 and proposed.weight.dtype == np.float64
+        assert 0 < len(proposed.order) == len(proposed.weight)
+        assert proposed.order.min() >= 0 and proposed.order.max() < n
+        counted("a round's places are in range")
+        assert np.isfinite(proposed.weight).all() and (proposed.weight > 0).all()
+        counted("weights are finite and positive")
+        assert proposed.epochs > 0 and proposed.weight.sum() == pytest.approx(n * proposed.epochs)
+        counted("the weights add up to the examples that a round stands for")
+        held = _copies(state, proposed)
+        again = policy.propose(state, examples, number, epochs, Draw(3))
+        assert all(np.array_equal(one, two) for one, two in zip(held, _copies(state, again), strict=True))
+        counted("proposing again gives the same bits and leaves the state")
+        stored = {key: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape) for key, array in state.items()}
+        assert np.array_equal(policy.propose(stored, examples, number, epochs, Draw(3)).order, proposed.order)
+        counted("a stored state gives the same round, and is not written to")
+        loss = _learning(number, examples.key[proposed.order])
+        taken = loss.copy()
+        policy.update(state, proposed, loss)
+        assert np.array_equal(loss, taken)
+        assert all(np.array_equal(one, two) for one, two in zip(held, _copies(state, proposed), strict=True))
+        counted("taking in losses changes no input")
+        other = next(others)[2]
+        assert np.array_equal(shuffled.key[other.order], examples.key[proposed.order])
+        assert np.array_equal(other.weight, proposed.weight)
+        counted("the order of the examples does not matter")
+        seen[proposed.order] = True
+        differently = policy.propose(state, examples, number, epochs, Draw(4))
+        same.append(np.array_equal(differently.order, proposed.order))
+    assert next(others, None) is None
+    assert seen.all(), f"{name} never used {np.flatnonzero(~seen)}"
+    counted("no example is left out for good")
+    assert n < 37 or not any(same)
+    counted("another seed gives another order")
+    assert repr(np.random.get_state()) == before
+    counted("global random numbers are left alone")
+    for one, two in zip(given, (examples.key, examples.domain), strict=True):
+        assert np.array_equal(one, two)
+        counted("inputs are not changed")
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policies_and_equal_keys(name: str, tmp_path: Path) -> None:
+    """Examples of equal keys, and keys beyond what a float can hold, are told apart."""
+    policy: Policy = build(name, registry.load(name), tmp_path)
+    key = np.repeat(np.array([7, 2**24 + 1, 2**31 + 1, 2**53 + 1, 2**64 - 1], np.uint64), 4)
+    examples = Examples(key, np.zeros(len(key), np.int32))
+    for _, _, proposed in _run(policy, examples, 4.0, 0):
+        assert len(np.unique(proposed.order)) == len(proposed.order)
+        counted("equal keys do not repeat an example within a round")
+    near = Examples(np.arange(2**53, 2**53 + 64, dtype=np.uint64), np.zeros(64, np.int32))
+    first = next(_run(policy, near, 4.0, 0))[2].order
+    assert len(np.unique(first)) == len(first) and (np.diff(first) != 1).any()
+    counted("large keys stay apart")
+
+
 def test_no_method_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     """Every method was checked, and the run says how much was."""
-    assert set(SCORERS) | set(CHOOSERS) == set(METHODS) and not set(SCORERS) & set(CHOOSERS)
+    assert sorted(SCORERS + CHOOSERS + POLICIES) == METHODS
     checks = sum(CHECKS.values())
     if checks:  # not when this test is run by itself
         with capsys.disabled():

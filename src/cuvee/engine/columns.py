@@ -12,6 +12,8 @@ from ..errors import DataError
 from .store import Store, as_block
 
 MOST_DOMAINS = 5_000
+HELD_BYTES = 64 << 20
+"""A selection reads its columns a dozen times: the first spans' blocks, up to this much, are kept in memory."""
 
 
 @dataclass
@@ -29,6 +31,8 @@ class DiskColumns:
     n_rows: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    _held: dict[int, list[Block]] = field(default_factory=dict, repr=False)
+    _held_bytes: int = 0
 
     def __post_init__(self) -> None:
         names: set[str] = set()
@@ -57,21 +61,27 @@ class DiskColumns:
 
     def blocks(self, *names: str) -> Iterator[Block]:
         wanted = set(names)
-        for keys, mapping in zip(self.parts, self._maps, strict=True):
-            merged: list[Block] = []
-            for number, key in enumerate(keys):
-                batches, _ = self.store.table(key)
-                for at, batch in enumerate(batches):
-                    if wanted:
-                        batch = batch.select([name for name in batch.schema.names if name in wanted])
-                    block = as_block(batch)
-                    if number == 0:
-                        merged.append(block)
-                    else:
-                        merged[at].update(block)
-            for block in merged:
-                if "domain" in block:
-                    block["domain"] = mapping[block["domain"]]
+        for span in range(len(self.parts)):
+            for block in self._held.get(span) or self._read(span):
                 if wanted - block.keys():
                     raise KeyError(f"no column {sorted(wanted - block.keys())}")
-                yield block
+                yield {name: values for name, values in block.items() if not wanted or name in wanted}
+
+    def _read(self, span: int) -> list[Block]:
+        """A span's blocks with all their columns, kept for the next pass while there is room."""
+        merged: list[Block] = []
+        for number, key in enumerate(self.parts[span]):
+            batches, _ = self.store.table(key)
+            for at, batch in enumerate(batches):
+                block = as_block(batch)
+                if number == 0:
+                    block["domain"] = self._maps[span][block["domain"]]
+                    block["domain"].flags.writeable = False  # like the others, which are Arrow's: blocks are shared
+                    merged.append(block)
+                else:
+                    merged[at].update(block)
+        size = sum(values.nbytes for block in merged for values in block.values())
+        if self._held_bytes + size <= HELD_BYTES:
+            self._held[span] = merged
+            self._held_bytes += size
+        return merged

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ..core import Batch, Fold, Map, State
+from ..core import Batch, Block, Fold, Map, State
 from ..errors import DataError
 from ..source.base import REASON, Bad, remedies
 from .columns import DiskColumns
@@ -20,7 +20,7 @@ from .local import Executor, Local
 from .manifest import Manifest, Span, canonical
 from .plan import describe
 from .progress import Progress
-from .store import Store, code_digest, digest
+from .store import Store, as_block, code_digest, digest
 from .tree import Tree
 
 CHECKPOINT_SECONDS = 10.0
@@ -50,6 +50,7 @@ class Stage:
     facts: Facts
     label: str
     facts_ready: bool = False
+    _keys: dict[tuple[str, Span], str] = field(default_factory=dict, repr=False)
 
     @property
     def plan(self) -> str:
@@ -65,7 +66,10 @@ class Stage:
         return self.manifest.spec.id is not None and self.facts.key == "id"
 
     def key(self, kind: str, span: Span) -> str:
-        return digest(kind, code_digest(), self.facts.plan(), self.manifest.span_key(span))
+        """Where the cache keeps what it knows about a span."""
+        if (kind, span) not in self._keys:
+            self._keys[kind, span] = digest(kind, code_digest(), self.facts.plan(), self.manifest.span_key(span))
+        return self._keys[kind, span]
 
 
 @dataclass
@@ -79,6 +83,9 @@ class Engine:
     progress: Progress = field(default_factory=Progress)
     seed: int = 0
     passes: int = 0
+    recalled_seconds: float = 0.0
+    """Seconds of a core that the results found in the cache took to compute, so that a selection's cost is known."""
+    _spent: list[float] = field(default_factory=list, repr=False)
 
     @property
     def rows(self) -> int:
@@ -97,10 +104,13 @@ class Engine:
         stage = self._stage(over)
         key = digest("fold", stage.plan, describe(fold))
         try:
-            state = self.store.states(key)[0]["state"]
+            states, note = self.store.states(key)
+            state = states["state"]
+            self.recalled_seconds += float(note.get("seconds", 0.0))
         except FileNotFoundError:
+            self._spent.clear()
             state = self._pass(stage, f"{fold_name(fold)} over the {over}", fold=fold, fold_key=key)
-            self.store.put_states(key, {"state": state}, {})
+            self.store.put_states(key, {"state": state}, {"seconds": sum(self._spent)})
         return fold.finish(state)
 
     def targets(self) -> Iterator[Batch]:
@@ -119,6 +129,9 @@ class Engine:
         """Run a fitted Map over the pool; return its cache key per span."""
         plan = digest(describe(fitted))
         keys = [digest("map", plan, self.pool.key("facts", span)) for span in self.pool.manifest.spans]
+        for key in keys:
+            if self.store.has(key):
+                self.recalled_seconds += float(self.store.table(key)[1].get("seconds", 0.0))
         self._pass(self.pool, label, mapping=fitted, map_keys=keys)
         return keys
 
@@ -177,6 +190,14 @@ class Engine:
         batches, _ = self.store.table(self.pool.key("ids", self.pool.manifest.spans[span_number]))
         return batches[0].column("id")
 
+    def _part(self, key: str) -> tuple[list[Block], int]:
+        """What a killed run had of a span's block, and the first row that is missing in it."""
+        try:
+            (batch,), note = self.store.table(digest("part", key))
+        except FileNotFoundError:
+            return [], 0
+        return [as_block(batch)], int(note["ready"])
+
     def _pass(
         self,
         stage: Stage,
@@ -205,7 +226,9 @@ class Engine:
         def work(span: Span, stopped: Callable[[], bool]) -> list[tuple[int, int, State]]:
             facts, mapped, folded = wants[span]
             collected = SpanFacts(counter, stage.has_ids, stage.manifest.rows)
-            blocks: list[dict[str, Any]] = []
+            map_key = map_keys[number[span]] if mapped and map_keys is not None else ""
+            blocks, ready = self._part(map_key) if mapped else ([], 0)
+            begun, saved = time.thread_time(), time.monotonic()
             local = _Merged(fold if folded else None, stage.manifest.chunks)
             pieces = stage.manifest.read(span)
             if folded and fold is not None and not fold.exact:
@@ -216,15 +239,20 @@ class Engine:
                 if facts:
                     collected.add(piece)
                 if len(piece.batch):
-                    if mapped and mapping is not None:
+                    if mapped and mapping is not None and int(piece.batch.row[-1]) >= ready:
                         blocks.append(mapping.apply(piece.batch))
+                        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                            done = {"ready": int(piece.batch.row[-1]) + 1}
+                            self.store.put_table(digest("part", map_key), [_joined(blocks)], done)
+                            saved = time.monotonic()
                     local.add_batch(piece.chunk, piece.batch)
                 self.progress.advance(int(piece.batch.offsets[-1] - piece.batch.offsets[0]))
             local.close_chunk(span.last)
-            if mapped and map_keys is not None:
-                names = blocks[0].keys() if blocks else ()
-                table = {name: np.concatenate([block[name] for block in blocks]) for name in names}
-                self.store.put_table(map_keys[number[span]], [pa.RecordBatch.from_pydict(table)])
+            seconds = time.thread_time() - begun
+            self._spent.append(seconds)
+            if mapped:
+                self.store.put_table(map_key, [_joined(blocks)], {"seconds": seconds})
+                self.store.remove(digest("part", map_key))
             if facts:
                 table, note, ids, rejects = collected.tables()
                 if ids is not None:
@@ -253,6 +281,12 @@ class Engine:
             return {}
         self.store.remove(checkpoint)
         return merged.root()
+
+
+def _joined(blocks: Sequence[Block]) -> pa.RecordBatch:
+    """Blocks of consecutive rows as one table."""
+    names = blocks[0].keys() if blocks else ()
+    return pa.RecordBatch.from_pydict({name: np.concatenate([block[name] for block in blocks]) for name in names})
 
 
 class _Merged:

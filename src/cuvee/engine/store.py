@@ -58,7 +58,7 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_root()
-        self._sound: dict[str, tuple[int, int]] = {}  # files checked by this run: size and time of change
+        self._sound: dict[str, tuple[int, int]] = {}  # files written or checked by this run: size and time of change
 
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key[2:]}.arrow"
@@ -148,6 +148,9 @@ class Store:
         with files.whole_file(self.path(key), durable=False) as stream:
             stream.write(memoryview(body))
             stream.write(hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest())
+        with contextlib.suppress(OSError):
+            facts = self.path(key).stat()
+            self._sound[key] = (facts.st_size, facts.st_mtime_ns)  # until somebody changes it
 
     def put_table(self, key: str, batches: Sequence[pa.RecordBatch], note: Mapping[str, Any] | None = None) -> None:
         """Store record batches of one schema (at least one), with a JSON-able note."""

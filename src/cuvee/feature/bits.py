@@ -9,7 +9,7 @@ caller makes sure that the bytes exist.
     high(a, b)                           upper 64 bits of a * b: maps a uniform a onto 0..b-1
     fold(a, b)                           upper half XOR lower half of a * b: the mixing step of wyhash
     zeros(x), ones(x)                    trailing zeros (64 for 0), set bits
-    lower64(source, i, target, o)        lower-case 64 ASCII bytes from i to o; bits of (word, space, non-ASCII)
+    lower64(source, i, target, o)        lower-case 64 ASCII bytes from i to o; bits of (word, space, first of several)
     shape64(bytes, i)                    bits of 64 bytes: (word, digit, space, line feed, non-ASCII)
 """
 
@@ -115,6 +115,7 @@ class _Bytes:
 _pack: Any = cgutils.pack_array
 _several: Any = types.UniTuple
 _LOWER, _DIGITS, _WORD_ONLY, _HIGH = (97, 122), (48, 57), (95, 95), (128, 255)
+_FIRST = (192, 255)
 _SPACES = ((32, 32), (9, 13), (28, 31))
 
 
@@ -126,7 +127,7 @@ def _lower64(typing_context: Any, source: Any, i: Any, target: Any, o: Any) -> A
         low = _Bytes(builder, builder.or_(raw.value, builder.shl(capital, raw.all(5))))
         builder.store(low.value, pointer(context, builder, signature.args[2], args[2], args[3], _V64), align=1)
         word = low.bits(low.any_of(_LOWER, _DIGITS, _WORD_ONLY))
-        parts = [word, low.bits(low.any_of(*_SPACES)), low.bits(low.between(*_HIGH))]
+        parts = [word, low.bits(low.any_of(*_SPACES)), low.bits(low.between(*_FIRST))]
         return _pack(builder, parts)
 
     return _several(types.uint64, 3)(source, types.int64, target, types.int64), code

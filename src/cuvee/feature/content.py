@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Batch, Block
-from ..engine.kernel import kernel
+from ..engine.kernel import leaf
 from .bits import fold, high, load32, load64, ones, shape64, zeros
 from .ngram_kernels import decode, int64, record_of, uint64
 from .ngrams import readonly
@@ -29,7 +29,7 @@ ALL, ONE, U32, U63 = uint64(0xFFFFFFFFFFFFFFFF), uint64(1), uint64(32), uint64(6
 COLUMNS = ("characters", "words", "lines", "non_ascii_letters", "digits", "spaces")
 
 
-@kernel
+@leaf
 def wyhash(data: Bytes, start: int, end: int, seed: np.uint64) -> np.uint64:
     """wyhash final 4 of data[start:end]; reads nothing outside."""
     size = end - start
@@ -61,7 +61,7 @@ def wyhash(data: Bytes, start: int, end: int, seed: np.uint64) -> np.uint64:
     return fold(a * b ^ S0 ^ uint64(size), high(a, b) ^ S1)
 
 
-@kernel
+@leaf
 def hash_all(data: Bytes, offsets: Ints, out: Hashes) -> None:
     """One hash per text."""
     for i in range(len(out)):
@@ -94,7 +94,7 @@ def string_hash(values: Any) -> Hashes:
     return content_hash(np.frombuffer(data or b"", np.uint8), bounds.astype(np.int64))
 
 
-@kernel
+@leaf
 def shape_all(data: Bytes, offsets: Ints, tables: Tables, tail: Bytes, out: Ints) -> None:
     """Count per text, in the order of COLUMNS. ASCII goes 64 bytes at a time, the rest code point by code point."""
     block, record, flags = tables.block, tables.record, tables.flags

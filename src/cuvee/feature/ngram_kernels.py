@@ -3,7 +3,8 @@
 Three steps per document, each its own kernel:
 
 1. ``lower_text`` writes the lower-cased text and one bit per byte for "word character" and "white space". Runs of ASCII
-   go 64 bytes at a time through vector instructions; other code points are decoded and looked up.
+   go 64 bytes at a time through vector instructions; other code points are decoded and looked up, and those that
+   lower-casing changes or that are beyond U+FFFF are written one by one.
 2. ``cut_words`` walks over the bits (not the bytes), finds where runs of one class begin and end, and hashes every
    run, 16 bytes at a time. ``cut_characters`` does the same with one token per code point. Both work in windows of
    4,096 bytes, so that memory grows with the longest text only by its lower-cased copy.
@@ -24,8 +25,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..core import Array
-from ..engine.kernel import kernel
-from .bits import fold, high, load32, load64, lower64, store64, zeros
+from ..engine.kernel import kernel, leaf
+from .bits import fold, load32, load64, lower64, store64, zeros
 from .sha256 import LANES, pad, powers_of, put_block, remainder, rounds
 from .unicode import CASED, CLASS_BITS, IGNORABLE, NUMBER, SPACE, SPECIAL, Tables
 
@@ -35,19 +36,22 @@ Words: TypeAlias = Array  # uint64
 Ids: TypeAlias = Array  # int32
 Half: TypeAlias = Array  # uint32
 int64: Any = np.int64  # casts that fix a kernel's types; mypy need not follow them
+uint32: Any = np.uint32
+"""As an index: an unsigned one need not be asked whether it counts from the end."""
 uint64: Any = np.uint64
 
 A, B = uint64(0x2D358DCCAA6C78A5), uint64(0x8BB84B93962EACC9)
 C, D = uint64(0x4B33A62ED433D4A3), uint64(0x4D5A2DA51DE1AA47)
-ALL, ONE = uint64(0xFFFFFFFFFFFFFFFF), uint64(1)
-U63, UNCHANGED = uint64(63), uint64(4)
+ALL, ONE, LOWER = uint64(0xFFFFFFFFFFFFFFFF), uint64(1), uint64(0xFFFFFFFF)
+U32, U63, UNCHANGED = uint64(32), uint64(63), uint64(4)
+FIRST = np.array([(1 << 8 * min(size, 8)) - 1 for size in range(17)], np.uint64)
+SECOND = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in range(17)], np.uint64)
+"""Which bits of a token's two halves hold its bytes, by its length."""
 WINDOW = 64
 """Mask words per window: 4,096 bytes, hence at most 4,096 tokens."""
 MAX_ORDER = 64
 """Longest n-gram: that many tokens are carried from window to window."""
 CAPITAL_SIGMA, FINAL_SIGMA = 0x3A3, 0x3C2
-ASCII_STREAK = 4
-"""After so many ASCII characters in a row the vector loop takes over again."""
 
 
 class Scratch(NamedTuple):
@@ -115,7 +119,7 @@ def hashing(longest: int, spec: Spec) -> Hashing:
     )
 
 
-@kernel
+@leaf
 def decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """The code point at i and its length; (-1, 1) where the bytes are no UTF-8. Never reads at or beyond end."""
     first = int64(data[i])
@@ -132,7 +136,7 @@ def decode(data: Bytes, i: int, end: int) -> tuple[int, int]:
     return code, size
 
 
-@kernel
+@leaf
 def record_of(block: Bytes, record: Bytes, code: int) -> int:
     """The number of a code point's record in the Unicode tables; for -1 that of U+FFFF, which is nothing."""
     if code < 0:
@@ -140,7 +144,7 @@ def record_of(block: Bytes, record: Bytes, code: int) -> int:
     return int64(record[int64(block[code >> 7]) << 7 | (code & 127)])
 
 
-@kernel
+@leaf
 def sigma_is_final(data: Bytes, start: int, i: int, end: int, block: Bytes, record: Bytes, flags: Bytes) -> bool:
     """Whether the capital sigma at i ends a word: a cased letter before it and none after, ignorable ones aside."""
     before, flag = i, IGNORABLE
@@ -163,7 +167,7 @@ def sigma_is_final(data: Bytes, start: int, i: int, end: int, block: Bytes, reco
     return True
 
 
-@kernel
+@leaf
 def put(text: Bytes, o: int, code: int) -> int:
     """Write one code point as UTF-8 at o; returns its length."""
     if code < 0x80:
@@ -185,7 +189,7 @@ def put(text: Bytes, o: int, code: int) -> int:
     return 4
 
 
-@kernel
+@leaf
 def append_bits(words: Words, o: int, bits: Any) -> None:
     """Add bits from position o on; everything from there on must have been untouched so far."""
     q, r = o >> 6, uint64(o & 63)
@@ -193,7 +197,7 @@ def append_bits(words: Words, o: int, bits: Any) -> None:
     words[q + 1] = (bits >> ONE) >> (U63 - r)
 
 
-@kernel
+@leaf
 def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) -> int:
     """Lower-case data[start:end] into s.text, mark word characters and white space; returns the new length."""
     block, record, flags, shifts, special, common = tables  # local names: reference counting stays out of the loops
@@ -201,70 +205,69 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
     i, o = start, int64(0)
     word_bits[0] = space_bits[0] = 0
     while i < end:
+        room = min(int64(64), end - i)
         if i + 64 <= len(data):
-            word, space, odd = lower64(data, i, text, o)
+            word, space, firsts = lower64(data, i, text, o)
         else:
-            for k in range(end - i):
+            for k in range(room):
                 tail[k] = data[i + k]
-            word, space, odd = lower64(tail, 0, text, o)
-        if end - i < 64:
-            odd |= ALL << uint64(end - i)
-        plain = zeros(odd)
-        mask = ~((ALL << ONE) << uint64(plain - 1)) if plain > 0 else uint64(0)
-        append_bits(word_bits, o, word & mask)
-        append_bits(space_bits, o, space & mask)
-        i += plain
-        o += plain
-        if plain == 64 or i >= end:
-            continue
-        word, space, first, streak = uint64(0), uint64(0), o, 0
-        while i < end and streak < ASCII_STREAK:  # code point by code point until ASCII is back
-            if o - first > 48:
-                append_bits(word_bits, first, word)
-                append_bits(space_bits, first, space)
-                word, space, first = uint64(0), uint64(0), o
-            byte = int64(data[i])
+            word, space, firsts = lower64(tail, 0, text, o)
+        mask = ALL >> uint64(64 - room)
+        firsts &= mask
+        rare = False
+        while firsts:  # most letters beyond ASCII: nothing to change, only their class is to be looked up
+            at = zeros(firsts)
+            byte = int64(data[i + at])
             size = 2 if byte < 0xE0 else 3
-            if 0xC2 <= byte < 0xF0 and i + size <= end:  # most letters: nothing to change, copy the bytes
-                if size == 2:
-                    code = (byte & 0x1F) << 6 | int64(data[i + 1]) & 0x3F
-                else:
-                    code = (byte & 0x0F) << 12 | (int64(data[i + 1]) & 0x3F) << 6 | int64(data[i + 2]) & 0x3F
-                    text[o + 2] = data[i + 2]
-                quick = uint64(common[code])
-                if quick & UNCHANGED:
-                    text[o], text[o + 1] = byte, data[i + 1]
-                    bits = (ONE << uint64(size)) - ONE << uint64(o - first)
-                    word |= bits * (quick & ONE)
-                    space |= bits * (quick >> ONE & ONE)
-                    i, o, streak = i + size, o + size, 0
-                    continue
-            code, size = decode(data, i, end)
-            streak = streak + 1 if size == 1 else 0
-            number = record_of(block, record, code)
-            flag, shift = int64(flags[number]), int64(shifts[number])
-            if code < 0:
-                text[o] = data[i]
-                o += 1
-            elif not flag & SPECIAL:
-                if code == CAPITAL_SIGMA and sigma_is_final(data, start, i, end, block, record, flags):
-                    shift = int64(FINAL_SIGMA - CAPITAL_SIGMA)
-                width = put(text, o, code + shift)
-                bits = (ONE << uint64(width)) - ONE << uint64(o - first)
-                word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
-                space |= bits * uint64((flag & CLASS_BITS) == SPACE)
-                o += width
+            if at + size > room:
+                room, rare = at, i + at + size > end
+                break
+            if size == 2:
+                code = (byte & 0x1F) << 6 | int64(data[i + at + 1]) & 0x3F
             else:
-                for k in range(special.shape[1]):
-                    part = int64(special[shift, k])
-                    if part:
-                        width = put(text, o, part)
-                        bits = (ONE << uint64(width)) - ONE << uint64(o - first)
-                        flag = int64(flags[record_of(block, record, part)])
-                        word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
-                        space |= bits * uint64((flag & CLASS_BITS) == SPACE)
-                        o += width
-            i += size
+                code = (byte & 0x0F) << 12 | (int64(data[i + at + 1]) & 0x3F) << 6 | int64(data[i + at + 2]) & 0x3F
+            quick = uint64(common[code])
+            if byte < 0xC2 or byte >= 0xF0 or not quick & UNCHANGED:
+                room, rare = at, True
+                break
+            bits = (ONE << uint64(size)) - ONE << uint64(at)
+            word |= bits * (quick & ONE)
+            space |= bits * (quick >> ONE & ONE)
+            firsts &= firsts - ONE
+        if room > 0:
+            mask = ALL >> uint64(64 - room)
+            append_bits(word_bits, o, word & mask)
+            append_bits(space_bits, o, space & mask)
+            i += room
+            o += room
+        if not rare:
+            continue
+        word, space, first = uint64(0), uint64(0), o
+        code, size = decode(data, i, end)
+        number = record_of(block, record, code)
+        flag, shift = int64(flags[number]), int64(shifts[number])
+        if code < 0:
+            text[o] = data[i]
+            o += 1
+        elif not flag & SPECIAL:
+            if code == CAPITAL_SIGMA and sigma_is_final(data, start, i, end, block, record, flags):
+                shift = int64(FINAL_SIGMA - CAPITAL_SIGMA)
+            width = put(text, o, code + shift)
+            bits = (ONE << uint64(width)) - ONE
+            word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
+            space |= bits * uint64((flag & CLASS_BITS) == SPACE)
+            o += width
+        else:
+            for k in range(special.shape[1]):
+                part = int64(special[shift, k])
+                if part:
+                    width = put(text, o, part)
+                    bits = (ONE << uint64(width)) - ONE << uint64(o - first)
+                    flag = int64(flags[record_of(block, record, part)])
+                    word |= bits * uint64((flag & CLASS_BITS) >= NUMBER)
+                    space |= bits * uint64((flag & CLASS_BITS) == SPACE)
+                    o += width
+        i += size
         append_bits(word_bits, first, word)
         append_bits(space_bits, first, space)
     append_bits(space_bits, o, ALL)  # beyond the end all is white space, so that the last token ends
@@ -272,9 +275,10 @@ def lower_text(data: Bytes, start: int, end: int, tables: Tables, s: Scratch) ->
     return o
 
 
-@kernel
+@leaf
 def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
     """Tokens (runs of word characters, runs of others) that end in mask words q0..q1-1, from place ``have`` on."""
+    text, hashes = s.text, s.token
     start, was_word, was_token = s.state[0], uint64(s.state[1]), uint64(s.state[2])
     count = have
     for q in range(q0, q1):
@@ -295,14 +299,12 @@ def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
             mix = uint64(size) * C
             at = start
             while size > 16:
-                mix = fold(load64(s.text, at) ^ A, load64(s.text, at + 8) ^ B ^ mix)
+                mix = fold(load64(text, at) ^ A, load64(text, at + 8) ^ B ^ mix)
                 at += 16
                 size -= 16
-            first = uint64(32 - 4 * min(size, 8))
-            second = uint64(64 - 4 * max(size, 8))
-            x = load64(s.text, at) & ((ALL >> first) >> first)
-            y = load64(s.text, at + 8) & ((ALL >> second) >> second)
-            s.token[count] = fold(fold(x ^ A, y ^ B ^ mix) ^ D, A)
+            x = load64(text, at) & FIRST[uint64(size)]
+            y = load64(text, at + 8) & SECOND[uint64(size)]
+            store64(hashes, count, fold(fold(x ^ A, y ^ B ^ mix) ^ D, A))
             if spans:
                 s.begin[count], s.finish[count] = start, end
             count += 1
@@ -312,7 +314,7 @@ def cut_words(q0: int, q1: int, have: int, spans: bool, s: Scratch) -> int:
     return count
 
 
-@kernel
+@leaf
 def cut_characters(q0: int, q1: int, have: int, length: int, s: Scratch) -> int:
     """One token per code point of bytes q0 * 64 .. q1 * 64 - 1; a run of white space is one space."""
     count, was_space = have, s.state[1]
@@ -335,7 +337,7 @@ def cut_characters(q0: int, q1: int, have: int, length: int, s: Scratch) -> int:
     return count
 
 
-@kernel
+@leaf
 def carry(count: int, spec: Spec, s: Scratch) -> int:
     """Move the last n - 1 tokens to the front, for the n-grams that reach into the next window."""
     keep = min(count, spec.n - 1)
@@ -345,22 +347,32 @@ def carry(count: int, spec: Spec, s: Scratch) -> int:
     return keep
 
 
-@kernel
+@leaf
+def to_buckets(hashes: Words, buckets: Any, ids: Ids) -> None:
+    """The upper half of hash * buckets, by halves of the hash so that it goes through vector instructions."""
+    for i in range(len(hashes)):
+        low = (hashes[i] & LOWER) * buckets >> U32
+        ids[i] = (hashes[i] >> U32) * buckets + low >> U32  # no overflow: there are at most 2**28 buckets
+
+
+@leaf
+def prolong(hashes: Words, tokens: Words, out: Words) -> None:
+    """Hashes of n-grams with one more token at their ends."""
+    for i in range(len(out)):
+        out[i] = fold(hashes[i] ^ C, tokens[i] ^ D)
+
+
+@leaf
 def fast_buckets(have: int, count: int, spec: Spec, s: Scratch, ids: Ids, at: int) -> int:
     """Buckets of the 1..n-grams that end in tokens have..count-1, order by order, from ids[at] on; returns the end."""
-    buckets = uint64(spec.buckets)
-    for i in range(have, count):
-        ids[at] = high(s.token[i], buckets)
-        at += 1
-    if spec.n > 1:
-        for i in range(count):
-            s.chain[i] = s.token[i]
-    for ahead in range(1, spec.n):
-        for i in range(count - ahead):
-            s.chain[i] = fold(s.chain[i] ^ C, s.token[i + ahead] ^ D)
-        for i in range(max(0, have - ahead), count - ahead):
-            ids[at] = high(s.chain[i], buckets)
-            at += 1
+    hashes, buckets = s.token, uint64(spec.buckets)
+    for ahead in range(min(spec.n, count)):
+        first, last = max(0, have - ahead), count - ahead
+        if ahead > 0:
+            prolong(hashes[:last], s.token[ahead:count], s.chain[:last])
+            hashes = s.chain
+        to_buckets(hashes[first:last], buckets, ids[at : at + last - first])
+        at += last - first
     return at
 
 
@@ -401,7 +413,7 @@ def sha256_buckets(have: int, count: int, spec: Spec, s: Scratch, h: Hashing, id
     return at
 
 
-@kernel
+@leaf
 def next_window(d: int, q: int, have: int, data: Bytes, offsets: Ints, tables: Tables, spec: Spec, s: Scratch) -> int:
     """Fill the token arrays with text d's tokens that end in mask words q .. q + WINDOW - 1; returns their number."""
     if q == 0:
@@ -412,7 +424,7 @@ def next_window(d: int, q: int, have: int, data: Bytes, offsets: Ints, tables: T
     return cut_words(q, end, have, spec.sha256, s)
 
 
-@kernel
+@leaf
 def fill(
     cursor: Ints, data: Bytes, offsets: Ints, wanted: Ints, tables: Tables, spec: Spec, s: Scratch, ids: Ids, ends: Ints
 ) -> int:
@@ -474,25 +486,25 @@ def fill_sha256(
     return d - first + (1 if q > 0 else 0)
 
 
-@kernel
+@leaf
 def tally(total: Ints, ids: Ids, ends: Ints, texts: int, first: int, weight: Ints) -> None:
     """Add every text's weight to the buckets of its n-grams."""
     at = 0
     for j in range(texts):
         w = weight[first + j]
-        for i in range(at, ends[j]):
-            total[ids[i]] += w
+        for one in ids[at : ends[j]]:
+            total[uint32(one)] += w
         at = ends[j]
 
 
-@kernel
+@leaf
 def gather(out: Array, table: Array, ids: Ids, ends: Ints, texts: int, first: int) -> None:
     """Add the entries of table (columns, buckets) one by one, in the order of the n-grams, to out[text, column]."""
     for column in range(len(table)):
-        at = int64(0)
+        at, row = int64(0), table[column]
         for j in range(texts):
             total = out[first + j, column]
-            for i in range(at, ends[j]):
-                total += table[column, ids[i]]
+            for one in ids[at : ends[j]]:
+                total += row[uint32(one)]
             out[first + j, column] = total
             at = ends[j]

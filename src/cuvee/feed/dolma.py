@@ -15,9 +15,9 @@ from ..errors import DataError, UsageError
 from ..source.base import Spec
 from ..source.files import plain
 from .jsonl import Lines, lines_batch
-from .reach import Block
-from .records import Record, Records
-from .roles import split
+from .reach import Block, drained
+from .records import Records
+from .roles import Parts, parse, split
 
 
 class Dolma(Lines):
@@ -34,15 +34,15 @@ class Dolma(Lines):
 
     def prepare(self, block: Block) -> pa.RecordBatch:
         if isinstance(block.items, list):
-            parsed = zip(block.items, block.row.tolist(), strict=True)
-            records = [self.records.parse(line, block.file, row) for line, row in parsed]
-        else:
-            records = self.records.rows(block.items, block.file)
+            lines = zip(drained(block.items), block.row.tolist(), strict=True)
+            return lines_batch(
+                [self._document(parse(line, self.records, block.file, row), block.file, row) for line, row in lines]
+            )
+        records = self.records.rows(block.items, block.file)
         rows = zip(records, block.row.tolist(), strict=True)
-        return lines_batch([self._document(record, block.file, row) for record, row in rows])
+        return lines_batch([self._document(split(record, self.records.spec), block.file, row) for record, row in rows])
 
-    def _document(self, record: Record, file: str, row: int) -> bytes:
-        parts = split(record, self.records.spec)
+    def _document(self, parts: Parts, file: str, row: int) -> bytes | bytearray:
         if parts.text is None:
             raise DataError(f"{plain(file)}, row {row:,}: has no text. The pool changed: run cuvee select again.")
         self.named += parts.id is None

@@ -12,17 +12,21 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..source.base import Index, Source, Spec
+from ..source.columns import strings
 from .format import Format, Shard, Sink
-from .reach import Block
-from .records import Records
-from .roles import split
+from .reach import Block, drained
+from .records import Long, Records
+from .roles import parse
 from .schema import align, unify
 
 ROW_GROUP_BYTES = 32 << 20
+HUGE_BYTES = 64 << 20
+"""Files of a selection that holds a longer text carry no column statistics."""
 
 
 class Parquet(Format):
@@ -30,29 +34,31 @@ class Parquet(Format):
 
     suffix = ".parquet"
 
-    def __init__(self, spec: Spec, files: Mapping[int, tuple[Source, Index]]) -> None:
+    def __init__(self, spec: Spec, files: Mapping[int, tuple[Source, Index]], largest: int = 0) -> None:
+        """``largest``: bytes of the longest text. Arrow would hold four copies of a huge one for statistics."""
         self.records = Records(spec)
         self.schema, self._notes = unify(files, spec)
         self.group_bytes = ROW_GROUP_BYTES
+        self.statistics = largest <= HUGE_BYTES
 
     def prepare(self, block: Block) -> pa.RecordBatch:
         batch = self._documents(block, block.items) if isinstance(block.items, list) else block.items
         return align(batch, self.schema, block.file)
 
     def _documents(self, block: Block, lines: list[bytes]) -> pa.RecordBatch:
-        columns: dict[str, list[str | None]] = {"id": [], "text": [], "domain": [], "metadata": []}
-        for line, row in zip(lines, block.row.tolist(), strict=True):
-            parts = split(self.records.parse(line, block.file, row), self.records.spec)
+        columns: dict[str, list[str | Long | None]] = {"id": [], "text": [], "domain": [], "metadata": []}
+        for line, row in zip(drained(lines), block.row.tolist(), strict=True):
+            parts = parse(line, self.records, block.file, row)
             columns["id"].append(parts.id)
             columns["text"].append(parts.text)
             columns["domain"].append(parts.domain)
             columns["metadata"].append(self.records.text(parts.rest, block.file, row).decode())
         known = {name: values for name, values in columns.items() if name in self.schema.names}
-        arrays = [pa.array(values, pa.large_string()) for values in known.values()]
+        arrays = [_array(values) for values in known.values()]
         return pa.RecordBatch.from_arrays(arrays, names=list(known))
 
     def shard(self, sink: Sink) -> Shard:
-        return ParquetShard(sink, self.schema, self.group_bytes)
+        return ParquetShard(sink, self.schema, self.group_bytes, self.statistics)
 
     def piece_bytes(self, shard_bytes: int) -> int:
         self.group_bytes = max(1, min(ROW_GROUP_BYTES, shard_bytes // 4))
@@ -62,14 +68,28 @@ class Parquet(Format):
         return self._notes + self.records.notes()
 
 
+def _array(values: list[str | Long | None]) -> Any:
+    if any(isinstance(value, Long) for value in values):
+        parts = [_array([value]) if not isinstance(value, Long) else _one(value) for value in values]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+    return pa.array(values, pa.large_string())
+
+
+def _one(value: Long) -> Any:
+    """An array over the same memory."""
+    return strings(value.data, np.array([0, len(value.data)], np.int64), np.ones(1, bool))
+
+
 class ParquetShard(Shard):
     """A Parquet file; holds back at most one row group."""
 
-    def __init__(self, sink: Sink, schema: pa.Schema, group_bytes: int) -> None:
+    def __init__(self, sink: Sink, schema: pa.Schema, group_bytes: int, statistics: bool = True) -> None:
         self._schema, self._group_bytes = schema, group_bytes
         self._held: list[pa.RecordBatch] = []
         self._size = 0
-        self._writer: Any = pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True)
+        self._writer: Any = pq.ParquetWriter(
+            sink, schema, compression="zstd", write_page_checksum=True, write_statistics=statistics
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._held.append(batch)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..errors import DataError
 from ..source.base import Index, Segment, Source
 from ..source.files import plain, reading
+from ..source.json_outline import HUGE
 from .selection import Part
 
 BLOCK_BYTES = 8 << 20
@@ -35,6 +36,13 @@ class Block:
     weight: npt.NDArray[np.int64]
     key: npt.NDArray[np.uint64]
     items: list[bytes] | pa.RecordBatch
+
+
+def drained(lines: list[bytes]) -> Iterator[bytes]:
+    """A block's lines, each let go of when the next is asked for."""
+    lines.reverse()
+    while lines:
+        yield lines.pop()
 
 
 class Reach:
@@ -90,11 +98,18 @@ class Reach:
             if line is None:
                 raise self._ended(row)
             self._next = row + 1
+            if held and len(line) > HUGE:
+                yield self._block(part, begin, at, held)
+                held, size, begin = [], 0, at
             held.append(line)
             size += len(line)
+            del line
             if size >= BLOCK_BYTES:
-                yield self._block(part, begin, at + 1, held)
-                held, size, begin = [], 0, at + 1
+                full, held, size = held, [], 0
+                ready = [self._block(part, begin, at + 1, full)]
+                del full
+                begin = at + 1
+                yield ready.pop()
         if held:
             yield self._block(part, begin, len(rows), held)
 
@@ -121,7 +136,11 @@ class Reach:
             else:
                 with reading(self.source.path):
                     taken = batch.take(pa.array(wanted))
-            yield self._block(part, at, stop, taken)
+            if wanted[-1] + 1 == batch.num_rows:
+                batch = None  # it may be huge
+            ready = [self._block(part, at, stop, taken)]
+            del taken
+            yield ready.pop()
             at = stop
         self._rest = batch
 

@@ -8,23 +8,49 @@ Only the last loses anything, and it is counted. Cost: a Python object per value
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
 from ..errors import DataError
 from ..source.base import Spec
-from ..source.columns import simplify
+from ..source.columns import Bytes, bytes_of, simplify
 from ..source.files import plain
+from ..source.json_outline import HUGE
 
 Record = dict[str, Any]
 Fix = Callable[[Any], Any]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Long:
+    """A huge string as its UTF-8: a Python string takes up to four times as much, and its JSON as much again."""
+
+    data: Bytes
+
+    def __str__(self) -> str:
+        return str(self.data.data, "utf-8")
+
+    def quoted(self) -> Iterator[bytes]:
+        """The string as JSON, in pieces."""
+        decode = codecs.getincrementaldecoder("utf-8")().decode
+        yield b'"'
+        for at in range(0, len(self.data), CHUNK):
+            text = decode(self.data[at : at + CHUNK].tobytes(), at + CHUNK >= len(self.data))
+            yield _encode(text)[1:-1].encode()
+        yield b'"'
 
 
 class Records:
@@ -79,15 +105,30 @@ class Records:
                 target, fix = self._convert(column.type, name)
                 if target != column.type:
                     column = column.cast(target)
-                values = column.to_pylist()
+                values = _values(column)
             except (pa.ArrowException, ValueError, TypeError) as error:
                 raise self._cannot(file, f"column '{plain(name)}'", error) from None
             columns.append(values if fix is None else [None if v is None else fix(v) for v in values])
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
-    def line(self, record: Record, file: str, row: int) -> bytes:
-        """An object as a line with its end."""
-        return self.text(record, file, row) + b"\n"
+    def line(self, record: Record, file: str, row: int) -> bytes | bytearray:
+        """An object as a line with its end; values may be Long."""
+        if not any(isinstance(value, Long) for value in record.values()):
+            return self.text(record, file, row) + b"\n"
+        line = bytearray()
+        for key, value in record.items():
+            line += b"," if line else b"{"
+            if isinstance(value, Long):
+                line += self.text({key: 0}, file, row)[1:-2]
+                try:
+                    for piece in value.quoted():
+                        line += piece
+                except ValueError as error:
+                    raise self._cannot(file, f"row {row:,}", error) from None
+            else:
+                line += self.text({key: value}, file, row)[1:-1]
+        line += b"}\n"
+        return line
 
     def text(self, record: Record, file: str, row: int) -> bytes:
         """An object as UTF-8 JSON on one line."""
@@ -144,6 +185,16 @@ class Records:
             fixed = None if fix is None else lambda values: [None if v is None else fix(v) for v in values]
             return kind if same else pa.large_list(to), fixed
         return kind, None
+
+
+def _values(column: Any) -> list[Any]:
+    """What ``to_pylist`` gives, but huge strings as Long."""
+    if pt.is_string(column.type) or pt.is_large_string(column.type):
+        data, ends, _ = bytes_of(column)
+        if np.diff(ends).max(initial=0) > HUGE:
+            cells = zip(column, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+            return [Long(data[low:high]) if high - low > HUGE else cell.as_py() for cell, low, high in cells]
+    return list(column.to_pylist())
 
 
 _BINARY = (pt.is_binary, pt.is_large_binary, pt.is_binary_view, pt.is_fixed_size_binary)

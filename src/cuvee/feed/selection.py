@@ -62,6 +62,8 @@ class Survey:
     tokens: int
     bytes: int
     distinct_bytes: int
+    largest: int
+    """Bytes of the longest text."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,16 @@ class Selection:
         """Count rows, tokens and bytes without looking at the pool."""
         chosen: dict[int, int] = {}
         total = np.zeros(4, np.int64)
+        largest = 0
         for batch in self._batches(["file", "weight", "tokens", "bytes"]):
             counts = np.bincount(self._numbers(batch.column("file")), minlength=len(self.files))
             for number in np.flatnonzero(counts).tolist():
                 chosen[number] = chosen.get(number, 0) + int(counts[number])
             weight, tokens, size = (_integers(batch, name) for name in ("weight", "tokens", "bytes"))
             total += [weight.sum(), (weight * tokens).sum(), (weight * size).sum(), size.sum()]
+            largest = max(largest, int(size.max(initial=0)))
         rows, tokens_, bytes_, distinct = (int(value) for value in total)
-        return Survey(dict(sorted(chosen.items())), rows, tokens_, bytes_, distinct)
+        return Survey(dict(sorted(chosen.items())), rows, tokens_, bytes_, distinct, largest)
 
     def parts(self) -> Iterator[Part]:
         """The chosen rows in order, each part within one file; refuses rows out of order or out of range."""

@@ -92,7 +92,7 @@ def write_selection(
     with lock(output):
         check_output(output, folder, selection)
         files = open_files(selection, survey, opener, store)
-        writer = _format(format, selection, files)
+        writer = _format(format, selection, files, survey.largest)
         with whole_folder(output) as building:
             progress.begin(f"writing {format}", survey.distinct_bytes)
             with _sayable(format), Shards(building, writer, shard_bytes) as shards:
@@ -131,9 +131,9 @@ def _sayable(format: str) -> Iterator[None]:
         ) from error
 
 
-def _format(name: FormatName, selection: Selection, files: Files) -> Format:
+def _format(name: FormatName, selection: Selection, files: Files, largest: int) -> Format:
     if name == "parquet":
-        return Parquet(selection.spec, files)
+        return Parquet(selection.spec, files, largest)
     if name == "dolma":
         return Dolma(selection.spec)
     return Jsonl(selection.spec, {"jsonl": None, "jsonl.gz": "gzip", "jsonl.zst": "zstd"}[name])
@@ -141,9 +141,11 @@ def _format(name: FormatName, selection: Selection, files: Files) -> Format:
 
 def _prepared(selection: Selection, files: Files, writer: Format, progress: Progress) -> Iterator[Prepared]:
     for block in blocks(selection.parts(), files):
-        rows = writer.prepare(block)
-        yield Prepared(rows, block.weight, block.key)
-        progress.advance(int(rows.nbytes))
+        ready = [Prepared(writer.prepare(block), block.weight, block.key)]
+        size = int(ready[0].rows.nbytes)
+        del block  # its rows may be huge
+        yield ready.pop()
+        progress.advance(size)
 
 
 def _manifest(name: str, selection: Selection, survey: Survey, shards: Shards, more: dict[str, Any]) -> bytes:

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import blocks
-from .charts import Cost, Curve, Difference, Reach, costs, curves, forest, reach, seeds, span
+from .charts import Chart, Cost, Curve, Difference, Reach, costs, curves, forest, reach, seeds, span
 from .charts.curves import Point
 from .charts.paired import MOST_SEEDS, ROLES
 from .examples import body, hidden
 from .figures import NONE, duration, finite, items, mapping, number, plural, short, size
-from .html import Page, figure, key, sentence
+from .html import MOST_BYTES, Page, figure, key, sentence
 from .markup import EMPTY, element, isolated, join, table
 from .text import Markup, as_text, cut, escape
 
 MOST_DRAWN = 40
 """Comparisons in one picture: those that were declared, then the other evaluation sets, then the worst subgroups."""
-MOST_PANELS = 6
-"""Evaluation sets with pictures of their own."""
-_MOST_LISTED, _MOST_SIDE, _NAME = 60, 8, 60
+_SIZES = ((6, 60), (2, 20), (1, 5))
+"""Evaluation sets with pictures of their own, and rows of a table; the next pair if the page would be too large."""
+_MOST_SIDE, _NAME = 8, 60
 _OTHERS = ("arm1", "arm2", "arm3", "arm4")
 _SIGNS = {"more than": ">\u202f", "at least": "≥\u202f", "less than": "<\u202f", "at most": "≤\u202f"}
 Form = Callable[[float | None], str]
@@ -76,6 +76,8 @@ class _Proof:
     roles: Mapping[str, str]
     signed: Form
     loss: Form
+    panels: int
+    listed: int
 
     @property
     def whole(self) -> list[_Comparison]:
@@ -103,7 +105,16 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
         summary: see the keys read below; any may be missing, and any value may be somebody else's text.
         no_text: leave out every text of the training data and of the evaluation sets.
     """
-    proof = _read(mapping(summary))
+    page = ""
+    for panels, listed in _SIZES:
+        page = _page(_read(summary, panels, listed), no_text)
+        if len(page.encode()) < MOST_BYTES:
+            break
+    return page
+
+
+def _page(proof: _Proof, no_text: bool) -> str:
+    summary = proof.summary
     pictures = [_did_it_help(proof), _every_seed(proof), *_learning(proof), *_multiples(proof), _costs(proof)]
     page = Page(
         "prove",
@@ -125,7 +136,7 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
     return page.render()
 
 
-def _read(summary: Mapping[str, Any]) -> _Proof:
+def _read(summary: Mapping[str, Any], panels: int, listed: int) -> _Proof:
     arms = blocks.records(summary.get("arms"))
     found = [_comparison(row) for row in blocks.records(summary.get("comparisons"))]
     return _Proof(
@@ -136,6 +147,8 @@ def _read(summary: Mapping[str, Any]) -> _Proof:
         _roles(arms),
         fixed([c.mean for c in found], sign=True),
         fixed([1.0]),
+        panels,
+        listed,
     )
 
 
@@ -350,11 +363,13 @@ def _every_seed(proof: _Proof) -> Markup:
     return figure("Does every seed agree?", caption, seeds(rows, names, form, "; ".join(left_out)))
 
 
-def _panels(made: Sequence[Markup], missing: int) -> list[Markup]:
-    """The first picture at full width, the others side by side, and how many are missing."""
-    rest = element("div", *made[1:], class_="halves") if made[1:] else EMPTY
+def _panels(made: Sequence[tuple[str, Markup, Chart]], missing: int) -> list[Markup]:
+    """The first picture at full width and the others side by side, two of them side by side; how many are missing."""
+    first = 0 if len(made) == 2 else 1
+    shown = [figure(*parts, part=i >= first) for i, parts in enumerate(made)]
+    rest = element("div", *shown[first:], class_="halves") if shown[first:] else EMPTY
     more = blocks.lead(f"and {plural(missing, 'evaluation set')} more, without this picture.") if missing > 0 else EMPTY
-    return [*made[:1], rest, more]
+    return [*shown[:first], rest, more]
 
 
 def _learning(proof: _Proof) -> list[Markup]:
@@ -362,7 +377,7 @@ def _learning(proof: _Proof) -> list[Markup]:
     first = {c.evaluation: i for i, c in reversed(list(enumerate(proof.whole)))}
     named = sorted(found.items(), key=lambda pair: first.get(_name(pair[0]), len(first)))
     ranks = {arm: i for i, arm in enumerate(sorted(proof.roles, key=lambda arm: _rank(proof.roles[arm])))}
-    made = list[Markup]()
+    made = list[tuple[str, Markup, Chart]]()
     for name, arms in named:
         lines = [
             Curve(_name(arm), proof.role(_name(arm)), points)
@@ -376,10 +391,10 @@ def _learning(proof: _Proof) -> list[Markup]:
         caption += ["logarithmic axis. Each band is the interval of the mean over seeds. Lower is better."]
         question = f"On {cut(_name(name), 40)}" if made else "How do the losses fall?"
         drawn = curves(lines, proof.loss, cut(proof.unit, 40))
-        made.append(figure(question, sentence(*caption), drawn, part=bool(made)))
-        if len(made) == MOST_PANELS:
+        made.append((question, sentence(*caption), drawn))
+        if len(made) == proof.panels:
             break
-    return _panels(made, len(named) - len(made) if len(made) == MOST_PANELS else 0)
+    return _panels(made, len(named) - len(made) if len(made) == proof.panels else 0)
 
 
 def _rank(role: str) -> int:
@@ -405,14 +420,14 @@ def _multiples_known(proof: _Proof) -> list[Mapping[Any, Any]]:
 
 def _multiples(proof: _Proof) -> list[Markup]:
     tokens = {_name(arm.get("name")): finite(arm.get("tokens")) for arm in proof.arms}
-    candidate, made, known = proof.candidate, list[Markup](), 0
+    candidate, made, known = proof.candidate, list[tuple[str, Markup, Chart]](), 0
     random = next((arm for arm, role in proof.roles.items() if role == "random"), "random")
     for row in blocks.records(proof.summary.get("multiples")):
         points, goal = _points(row, "loss"), finite(row.get("candidate_loss"))
         if not points or goal is None:
             continue
         known += 1
-        if len(made) == MOST_PANELS:
+        if len(made) == proof.panels:
             continue
         found, bound = finite(row.get("times")), _bound(row)
         low, high = finite(row.get("low")), finite(row.get("high"))
@@ -432,7 +447,7 @@ def _multiples(proof: _Proof) -> list[Markup]:
         mark = Reach(cut(candidate, 30), goal, tokens.get(candidate), found, low, high, open_)
         chart = reach(Curve(random, "random", points), mark, proof.loss, cut(proof.unit, 40), told)
         question = f"On {cut(_name(row.get('evaluation')), 40)}" if made else "What would random need?"
-        made.append(figure(question, caption, chart, part=bool(made)))
+        made.append((question, caption, chart))
     return _panels(made, known - len(made))
 
 
@@ -467,7 +482,7 @@ def _comparisons(proof: _Proof) -> Markup:
             escape(_agree(c)),
             escape(number(c.detectable)),
         ]
-        for c in found[:_MOST_LISTED]
+        for c in found[: proof.listed]
     ]
     head = ["Comparison", "On", "Verdict", "Difference", "Interval", "Level", "Student's t", "Bootstrap"]
     head += ["Better", "Detects"]
@@ -477,7 +492,7 @@ def _comparisons(proof: _Proof) -> Markup:
     lead += "comparison sees in 4 of 5 repetitions."
     arm = f", {cut(found[0].arm, _NAME)} minus the other" if one else ""
     caption = f"Paired differences in {cut(proof.unit, 60)}{arm}"
-    return join([blocks.lead(lead), table(head, rows, caption, words=3, more=len(found) - _MOST_LISTED)])
+    return join([blocks.lead(lead), table(head, rows, caption, words=3, more=len(found) - proof.listed)])
 
 
 def _verdict(c: _Comparison, flag: str = "") -> Markup:
@@ -535,7 +550,7 @@ def _subgroups(proof: _Proof) -> list[Markup]:
             _verdict(c, "the average gains" if id(c) in losing else ""),
             *(escape(words) for words in _intervals(c, proof.signed)),
         ]
-        for c in found[:_MOST_LISTED]
+        for c in found[: proof.listed]
     ]
     head = ["Subgroup", "Of", *(["Comparison"] if several else []), "Verdict", "Difference", "Interval", "Level"]
     head += ["Student's t", "Bootstrap"]
@@ -543,7 +558,7 @@ def _subgroups(proof: _Proof) -> list[Markup]:
     caption = f"Differences in {cut(proof.unit, 60)}{pair}"
     return [
         _losers([c for c in found if id(c) in losing]),
-        table(head, rows, caption, words=len(head) - 5, more=len(found) - _MOST_LISTED),
+        table(head, rows, caption, words=len(head) - 5, more=len(found) - proof.listed),
     ]
 
 
@@ -568,7 +583,7 @@ def _part(c: _Comparison, several: bool) -> str:
 
 def _arms(proof: _Proof) -> Markup:
     rows = []
-    for arm in proof.arms[:_MOST_LISTED]:
+    for arm in proof.arms[: proof.listed]:
         seconds = [finite(arm.get(k)) for k in ("select_seconds", "train_seconds")]
         together = sum(v for v in seconds if v is not None) if any(v is not None for v in seconds) else None
         numbers = [short(arm.get(k)) for k in ("tokens", "documents", "selection_tokens")]
@@ -582,7 +597,7 @@ def _arms(proof: _Proof) -> Markup:
         rows.append([isolated(_name(arm.get("name")), _NAME), escape(kind, 30), *map(escape, numbers), diverged])
     head = ["Arm", "Kind", "Tokens seen", "Documents", "Tokens chosen", "Passes", "Selecting", "Training", "In all"]
     head += ["FLOP to select", "FLOP to train", "Diverged"]
-    return table(head, rows, "Arms", words=2, more=len(proof.arms) - _MOST_LISTED) if rows else EMPTY
+    return table(head, rows, "Arms", words=2, more=len(proof.arms) - proof.listed) if rows else EMPTY
 
 
 def _losses(proof: _Proof) -> Markup:
@@ -600,7 +615,7 @@ def _losses(proof: _Proof) -> Markup:
 
     rows = [
         [isolated(arm, _NAME), *(cell(losses, name) for name in shown)]
-        for arm, losses in named[:_MOST_LISTED]
+        for arm, losses in named[: proof.listed]
         if losses
     ]
     over = f"; {plural(len(sets) - _MOST_SIDE, 'evaluation set')} more" if len(sets) > _MOST_SIDE else ""
@@ -619,7 +634,7 @@ def _proxy(proof: _Proof) -> Markup:
 def _evaluations(proof: _Proof) -> Markup:
     found = blocks.records(proof.summary.get("evaluations"))
     rows = []
-    for row in found[:_MOST_LISTED]:
+    for row in found[: proof.listed]:
         groups = [as_text(g) for g in items(row.get("groups"))]
         consulted = finite(row.get("consulted"))
         rows.append(
@@ -633,7 +648,7 @@ def _evaluations(proof: _Proof) -> Markup:
             ]
         )
     head = ["Evaluation set", "Subgroups", "Documents", "Text", "Consulted so far", "Shared with the training data"]
-    return table(head, rows, "Evaluation sets", words=2, more=len(found) - _MOST_LISTED) if rows else EMPTY
+    return table(head, rows, "Evaluation sets", words=2, more=len(found) - proof.listed) if rows else EMPTY
 
 
 def _list(parts: Sequence[Markup], more: int) -> Markup:
@@ -664,14 +679,14 @@ def _overlap(proof: _Proof, no_text: bool) -> list[Markup]:
             escape(number(row.get("documents"))),
             escape(number(row.get("removed"))),
         ]
-        for row in found[:_MOST_LISTED]
+        for row in found[: proof.listed]
     ]
     examples = [(row, e) for row in found for e in blocks.records(row.get("examples"))]
     cards = [_shared(row, example, no_text) for row, example in examples[:12]]
     more = f"and {len(examples) - 12:,} more" if len(examples) > 12 else ""
     head = ["Evaluation set", "Arm", "Documents that meet", "Removed"]
     return [
-        table(head, rows, "Overlap of training data and evaluation sets", words=2, more=len(found) - _MOST_LISTED),
+        table(head, rows, "Overlap of training data and evaluation sets", words=2, more=len(found) - proof.listed),
         element("div", element("div", *cards), class_="sides one") if cards else EMPTY,
         element("p", escape(more), class_="quiet") if more else EMPTY,
     ]

@@ -27,21 +27,24 @@ def plain(text: str, limit: int = 300) -> str:
 @contextmanager
 def reading(name: str, place: str = "", advice: str = "Check or replace the file.") -> Iterator[None]:
     """Turn what PyArrow, NumPy and the operating system raise into a DataError that names the file."""
-    where = f"{plain(name)}, {place}" if place else plain(name)
+
+    def where() -> str:  # asked for only when something went wrong: this runs once a batch
+        return f"{plain(name)}, {place}" if place else plain(name)
+
     try:
         yield
     except CuveeError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{where}: no such file. Check the path.") from None
+        raise DataError(f"{where()}: no such file. Check the path.") from None
     except PermissionError:
-        raise DataError(f"{where}: no permission to read it. Change its mode or owner.") from None
+        raise DataError(f"{where()}: no permission to read it. Change its mode or owner.") from None
     except MemoryError:
-        raise DataError(f"{where}: declares more data than fits into memory. {advice}") from None
+        raise DataError(f"{where()}: declares more data than fits into memory. {advice}") from None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, EOFError) as error:
         said = (error.strerror if isinstance(error, OSError) else None) or str(error)
         reason = plain(said).rstrip(".") or type(error).__name__
-        raise DataError(f"{where}: cannot be read ({reason}). {advice}") from None
+        raise DataError(f"{where()}: cannot be read ({reason}). {advice}") from None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .columns import numbers_of_lists, strings
 from .files import File, plain, reading
 from .json_kernel import parse_lines
 from .json_keys import SLOTS, Keys
+from .json_outline import HUGE, sketch
 from .json_tokens import NULL
 from .lines import BLANK, count_lines, first_newline, last_newline, solid
 from .simd import SLACK
@@ -42,6 +43,8 @@ class Run:
     too_long: bool = False
     solid: bool = True
     """Whether a line too long is more than blank space."""
+    single: bool = False
+    """Whether it is one line that filled a buffer."""
 
 
 class JsonlSource(Source):
@@ -124,52 +127,78 @@ class JsonlSource(Source):
                 skip -= run.solid and skip > 0
                 first, line = first + run.solid, line + 1
                 continue
-            at = run.start
-            while at < run.end:
-                store = np.empty((keys.slots, run.end - at + SLACK), np.uint8)
-                ends = np.zeros((len(SLOTS), BATCH_ROWS + 1), np.int64)
-                kinds = np.empty((len(SLOTS), BATCH_ROWS), np.uint8)
-                tokens = np.empty(BATCH_ROWS, np.int64)
-                bad = np.empty(BATCH_ROWS, np.uint8)
-                lines = np.empty(BATCH_ROWS, np.int64)
-                outputs: tuple[Any, ...] = (store, ends, kinds, tokens, bad, lines)
-                arguments = (run.buffer, at, run.end, BATCH_ROWS, line, self.row_limit, *keys.arrays(), *outputs)
-                at, rows, line = parse_lines(*arguments)
-                drop = min(skip, rows)
-                skip -= drop
+            buffer, at, end = run.buffer, run.start, run.end
+            del run  # what is parsed is let go of before the batch is handed on: a line may be huge
+            while at < end:
+                at, rows, line, batch = self._parsed(buffer, at, end, line, first, skip, spec, keys)
+                if at >= end:
+                    del buffer
+                skip -= min(skip, rows)
                 first += rows
-                if drop == rows:
+                if batch is None:
                     continue
-                cut = slice(drop, rows)
-                batch = RawBatch(first - rows + drop, store[0], ends[0, drop : rows + 1], bad[cut], lines[cut])
-                if spec.text is None:
-                    batch.data = store[0, :0]
-                for role in ("id", "domain", "label", "embedding"):
-                    if getattr(spec, role) is not None:
-                        slot = SLOTS.index(role)
-                        batch.columns[role] = strings(
-                            store[slot], ends[slot, drop : rows + 1], kinds[slot, cut] != NULL
-                        )
-                if spec.tokens is not None:
-                    batch.columns["tokens"] = tokens[cut]
                 if spec.embedding is not None:
                     lists = pc.split_pattern(batch.columns["embedding"], ",")
                     batch.columns["embedding"], batch.bad = numbers_of_lists(lists, width, batch.bad)
                     batch = assemble(batch)
                 yield batch
+                del batch
+
+    def _parsed(
+        self, buffer: npt.NDArray[np.uint8], at: int, end: int, line: int, first: int, skip: int, spec: Spec, keys: Keys
+    ) -> tuple[int, int, int, RawBatch | None]:
+        """(where the kernel stopped, rows, next line number, what is left of them behind the first ``skip``)."""
+        store = np.empty((keys.slots, end - at + SLACK), np.uint8)
+        ends = np.zeros((len(SLOTS), BATCH_ROWS + 1), np.int64)
+        kinds = np.empty((len(SLOTS), BATCH_ROWS), np.uint8)
+        tokens = np.empty(BATCH_ROWS, np.int64)
+        bad = np.empty(BATCH_ROWS, np.uint8)
+        lines = np.empty(BATCH_ROWS, np.int64)
+        outputs: tuple[Any, ...] = (store, ends, kinds, tokens, bad, lines)
+        at, rows, line = parse_lines(buffer, at, end, BATCH_ROWS, line, self.row_limit, *keys.arrays(), *outputs)
+        drop = min(skip, rows)
+        if drop == rows:
+            return at, rows, line, None
+        cut = slice(drop, rows)
+        batch = RawBatch(first + drop, store[0], ends[0, drop : rows + 1], bad[cut], lines[cut])
+        if spec.text is None:
+            batch.data = store[0, :0]
+        for role in ("id", "domain", "label", "embedding"):
+            if getattr(spec, role) is not None:
+                slot = SLOTS.index(role)
+                batch.columns[role] = strings(store[slot], ends[slot, drop : rows + 1], kinds[slot, cut] != NULL)
+        if spec.tokens is not None:
+            batch.columns["tokens"] = tokens[cut]
+        return at, rows, line, batch
 
     def rows(self, start: Segment, skip: int) -> Iterator[bytes]:
         """Raw lines; one beyond the row limit, which no reader holds, comes as an empty line."""
-        for run in self._runs(start.position):
-            # without the last newline, so that splitting a single huge line copies nothing
-            lines = [b"?" * run.solid] if run.too_long else bytes(run.buffer[run.start : run.end - 1]).split(b"\n")
-            for line in lines:
-                if not line.strip(BLANK):
-                    continue
-                if skip:
+        return self._lines(start.position, skip, False)
+
+    def _lines(self, position: int, skip: int, sketched: bool) -> Iterator[bytes]:
+        """Raw lines; ``sketched``: huge ones as what tells their keys."""
+        for run in self._runs(position):
+            too_long = run.too_long
+            if sketched and run.single and HUGE < run.end - run.start <= self.row_limit:
+                lines = [sketch(run.buffer, run.start, run.end)]
+            else:
+                # without the last newline, so that splitting a single huge line copies nothing
+                whole = b"?" * run.solid if too_long else run.buffer[run.start : run.end - 1].tobytes()
+                lines = whole.split(b"\n")
+                lines.reverse()
+                del whole
+            del run
+            while lines:  # none is held on to while the receiver has it
+                if not lines[-1].strip(BLANK):
+                    lines.pop()
+                elif skip:
+                    lines.pop()
                     skip -= 1
+                elif too_long or len(lines[-1]) > self.row_limit:
+                    lines.pop()
+                    yield b""
                 else:
-                    yield b"" if run.too_long or len(line) > self.row_limit else line.removesuffix(b"\r")
+                    yield lines.pop().removesuffix(b"\r")
 
     def _stream(self, position: int) -> Any:
         file = self.file.open()
@@ -204,16 +233,23 @@ class JsonlSource(Source):
             )
 
     def _runs(self, position: int) -> Iterator[Run]:
-        """The file from ``position`` on, cut into runs of whole lines; each run has a buffer of its own."""
+        """The file from ``position`` on, cut into runs of whole lines; each run's buffer is the receiver's alone.
+
+        A line that fills a buffer is a run of its own, found block by block, so that little more than it is held.
+        """
         with self._stream(position) as stream:
             buffer = np.empty(self.block + SLACK, np.uint8)
-            held, total, skipping, ink = 0, 0, False, False
+            held, total, skipping, ink, ended = 0, 0, False, False, False
             while True:
                 room = len(buffer) - SLACK
-                end = self._fill(stream, buffer, held, room, total)
+                long = held >= self.block  # of one line, without its end
+                until = min(room, held + self.block) if long else room
+                end = held if ended else self._fill(stream, buffer, held, until, total)
+                ended = end < until
                 start = 3 if position == total == 0 and bytes(buffer[: min(3, end)]) == BOM else 0
                 total += end - held
                 if skipping:
+                    self._refuse_ratio(total, LONG_RATIO)
                     stop = first_newline(buffer, end)
                     ink = ink or solid(buffer[:stop])
                     if stop == end:
@@ -222,32 +258,39 @@ class JsonlSource(Source):
                             continue
                     yield Run(buffer, 0, 0, True, ink)
                     skipping, start, held = False, min(stop + 1, end), 0
-                if end < room:  # the file's end: what is left is whole
+                if long:
+                    last = held + first_newline(buffer[held:end], end - held)
+                    last = last if last < end else -1
+                else:
+                    last = last_newline(buffer, max(start, held), end)
+                if ended and (last < 0 or not long):  # what is left is whole
                     if end > start:
                         buffer[end] = 10
-                        yield Run(buffer, start, end + 1)
+                        runs = [Run(buffer, start, end + 1, single=long)]
+                        del buffer
+                        yield runs.pop()
                     return
-                last = last_newline(buffer, max(start, held), end)
                 if last >= 0:
-                    following = np.empty(max(self.block, 2 * (end - last)) + SLACK, np.uint8)
                     held = end - last - 1
-                    following[:held] = buffer[last + 1 : end]
-                    yield Run(buffer, start, last + 1)
-                    buffer = following
+                    runs = [Run(buffer, start, last + 1, single=long)]
+                    buffer = _moved(buffer, last + 1, end, max(self.block, 2 * (end - last)))
+                    yield runs.pop()
                 elif end - start > self.row_limit:
                     self._refuse_ratio(total, LONG_RATIO)
-                    skipping, ink, held = True, solid(buffer[start:end]), 0
+                    ink = any(solid(buffer[at : min(end, at + self.block)]) for at in range(start, end, self.block))
+                    buffer = np.empty(self.block + SLACK, np.uint8)
+                    skipping, held = True, 0
+                elif end < room:
+                    held = end
                 else:
-                    grown = np.empty(2 * room + SLACK, np.uint8)
                     held = end - start
-                    grown[:held] = buffer[start:end]
-                    buffer = grown
+                    buffer = _moved(buffer, start, end, 2 * room)
 
     def _records(self) -> list[dict[str, Any]]:
-        """The first usable rows, as Python sees them."""
+        """The first usable rows, as Python sees them, without what is neither an object nor a list."""
         if self._head is None:
             found: list[dict[str, Any]] = []
-            for k, line in enumerate(self.rows(Segment(0, 0, 0, 0), 0)):
+            for k, line in enumerate(self._lines(0, 0, True)):
                 if len(found) == HEAD_ROWS or k == 100 * HEAD_ROWS:
                     break
                 try:
@@ -257,7 +300,7 @@ class JsonlSource(Source):
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(record, dict):
-                    found.append(record)
+                    found.append({key: _bare(value) for key, value in record.items()})
             self._head = found
         return self._head
 
@@ -274,6 +317,13 @@ class JsonlSource(Source):
         raise DataError(f"{plain(self.path)}: no list in '{plain(path)}' in its first rows. Name another column.")
 
 
+def _moved(buffer: npt.NDArray[np.uint8], start: int, end: int, room: int) -> npt.NDArray[np.uint8]:
+    """A new buffer that begins with these bytes."""
+    larger = np.empty(room + SLACK, np.uint8)
+    larger[: end - start] = buffer[start:end]
+    return larger
+
+
 def _wrong(line: bytes) -> str:
     """Why a line tells no column names."""
     try:
@@ -288,6 +338,13 @@ def _wrong(line: bytes) -> str:
     except ValueError:
         return "is not JSON"
     return "is an object without keys" if isinstance(record, dict) else "is not a JSON object"
+
+
+def _bare(value: Any, depth: int = 0) -> Any:
+    """Objects and lists stay what they are, so that column names and lengths can be told; texts are let go of."""
+    if isinstance(value, dict):
+        return value if depth == 64 else {key: _bare(inner, depth + 1) for key, inner in value.items()}
+    return [None] * len(value) if isinstance(value, list) else None
 
 
 def _names(record: dict[str, Any], prefix: str, names: dict[str, None]) -> None:

@@ -22,6 +22,7 @@ BUFFER_LOCAL = 256 << 10
 BUFFER_REMOTE = 8 << 20
 MOST_ROWS = 1 << 40
 ROW_LIMIT = 512 << 20
+HUGE = 64 << 20
 ADVICE = "It may be damaged: fetch it again, or leave it out."
 
 
@@ -78,7 +79,9 @@ class ParquetSource(Source):
             if skip < n:
                 with reading(self.path, f"rows from {first}", ADVICE):
                     batch = to_raw(columns, first, spec, width, self.path)
+                del columns
                 yield from pieces(batch, skip)
+                del batch
             skip = max(0, skip - n)
             first += n
 
@@ -138,7 +141,14 @@ class ParquetSource(Source):
                         break
                     seen += columns.num_rows
                     if columns.num_rows:
-                        yield columns
+                        huge = columns.nbytes > HUGE
+                        if huge:  # decoding one took several times its size, which Arrow would keep for later
+                            pa.default_memory_pool().release_unused()
+                        ready = [columns]
+                        del columns
+                        yield ready.pop()
+                        if huge:
+                            pa.default_memory_pool().release_unused()
                 if seen != part.num_rows:
                     raise DataError(
                         f"{plain(self.path)}, {place}: declares {part.num_rows} rows, but holds {seen}. {ADVICE}"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import DataError
-from ...layout import SELECTION
+from ...layout import PLAN, SELECTION
 from .cut import columns_for, cost_of, cut
 from .quota import shares_to_amounts
 
@@ -75,19 +75,25 @@ class LengthMatched(Choose):
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         import pyarrow.parquet as pq
 
+        from ...feed.selection import Selection
+        from ...source.files import reading
+
         path = Path(self.like)
-        path = path / SELECTION if path.is_dir() else path
+        if path.is_dir():
+            if (path / PLAN).exists():
+                Selection.open(path)  # compares the digest of every byte
+            path = path / SELECTION
         names = ["bytes", "weight"] + (["tokens"] if budget.unit == "tokens" else [])
         cost = np.zeros(BINS)
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(columns=names):
-                    block: Block = {name: batch.column(name).to_numpy() for name in names}
-                    block["row"] = block["bytes"]
-                    weights = block["weight"] * cost_of(block, budget)
-                    cost += np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS)
-        except (OSError, KeyError, ValueError) as error:
-            raise DataError(f"length_matched: cannot read a selection from {path}: {error}") from error
+        with (
+            reading(f"length_matched: the selection {path}", advice="Run cuvee select again."),
+            pq.ParquetFile(path, page_checksum_verification=True) as file,
+        ):
+            for batch in file.iter_batches(columns=names):
+                block: Block = {name: batch.column(name).to_numpy() for name in names}
+                block["row"] = block["bytes"]
+                weights = block["weight"] * cost_of(block, budget)
+                cost += np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS)
         if not cost.any():
             raise DataError(f"length_matched: the selection {path} is empty.")
         return matched_to(cost.astype(np.int64), columns, budget, draw)

@@ -91,7 +91,7 @@ class Rs2(Policy):
         cost="one sort per round; training costs what uniform shuffling does at equal passes",
         bibtex="""@inproceedings{okanovic2024rs2,
   author = {Okanovic, Patrik and Waleffe, Roger and Mageirakos, Vasilis and Nikolakakis, Konstantinos and
-            Karbasi, Amin and Kalogerias, Dionysios and G\\"urel, Nezihe Merve and Rekatsinas, Theodoros},
+            Karbasi, Amin and Kalogerias, Dionysis and G\\"urel, Nezihe Merve and Rekatsinas, Theodoros},
   title = {Repeated Random Sampling for Minimizing the Time-to-Accuracy of Learning},
   booktitle = {ICLR},
   year = {2024}

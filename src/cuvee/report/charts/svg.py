@@ -81,7 +81,8 @@ def _linear_ticks(low: float, high: float, most: int) -> list[float]:
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(k * step, 12) + 0.0 for k in range(first, min(last, first + 50) + 1)]
+    digits = max(12, 3 - math.floor(math.log10(step)))
+    return [round(k * step, digits) + 0.0 for k in range(first, min(last, first + 50) + 1)]
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:

@@ -1,0 +1,54 @@
+"""Columns on disk give the same blocks whether they are held in memory or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cuvee.engine import columns as module
+from cuvee.engine.columns import DiskColumns
+from cuvee.engine.store import Store, digest
+
+
+def written(store: Store) -> list[list[str]]:
+    """Three spans of facts and scores, each with its own order of domains."""
+    parts = []
+    for span, names in enumerate((["b", "a"], ["a"], ["c", "b"])):
+        rows = np.arange(span * 10, span * 10 + 10)
+        facts = {"row": rows, "key": rows.astype(np.uint64), "domain": (rows % len(names)).astype(np.int32)}
+        keys = [digest("facts", span), digest("map", span)]
+        note = {"domains": names, "totals": {"rows": 10, "tokens": 20, "bytes": 30}}
+        store.put_table(keys[0], [pa.RecordBatch.from_pydict(facts)], note)
+        store.put_table(keys[1], [pa.RecordBatch.from_pydict({"score": rows * 0.5})])
+        parts.append(keys)
+    return parts
+
+
+@pytest.mark.parametrize("room", [0, 500, 1 << 20])
+def test_blocks_do_not_depend_on_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", room)
+    store = Store(tmp_path)
+    columns = DiskColumns(store, written(store))
+    assert columns.domains == ["a", "b", "c"]
+    for _ in range(3):
+        blocks = list(columns.blocks("domain", "score"))
+        assert [sorted(block) for block in blocks] == [["domain", "score"]] * 3
+        domains = [np.asarray(columns.domains)[block["domain"]].tolist() for block in blocks]
+        assert domains == [["b", "a"] * 5, ["a"] * 10, ["c", "b"] * 5]
+        assert [block["score"][0] for block in blocks] == [0.0, 5.0, 10.0]
+        with pytest.raises(KeyError, match="missing"):
+            list(columns.blocks("missing"))
+    assert sum(values.nbytes for held in columns._held.values() for b in held for values in b.values()) <= room
+
+
+def test_blocks_are_the_callers_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    columns = DiskColumns(store, written(store))
+    for block in columns.blocks():
+        del block["score"]
+        with pytest.raises(ValueError):
+            block["domain"][0] = 1
+    assert all("score" in block for block in columns.blocks())
