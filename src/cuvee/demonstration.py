@@ -1,21 +1,26 @@
-"""``cuvee demo``: the main job on the pool that comes with the package."""
+"""``cuvee demo``: the main job on the pool that comes with the package, ending with a proof."""
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
 
+from .engine import files
 from .engine.progress import Progress
 from .layout import REPORT
 
 TOKENS = 200_000
+TARGET = "sqlite-docs"
+SOFTENED = {"temperature": "100"}
+"""For a target like the pool, where DSIR's weights collapse: with 100, thousands of rows keep an effective weight."""
 
 
 def run(output: Path, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
-    """Profile the demonstration pool, select toward SQLite's documentation, and compare with two kinds of random."""
+    """Profile the demonstration pool, select toward SQLite's documentation, compare with random, and prove it."""
     from . import profiling, selecting, wording
 
     started = time.monotonic()
@@ -31,11 +36,12 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
     )
     for line in profiling.lines(profiled):
         say(line)
-    arms = {
+    like = {"like": str(output / "dsir")}
+    arms: dict[str, tuple[str, str, dict[str, str]]] = {
         "dsir": ("2. Choose 200,000 tokens like the target, 100 pages of SQLite's documentation", target, {}),
         "random": ("3. The baseline: random rows", target, {}),
-        "length_matched": ("4. The honest control: random rows of the same lengths", target, {"like": "dsir"}),
-        "control": ("5. A target drawn from the pool itself: selection should not get nearer than chance", control, {}),
+        "length_matched": ("4. The honest control: random rows of the same lengths", target, like),
+        "control": ("5. A target drawn from the pool itself: there is nothing to gain", control, SOFTENED),
     }
     results = {}
     for name, (title, goal, settings) in arms.items():
@@ -45,12 +51,13 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
             pool,
             target=goal,
             method=method,
-            settings={key: str(output / value) for key, value in settings.items()},
+            settings=settings,
             tokens=TOKENS,
             output=output / name,
             workers=workers,
             progress=progress,
-            command=f"cuvee select {pool} --target {goal} --with {method} --tokens {TOKENS} -o {output / name}",
+            command=f"cuvee select {pool} --target {goal} --with {_call(method, settings)} --tokens {TOKENS} "
+            f"-o {output / name}",
         )
         if name == "dsir":
             for line in wording.select_lines(results[name].folder, results[name].summary):
@@ -66,4 +73,47 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
         low, high = distance["random_range"]
         of_kept = share / result.summary["counts"]["kept_tokens"]
         say(f"  {name:<16} {distance['kept']:.3f}   {low:.3f} to {high:.3f}   {of_kept:.0%}")
-    say(f"\nDone in {time.monotonic() - started:.0f} s. Open {output / 'dsir' / 'report.html'} in a browser.")
+    _prove(output, workers, progress, say)
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Open {output / 'proof' / REPORT} in a browser.")
+
+
+def _prove(output: Path, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
+    """Does it help? Once where it should, and once where it should not."""
+    from . import proving
+
+    held = str(package_files("cuvee.demo") / "evaluation.jsonl")
+    near = output / f"{TARGET}.jsonl"
+    rows = [json.loads(line) for line in Path(held).read_text("utf-8").splitlines()]
+    kept = [json.dumps(row) + "\n" for row in rows if row["domain"] == TARGET]
+    files.write_whole(near, "".join(kept).encode())
+    proofs = {
+        "proof": ("6. Does it help? Held-out pages of SQLite's documentation", "dsir", {TARGET: str(near)}),
+        "proof-control": (
+            "7. The same for the target drawn from the pool: held-out documents of all kinds",
+            "control",
+            {"all": held},
+        ),
+    }
+    for name, (title, selection, sets) in proofs.items():
+        say(f"\n{title}\n")
+        against = ["random", "length_matched"] if name == "proof" else ["random"]
+        given = " ".join(f"-e {key}={path}" for key, path in sets.items())
+        named = " ".join(f"--against {one}" for one in against)
+        found = proving.prove(
+            output / selection,
+            evaluations=sets,
+            against=against,
+            ledger=output / "ledger",
+            output=output / name,
+            workers=workers,
+            progress=progress,
+            say=lambda sentence: say("\n".join(textwrap.wrap(sentence, 78))),
+            command=f"cuvee prove {output / selection} {given} {named} --ledger {output / 'ledger'} -o {output / name}",
+        )
+        say("")
+        for line in proving.lines(found):
+            say(line)
+
+
+def _call(method: str, settings: dict[str, str]) -> str:
+    return method + (":" + ",".join(f"{key}={value}" for key, value in settings.items()) if settings else "")

@@ -139,7 +139,7 @@ def prove(
     workers: int = 0,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], object] | None = None,
     show_text: bool = True,
     command: str | None = None,
 ) -> Proved:
@@ -296,7 +296,7 @@ class _Job:
     ledger: Ledger
     executor: Local
     progress: Progress
-    say: Callable[[str], None]
+    say: Callable[[str], object]
     started: float
     command: str
     warnings: list[str] = field(default_factory=list)
@@ -489,6 +489,8 @@ class _Job:
                 f"Stopped after {len(done)} of {len(seeds)} seeds by the rule fixed beforehand (--stop-early): the "
                 "level of every interval allows for both looks."
             )
+        if power is not None and answers.primary:
+            power = {**power, "pilot_detectable": power["detectable"], "detectable": answers.primary[0].detectable}
         multiples = self._multiples(done, answers.primary)
         return self._write(folder, done, answers, power, multiples, show_text)
 

@@ -47,7 +47,7 @@ class Ledger:
         DataError: its version cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], notice: Callable[[str], None] = warn) -> None:
+    def __init__(self, folder: str | os.PathLike[str], notice: Callable[[str], object] = warn) -> None:
         self.folder = Path(folder)
         self.notice = notice
         self.damaged: dict[Path, str] = {}

@@ -29,7 +29,7 @@ class Sweep:
         ledger: Ledger,
         workers: int,
         progress: Progress,
-        notice: Callable[[str], None],
+        notice: Callable[[str], object],
     ) -> None:
         """
         Args:

@@ -52,7 +52,7 @@ def run_trials(
     evaluations: Sequence[Evaluation],
     workers: int = 1,
     progress: Progress | None = None,
-    notice: Callable[[str], None] = warn,
+    notice: Callable[[str], object] = warn,
 ) -> dict[str, Record]:
     """The record of every task, by key, in the order of the tasks: from the ledger, or run now.
 
