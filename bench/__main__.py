@@ -7,7 +7,7 @@ import sys
 
 from . import page
 
-NAMES = ("dsir", "scaling", "zipfit", "profile")
+NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer")
 
 
 def main() -> None:

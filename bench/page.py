@@ -19,6 +19,37 @@ def line(what: str, measured: str, goal: str, reached: bool) -> str:
     return f"| {what} | {measured} | {goal} | {'yes' if reached else 'no'} |"
 
 
+def reliability(found: dict[str, Any]) -> list[str]:
+    """The table of what was survived, in large numbers."""
+    rows = ["| hazard | tried | came out |", "|-|-|-|"]
+    if one := found.get("reliability-kills"):
+        tried = f"{one['kills']:,} seeded kills (-9) over {len(one['by_command'])} commands"
+        rows.append(f"| kill | {tried} | {one['failures']} partial files or other results after a rerun |")
+    if one := found.get("reliability-flips"):
+        for name, kind in one["kinds"].items():
+            told = f"{kind['silently_wrong']} read back wrong without a word"
+            crashed = f", {kind['crashed_natively']} native crashes" if kind["crashed_natively"] else ""
+            rows.append(f"| a flipped bit: {name} | {kind['flipped']:,} | {told}{crashed} |")
+    if one := found.get("reliability-rivals"):
+        rows.append(
+            f"| 8 writers of one output | {one['rounds']} rounds | {one['succeeded']} won, "
+            f"{one['refused_naming_the_owner']:,} were refused naming the owner, {one['failures']} failures |"
+        )
+    if one := found.get("reliability-memory"):
+        rows += [
+            f"| `--memory 1GB`, {name} of 20 GB | once | peak {one[name]['peak_rss_mb']} MB |"
+            for name in ("profile", "select")
+        ]
+    if one := found.get("reliability-lost"):
+        rows += [
+            f"| work lost to a kill at 60 %: {name} | once | {each['lost_cpu_seconds_when_killed_at']['0.6']} of "
+            f"{each['cpu_seconds']} CPU seconds |"
+            for name, each in one.items()
+            if isinstance(each, dict) and "cpu_seconds" in each
+        ]
+    return rows if len(rows) > 2 else []
+
+
 def page(found: dict[str, Any]) -> str:
     """The page's text."""
     rows = ["| figure | measured | goal | reached |", "|-|-|-|-|"]
@@ -93,6 +124,16 @@ def page(found: dict[str, Any]) -> str:
                 one["gigabyte_wall_seconds"] <= 90 and one["gigabyte_peak_mb"] <= 1000,
             )
         )
+    if one := found.get("transformer"):
+        rows += [
+            line(
+                f"training the {size} transformer proxy against a plain PyTorch loop of the same model, one core",
+                f"{each['ratio']:.2f} times ({each['tokens_per_second']:,.0f} tokens per CPU second)",
+                "at least 1",
+                each["ratio"] >= 1,
+            )
+            for size, each in one["sizes"].items()
+        ]
     machine = next(iter(found.values()))["machine"]
     about = (
         f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, NumPy {machine['numpy']}, "
@@ -110,6 +151,12 @@ def page(found: dict[str, Any]) -> str:
             *rows,
             "",
             (ROOT / "bench" / "notes.md").read_text().strip(),
+            "",
+            "## Reliability",
+            "",
+            "By `python -m bench.reliability`; smaller numbers of the same run with the tests.",
+            "",
+            *reliability(found),
             "",
         ]
     )

@@ -190,10 +190,11 @@ class Records:
 def _values(column: Any) -> list[Any]:
     """What ``to_pylist`` gives, but huge strings as Long."""
     if pt.is_string(column.type) or pt.is_large_string(column.type):
-        data, ends, _ = bytes_of(column)
-        if np.diff(ends).max(initial=0) > HUGE:
-            cells = zip(column, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-            return [Long(data[low:high]) if high - low > HUGE else cell.as_py() for cell, low, high in cells]
+        data, ends, valid = bytes_of(column)
+        huge = (np.diff(ends) > HUGE) & valid
+        if huge.any():
+            cells = zip(column, huge.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+            return [Long(data[low:high]) if long else cell.as_py() for cell, long, low, high in cells]
     return list(column.to_pylist())
 
 

@@ -53,7 +53,7 @@ def _apart(line: bytes, path: str) -> tuple[bytes, Bytes | None]:
     buffer[len(line)] = ord("\n")
     verdict, text = parse_one(buffer, 0, len(line) + 1, path)
     small, count = outline(buffer, 0, len(line) + 1) if verdict == Bad.OK else (b"", 0)
-    return small, text if count == 1 else None
+    return small, text if count == 1 and len(text) > LONG else None  # as JSON it is at least as long
 
 
 def _take(record: Record, path: str | None) -> Any:

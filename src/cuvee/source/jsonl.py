@@ -240,6 +240,7 @@ class JsonlSource(Source):
         with self._stream(position) as stream:
             buffer = np.empty(self.block + SLACK, np.uint8)
             held, total, skipping, ink, ended = 0, 0, False, False, False
+            whole = False  # whether what is held may have whole lines: so it is behind a line found block by block
             while True:
                 room = len(buffer) - SLACK
                 long = held >= self.block  # of one line, without its end
@@ -262,7 +263,7 @@ class JsonlSource(Source):
                     last = held + first_newline(buffer[held:end], end - held)
                     last = last if last < end else -1
                 else:
-                    last = last_newline(buffer, max(start, held), end)
+                    last = last_newline(buffer, start if whole else max(start, held), end)
                 if ended and (last < 0 or not long):  # what is left is whole
                     if end > start:
                         buffer[end] = 10
@@ -271,7 +272,7 @@ class JsonlSource(Source):
                         yield runs.pop()
                     return
                 if last >= 0:
-                    held = end - last - 1
+                    held, whole = end - last - 1, long
                     runs = [Run(buffer, start, last + 1, single=long)]
                     buffer = _moved(buffer, last + 1, end, max(self.block, 2 * (end - last)))
                     yield runs.pop()

@@ -23,6 +23,7 @@ BUFFER_REMOTE = 8 << 20
 MOST_ROWS = 1 << 40
 ROW_LIMIT = 512 << 20
 HUGE = 64 << 20
+AHEAD_BYTES = 32 << 20
 ADVICE = "It may be damaged: fetch it again, or leave it out."
 
 
@@ -119,26 +120,8 @@ class ParquetSource(Source):
                 place = f"row group {group}"
                 with reading(self.path, place, ADVICE):
                     part = metadata.row_group(group)
-                    size = _bytes_per_row(part, paths)
-                    if size > ROW_LIMIT:
-                        raise DataError(
-                            f"{plain(self.path)}, {place}: declares rows of {size} bytes, more than the limit of "
-                            f"{ROW_LIMIT}. Split its documents."
-                        )
-                    stream = opened.iter_batches(
-                        batch_size=int(min(BATCH_ROWS, max(1, BATCH_BYTES // 2 // size))),
-                        row_groups=[group],
-                        columns=paths,
-                        use_threads=False,
-                    )
                 seen = 0
-                while True:
-                    with reading(self.path, place, ADVICE):
-                        columns = next(stream, None)
-                        if columns is not None and _fragile(columns.schema):
-                            columns.validate(full=True)
-                    if columns is None:
-                        break
+                for columns in self._group(opened, group, paths, place):
                     seen += columns.num_rows
                     if columns.num_rows:
                         huge = columns.nbytes > HUGE
@@ -153,6 +136,47 @@ class ParquetSource(Source):
                     raise DataError(
                         f"{plain(self.path)}, {place}: declares {part.num_rows} rows, but holds {seen}. {ADVICE}"
                     )
+
+    def _group(self, opened: Any, group: int, paths: list[str] | None, place: str) -> Iterator[pa.RecordBatch]:
+        """The record batches of one row group.
+
+        Arrow's reader holds a huge row twice while it lives. So what is left of the group, where that is little, is
+        read before such a row is handed on, and the reader is let go of.
+        """
+        with reading(self.path, place, ADVICE):
+            part = opened.metadata.row_group(group)
+            size = _bytes_per_row(part, paths)
+            if size > ROW_LIMIT:
+                raise DataError(
+                    f"{plain(self.path)}, {place}: declares rows of {size} bytes, more than the limit of "
+                    f"{ROW_LIMIT}. Split its documents."
+                )
+            stream = opened.iter_batches(
+                batch_size=int(min(BATCH_ROWS, max(1, BATCH_BYTES // 2 // size))),
+                row_groups=[group],
+                columns=paths,
+                use_threads=False,
+            )
+            left = size * part.num_rows
+        while stream is not None:
+            held: list[pa.RecordBatch] = []
+            ahead, huge = 0, False
+            while not held or (huge and ahead < AHEAD_BYTES):
+                with reading(self.path, place, ADVICE):
+                    columns = next(stream, None)
+                    if columns is not None and _fragile(columns.schema):
+                        columns.validate(full=True)
+                if columns is None:
+                    stream = None
+                    break
+                left -= columns.nbytes
+                ahead += columns.nbytes * huge
+                huge = huge or (columns.nbytes > HUGE and left < AHEAD_BYTES)
+                held.append(columns)
+            del columns
+            held.reverse()
+            while held:
+                yield held.pop()
 
     def _width(self, path: str) -> int:
         for columns in self._batches(0, [path]):
