@@ -41,6 +41,7 @@ from cuvee.engine import files
 from cuvee.engine.store import Store
 from cuvee.errors import CuveeError
 from cuvee.layout import sealed
+from cuvee.proof.record import intact
 
 from .command import Quick, contents, cuvee, inside, line_of
 
@@ -234,12 +235,13 @@ def _run(commands: list[Command], scratch: Path) -> list[End]:
 
 def serve() -> None:
     """The launcher's side: lists of commands on standard input, lists of ends on standard output, as JSON lines."""
-    from cuvee import demonstration, profiling, registry, selecting, wording
+    from cuvee import demonstration, profiling, proving, registry, selecting, wording
     from cuvee.feed import write
-    from cuvee.report import profile
+    from cuvee.proof.proxies import ngram
+    from cuvee.report import profile, prove
     from cuvee.report import select as page
 
-    assert all((demonstration, profiling, selecting, wording, write, profile, page))
+    assert all((demonstration, profiling, proving, ngram, selecting, wording, write, profile, prove, page))
     for name in ("dsir", "zipfit", "classifier", "perplexity", "preselect", "random", "length_matched"):
         registry.card(name)
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
@@ -295,7 +297,16 @@ def fingerprint(folder: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {}
     for name, body in contents(folder).items():
-        if name.endswith(("plan.json", "profile.json")):
+        if "ledger/running/" in name:
+            continue
+        if "ledger/trials/" in name and not hidden(name):
+            assert intact(body), f"{name} is not whole"
+            found[name] = True
+        elif "ledger/consulted/" in name and not hidden(name):
+            found[name] = bool(json.loads(body))
+        elif name.endswith("proof.json"):
+            found[name] = table(json.loads(body))
+        elif name.endswith(("plan.json", "profile.json")):
             content = json.loads(body)
             content.pop("seal", None)
             for changing in ("timings", "passes"):
@@ -307,6 +318,16 @@ def fingerprint(folder: Path) -> dict[str, Any] | None:
         else:
             found[name] = body
     return found
+
+
+def table(proof: Any) -> Any:
+    """All that a proof says, but for its seal and the time that it took."""
+    if isinstance(proof, list):
+        return [table(one) for one in proof]
+    if not isinstance(proof, dict):
+        return proof
+    changing = ("seal", "timings", "train_seconds", "total_seconds", "select_seconds", "select_flops")
+    return {name: table(value) for name, value in proof.items() if name not in changing}
 
 
 def leftovers(place: Path) -> list[str]:
@@ -365,6 +386,8 @@ def _write(name: str, *more: str) -> Case:
 
 
 PROFILE = ("profile", "pool", "-o", "out")
+_HELD = ("--eval", "target.jsonl", "--seeds", "2", "--proxy", "ngram:table_bits=16,order=3")
+PROVE = ("prove", "kept", *_HELD, "--against", "length_matched", "--workers", "1", "--ledger", "ledger", "-o", "out")
 TOWARD = ("--target", "target.jsonl", "--with")
 CASES = (
     Case("profile", PROFILE, (*PROFILE, "--no-text")),
@@ -384,7 +407,8 @@ CASES = (
     _write("jsonl.zst", "--format", "jsonl.zst"),
     _write("dolma", "--format", "dolma"),
     _write("shuffled", "--format", "parquet", "--shuffle", "5"),
-    Case("demo", ("demo", "-o", "out", "--quiet"), small_spans=False),
+    Case("prove", PROVE, (*PROVE, "--no-text"), small_spans=False),
+    Case("demo", ("demo", "-o", "out", "--seeds", "2", "--quiet"), small_spans=False),
     Case("cache", ("cache", "--clear"), output="cache"),
 )
 
@@ -461,7 +485,7 @@ class Kills:
 
     def _empty(self, case: Case) -> None:
         """A new start: no output, and no cache (a full one before it is cleared)."""
-        for name in ("out", "cache"):
+        for name in ("out", "cache", "ledger"):
             shutil.rmtree(self.place / name, ignore_errors=True)
         if case.output == "cache":
             restore(self.place / "cache", self._cache)

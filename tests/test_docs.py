@@ -85,6 +85,10 @@ def data(tmp_path_factory: pytest.TempPathFactory, demo_table: pa.Table) -> Path
     (folder / "broken.jsonl").write_text("\n".join([*lines[:50], "not json", '{"id": "x"}']) + "\n")
     (folder / "empty.jsonl").write_text('{"text": ""}\n')
     shutil.copy(DEMO / "target.jsonl", folder)
+    shutil.copy(DEMO / "evaluation.jsonl", folder)
+    documents = (DEMO / "evaluation.jsonl").read_text().splitlines(keepends=True)
+    held_out = [line for line in documents if json.loads(line)["domain"] == "sqlite-docs"]
+    (folder / "held-out.jsonl").write_text("".join(held_out))
     body = table.slice(0, 60).rename_columns(["id", "domain", "source", "body"])
     pyarrow.csv.write_csv(body, folder / "table.csv")
     (folder / "notes" / "essays").mkdir(parents=True)
@@ -159,7 +163,7 @@ def test_pages_hold_something_to_run() -> None:
     found = [
         one for page in DOCS for block in fenced(page) if block.language == "sh" for one in commands(block.content)
     ]
-    assert len(found) > 30 and {status for _, status in found} == {0, 2, 3}
+    assert len(found) > 45 and {status for _, status in found} == {0, 1, 2, 3}
     assert sum(block.language == "python" for page in DOCS for block in fenced(page)) > 8
 
 
@@ -209,22 +213,41 @@ def written_fields(folder: Path, name: str) -> list[str]:
     return list(json.loads((folder / name).read_text()))
 
 
+def inner_fields(summary: dict[str, Any]) -> list[str]:
+    """The fields of the objects in a proof, where these have the same fields in every proof."""
+    found = {"power": summary["power"], "reproduce": summary["reproduce"], "proxy": summary["proxy"]}
+    lists = ("arms", "evaluations", "comparisons", "multiples", "costs", "selections")
+    objects = [*found.values(), *(one for name in lists for one in summary[name])]
+    return [name for one in objects for name in one]
+
+
 def test_every_field_is_documented(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that selection.parquet, plan.json, profile.json and manifest.json hold stands in a table of its page."""
+    """All that selection.parquet and each command's JSON file hold stands in a table of its page."""
     import cuvee
 
     pool, target = data / "pool", data / "target.jsonl"
     looked = cuvee.profile(pool, output=tmp_path / "profile")
     kept = cuvee.select(pool, target=target, tokens=50_000, output=tmp_path / "kept")
     cuvee.write_selection(kept.folder, tmp_path / "documents")
+    proved = cuvee.prove(
+        kept.folder,
+        evaluations={"all": data / "evaluation.jsonl"},
+        proxy="ngram:table_bits=16,order=2",
+        seeds=3,
+        holdout=True,
+        ledger=tmp_path / "ledger",
+        output=tmp_path / "proof",
+    )
     columns = pq.read_schema(kept.folder / "selection.parquet").names
     told = {
         "profile.md": written_fields(looked.folder, "profile.json"),
         "select.md": written_fields(kept.folder, "plan.json") + columns,
         "write.md": written_fields(tmp_path / "documents", "manifest.json"),
+        "prove.md": written_fields(proved.folder, "proof.json") + inner_fields(proved.summary),
     }
     for page, fields in told.items():
-        rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+        table = r"^\| (`.+) \|$" if page == "prove.md" else r"^\| (`[^|]+) \|"
+        rows = re.findall(table, (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
         known = set(re.findall(r"`([^`]+)`", " ".join(rows)))
         assert set(fields) <= known, f"{page} lacks {sorted(set(fields) - known)}"
     counts = json.loads((kept.folder / "plan.json").read_text())["counts"]

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -400,18 +401,19 @@ def methods(name: str | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1) if as_json else describing.page(facts))
 
 
-@cli.command(short_help="Profile, select and compare on a pool that comes along.")
+@cli.command(short_help="Profile, select and prove on a pool that comes along.")
 @click.option("-o", "--output", default="out/demo", show_default=True, help="Folder for the results.")
+@click.option("--seeds", type=click.IntRange(2), default=8, show_default=True, help="Trials of every arm of a proof.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 takes every core.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
-def demo(output: str, workers: int, quiet: bool) -> None:
-    """Run the main job on the pool that comes with cuvee: profile, select, compare with two kinds of random."""
+def demo(output: str, seeds: int, workers: int, quiet: bool) -> None:
+    """Run the main job on the pool that comes with cuvee: profile, select, compare with random, and prove it."""
     from . import demonstration
     from .engine.progress import for_terminal
 
     progress = for_terminal(quiet)
     try:
-        demonstration.run(Path(output), workers, progress, click.echo)
+        demonstration.run(Path(output), seeds, workers, progress, click.echo)
     finally:
         progress.close()
 
@@ -526,6 +528,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without the characters of a chart gets question marks
             stream.reconfigure(errors="replace")
+    warnings.showwarning = _warn
     try:
         # not cli.main(), which makes "aborted" of an interrupt and status 1 of a closed pipe
         with cli.make_context("cuvee", sys.argv[1:]) as context:
@@ -549,6 +552,14 @@ def run() -> None:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}. Run the same command again to go on.", ResourceError.exit_status)
     raise SystemExit(0)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A library's warning, on a line."""
+    from .report.terminal import safe
+
+    with contextlib.suppress(OSError):
+        click.echo(f"warning: {safe(message, 2000)}", err=True)
 
 
 def _show(error: click.ClickException) -> None:

@@ -19,7 +19,7 @@ SOFTENED = {"temperature": "100"}
 """For a target like the pool, where DSIR's weights collapse: with 100, thousands of rows keep an effective weight."""
 
 
-def run(output: Path, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
+def run(output: Path, seeds: int, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
     """Profile the demonstration pool, select toward SQLite's documentation, compare with random, and prove it."""
     from . import profiling, selecting, wording
 
@@ -73,11 +73,11 @@ def run(output: Path, workers: int, progress: Progress, say: Callable[[str], obj
         low, high = distance["random_range"]
         of_kept = share / result.summary["counts"]["kept_tokens"]
         say(f"  {name:<16} {distance['kept']:.3f}   {low:.3f} to {high:.3f}   {of_kept:.0%}")
-    _prove(output, workers, progress, say)
+    _prove(output, seeds, workers, progress, say)
     say(f"\nDone in {time.monotonic() - started:.0f} s. Open {output / 'proof' / REPORT} in a browser.")
 
 
-def _prove(output: Path, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
+def _prove(output: Path, seeds: int, workers: int, progress: Progress, say: Callable[[str], object]) -> None:
     """Does it help? Once where it should, and once where it should not."""
     from . import proving
 
@@ -103,12 +103,13 @@ def _prove(output: Path, workers: int, progress: Progress, say: Callable[[str], 
             output / selection,
             evaluations=sets,
             against=against,
+            seeds=seeds,
             ledger=output / "ledger",
             output=output / name,
             workers=workers,
             progress=progress,
             say=lambda sentence: say("\n".join(textwrap.wrap(sentence, 78))),
-            command=f"cuvee prove {output / selection} {given} {named} --ledger {output / 'ledger'} -o {output / name}",
+            command=f"cuvee prove {output / selection} {given} {named} --seeds {seeds} --ledger {output / 'ledger'} -o {output / name}",
         )
         say("")
         for line in proving.lines(found):

@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .layout import REPORT
 from .proof.multiples import Multiple
+from .quantities import next_lines
 from .report.terminal import plural, safe
+from .report.text import fit
 
 if TYPE_CHECKING:
     from .proof.arms import Plan
+    from .proof.candidates import Candidate
     from .proof.draws import Drawn
+    from .proof.evaluations import EvaluationSet
     from .proof.findings import Answers
     from .proof.overlap import Overlap
-    from .proving import Question
+    from .proof.question import Question
 
 UNEQUAL = 0.02
 """Arms of one seed may differ by this share of their tokens: about a document."""
 WIDTH = 79
+VERDICTS = ("better", "equivalent", "not shown", "worse")
 
 
 def duration(seconds: float) -> str:
@@ -67,6 +74,23 @@ def overlaps(met: Overlap, how: str) -> list[str]:
     return found
 
 
+def own_target(candidates: Sequence[Candidate], sets: Sequence[EvaluationSet]) -> list[str]:
+    """Warnings about evaluation sets that a selection was made to look like, text by text."""
+    found = []
+    for one in candidates:
+        target = np.array([int(text, 16) for text in one.plan.get("target_contents", [])], np.uint64)
+        for each in sets:
+            same = int(np.isin(each.content, target).sum())
+            if same:
+                least = "At least " if len(target) >= 1_000 else ""
+                found.append(
+                    f"{least}{same:,} of the {len(each.content):,} documents of the evaluation set '{each.name}' are "
+                    f"in the target that '{one.name}' was chosen to look like: this is no held-out set for it, and its "
+                    "result says little. Evaluate on other documents of that kind."
+                )
+    return found
+
+
 def unequal(plan: Plan, draws: Mapping[tuple[str, int], Drawn], seeds: Sequence[int]) -> list[str]:
     """Warnings about arms that train on fewer tokens than they should."""
     found = []
@@ -95,6 +119,8 @@ def pilot(power: Mapping[str, Any] | None, done: int, seeds: int, left: float, u
         return f"{done} of {seeds} seeds done{rest}"
     told = f"{seeds} seeds can show a difference of {power['detectable']:.4f} {unit} (4 times in 5)"
     needed = "; ".join(one["said"].rstrip(".") for one in power["seeds_for"])
+    if power.get("assumed"):
+        needed = f"for 1 % of the baseline's loss (name another with --effect): {needed[0].lower()}{needed[1:]}"
     return f"pilot of {done} seeds: {told}; {needed}{rest}"
 
 
@@ -133,10 +159,14 @@ def verdict(summary: Mapping[str, Any], answers: Answers) -> str:
         "equivalent": f"Equivalent to {against}: {numbers} lies within the margin of {summary['margin']}",
         "not shown": f"No difference from {against} is shown: {numbers}",
     }[first["verdict"]]
-    others = [one for one in primary[1:] if one["verdict"] != first["verdict"]]
-    tail = f", {plural(seeds, 'paired seed')}"
+    place = f" on {first['evaluation']}" if len({one["evaluation"] for one in primary}) > 1 else ""
+    tail = f"{place}, {plural(seeds, 'paired seed')}"
+    if len({one["arm"] for one in primary}) > 1:
+        said = f"{first['arm']}: {said[0].lower()}{said[1:]}"
     if len(primary) > 1:
-        tail += f"; the same in {len(primary) - len(others)} of {len(primary)} comparisons"
+        counts = {word: sum(one["verdict"] == word for one in primary) for word in VERDICTS}
+        told = [f"{word} in {count}" for word, count in counts.items() if count]
+        tail += f". Of {len(primary)} comparisons: {', '.join(told)}"
     return f"{said}{tail}."
 
 
@@ -150,6 +180,7 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
             f"{count} of {len(summary['seeds'])} trials of '{arm}' diverged (a loss was not a finite number). They "
             "count as diverged: comparisons with this arm get no verdict."
         )
+    found += _unequal_training(summary)
     primary = _primary(summary)
     by_pair = {(one["arm"], one["evaluation"]): one for one in primary if one["against"] == "random"}
     for one in primary:
@@ -169,6 +200,21 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
             found.append(
                 f"The evaluation set '{one['name']}' has been consulted for {one['consulted']} different comparisons: "
                 "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout."
+            )
+    return found
+
+
+def _unequal_training(summary: Mapping[str, Any]) -> list[str]:
+    """Sentences about arms that trained on more or less than their baseline in the proxy's own count."""
+    by_name = {one["name"]: one for one in summary["arms"]}
+    found = []
+    for pair in dict.fromkeys((one["arm"], one["against"]) for one in _primary(summary)):
+        one, other = (by_name[name] for name in pair)
+        share = one["train_tokens"] / max(other["train_tokens"], 1)
+        if (abs(share - 1) > UNEQUAL and one["tokens"] == other["tokens"]) or abs(share - 1) > 2 * UNEQUAL:
+            found.append(
+                f"'{pair[0]}' trained on {one['train_tokens']:,} of the proxy's own tokens, '{pair[1]}' on "
+                f"{other['train_tokens']:,} ({share - 1:+.0%}): part of the difference may be the amount."
             )
     return found
 
@@ -202,34 +248,40 @@ def proof_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     """The answer on at most 24 lines of 80 columns."""
     lines = textwrap.wrap(safe(summary["verdict"], 400), WIDTH, break_on_hyphens=False)
     primary = _primary(summary)
-    width = min(max((len(_versus(one)) for one in primary), default=0), 34)
-    for one in primary[:6]:
-        lines.append(f"  {safe(_versus(one), width):<{width}}  {interval(one)}  {one['verdict']}")
+    several = len({one["arm"] for one in primary}) > 1
+    names = [_versus(one, several) for one in primary[:6]]
+    width = min(max(map(len, names), default=0), 38)
+    for one, name in zip(primary, names, strict=False):
+        lines.append(f"  {safe(name, width):<{width}}  {interval(one)}  {one['verdict']}")
     if len(primary) > 6:
         lines.append(f"  and {len(primary) - 6} more comparisons in the report")
     for one in summary["multiples"][:1]:
         lines += textwrap.wrap(safe(one["said"], 200), WIDTH, initial_indent="  ", subsequent_indent="  ")
     lines += _slices(summary)
     for name, value in list((summary["holdout"] or {}).items())[:1]:
-        lines += textwrap.wrap(f"guarded half, {safe(name, 60)}: {value}", WIDTH, initial_indent="  ")
+        told = f"guarded half, {safe(name, 60)}: {value}"
+        lines += textwrap.wrap(told, WIDTH, initial_indent="  ", subsequent_indent="    ")
     if summary["power"]:
         lines.append(f"  smallest detectable difference {summary['power']['detectable']:.4f} {summary['unit']}")
-    train = sum(one["train_seconds"] * len(summary["seeds"]) for one in summary["arms"])
     select = max((one["select_seconds"] for one in summary["arms"]), default=0.0)
     lines.append(
-        f"  {plural(len(summary['arms']) * len(summary['seeds']), 'trial')} of {summary['tokens']:,} tokens: "
-        f"{duration(train)} of training; selecting {select:.1f} s a trial"
+        f"  {plural(summary['trials']['count'], 'trial')}, {summary['tokens']:,} tokens an arm: "
+        f"{duration(summary['trials']['train_seconds'])} of training; selecting {select:.1f} s a trial"
     )
     for one in summary["warnings"][: max(0, 20 - len(lines))][:3]:
         lines += textwrap.wrap(f"! {safe(one, 300)}", WIDTH, initial_indent="  ", subsequent_indent="    ", max_lines=2)
     rest = len(summary["warnings"]) - 3
     if rest > 0:
         lines.append(f"  and {plural(rest, 'more warning')} in the report")
-    return [*lines[:22], f"next: {safe(summary['next'], 60)}", f"report: {safe(str(folder / REPORT), 70)}"]
+    tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    return [*(fit(line, WIDTH) for line in lines[: 24 - len(tail)]), *tail]
 
 
-def _versus(one: Mapping[str, Any]) -> str:
-    return f"{one['against']}, {one['evaluation']}"
+def _versus(one: Mapping[str, Any], several: bool) -> str:
+    """The baseline and the evaluation set; the arm, too, where there are several. (Policies name their baseline.)"""
+    other = one["arm"] if one["against"].endswith(", uniform") else one["against"]
+    told = f"{one['arm']} v {one['against']}" if several and other != one["arm"] else other
+    return f"{told}, {one['evaluation']}"
 
 
 def _slices(summary: Mapping[str, Any]) -> list[str]:
@@ -243,6 +295,13 @@ def _slices(summary: Mapping[str, Any]) -> list[str]:
     if not groups:
         return []
     counts = {word: sum(one["verdict"] == word for one in groups) for word in ("better", "worse")}
-    worst = max(groups, key=lambda one: one["mean"])
+    least = max(groups, key=lambda one: one["mean"])
     told = f"  slices: better on {counts['better']} of {len(groups)}, worse on {counts['worse']}"
-    return [told, f"  worst slice: {safe(worst['group'], 30)} {interval(worst)} {worst['verdict']}"]
+    lines = [told, f"  least gain: {safe(least['group'], 30)} {interval(least)} {least['verdict']}"]
+    losses = {one["name"]: one["losses"].get(first["evaluation"], {}) for one in summary["arms"]}
+    worst = [
+        f"{safe(name, 20)} {losses[name]['worst_group_mean']:.3f} ({safe(losses[name]['worst_group'], 20)})"
+        for name in (first["arm"], first["against"])
+        if "worst_group" in losses.get(name, {})
+    ]
+    return [*lines, f"  highest loss of a slice: {', '.join(worst)}"] if worst else lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import time
@@ -13,20 +14,17 @@ from typing import Any, Literal
 import numpy as np
 
 from . import proof_wording as wording
-from . import registry
-from .core import Batch, Policy
 from .engine import files
 from .engine.local import Local
-from .engine.plan import finite, make, parameters
+from .engine.plan import finite, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
-from .examples import as_batch
-from .layout import PLAN, PROOF, PROOF_FORMAT, REPORT, refuse_foreign, sealed, versions
+from .layout import PROOF, PROOF_FORMAT, REPORT, refuse_foreign, sealed, versions
 from .methods.policy.uniform import Uniform
 from .pool import Paths, Reading
-from .proof import findings, overlap
+from .proof import findings, outlook, overlap
 from .proof.arms import (
     BASELINES,
     Plan,
@@ -40,62 +38,30 @@ from .proof.arms import (
 from .proof.candidates import Candidate, open_candidates
 from .proof.corpus import gather
 from .proof.draws import Arm, Drawn, union
-from .proof.evaluations import EvaluationSet, divide, named_paths
+from .proof.evaluations import EvaluationSet, divide
 from .proof.evaluations import read as read_evaluation
 from .proof.exchange import evaluation_digest, put_rows
 from .proof.holdout import ReusableHoldout
 from .proof.ledger import Ledger, warn
-from .proof.loop import CURVE
 from .proof.multiples import multiple as tokens_needed
 from .proof.power import detectable, seeds_needed
-from .proof.proxy import Evaluation, Proxy, Recipe, Watch
-from .proof.recipes import load_proxy
+from .proof.proxy import Proxy, Recipe
+from .proof.question import Question, ask, name_of
 from .proof.record import Record
 from .proof.trials import Task, run_trials
 from .proof.verdict import Comparison, planned_looks, stop
-from .quantities import method_call, shell_path
+from .quantities import shell_path
+from .report.terminal import safe
 
 PILOT = 3
 """Seeds after which the spread of the differences is known well enough to say how many are needed."""
 USUAL_EFFECT = 0.01
 """Of the baseline's loss: the difference for which the number of seeds is told when none is named."""
-SAMPLE_ROWS = 32
-"""Documents for telling beforehand how long the trials take."""
-OVERHEAD_SECONDS = 0.1
-"""Of a trial, beside training."""
-MULTIPLES = (0.5, 2.0, 4.0)
-"""Times the tokens of a trial with which random is trained as well, to tell what it would need."""
+SUIT = {False: ("ngram", "transformer"), True: ("linear_probe", "mlp")}
+"""Proxies to name where one does not suit the pool, by whether it is text that the pool lacks."""
 FULL_AT_MOST = 32
 """The whole pool is trained on if it holds at most this many times a trial's tokens, and eight times the most that the
 proxy takes unasked."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """All that is decided before the first trial; its digest names the comparison in the ledger.
-
-    Attributes:
-        against: baselines and folders of other selections; ``policies``: instead of baselines.
-        tokens: of a trial; None for half of the smallest selection, or what suits the proxy.
-        margin: a difference smaller than this is called equivalent; ``effect``: one that should be seen. In the unit of
-            the proxy's loss.
-    """
-
-    selections: tuple[Path, ...]
-    against: tuple[str, ...]
-    proxy: Proxy
-    policies: tuple[tuple[str, Policy], ...]
-    epochs: float
-    seeds: tuple[int, ...]
-    tokens: int | None
-    equal: Literal["tokens", "cost"]
-    margin: float | None
-    effect: float | None
-    stop_early: bool
-    overlap: Literal["clean", "refuse", "ignore"]
-    holdout: bool
-    eval_bytes: int
-    alpha: float = 0.05
 
 
 @dataclass
@@ -107,9 +73,10 @@ class Proved:
 
     @property
     def better(self) -> bool:
-        """Whether every primary verdict is "better"."""
+        """Whether every primary verdict is "better", and none is missing because trials diverged."""
         primary = [one["verdict"] for one in self.summary["comparisons"] if one["primary"]]
-        return bool(primary) and all(verdict == "better" for verdict in primary)
+        diverged = any(one["diverged"] for one in self.summary["arms"] if one["kind"] != "full")
+        return bool(primary) and all(verdict == "better" for verdict in primary) and not diverged
 
     def __repr__(self) -> str:
         return f"Proved({str(self.folder)!r}, {self.summary['verdict']!r})"
@@ -163,21 +130,23 @@ def prove(
         UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
     """
     started = time.monotonic()
-    question, sets = _question(
+    question, sets = ask(
         selections, evaluations, against, seeds, seed, proxy, policies, epochs, tokens, equal, margin, effect,
         stop_early, overlap, holdout, eval_bytes,
     )  # fmt: skip
     folder, store = Path(output), Store(Path(cache) if cache is not None else None)
+    _apart(folder, Path(ledger))
+    tell = _harmless(say) if say is not None else None
     said = command or f"cuvee.prove({selections!r}, evaluations={evaluations!r}, seeds={seeds})"
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, PROOF, "proof")
         job = _Job(
             question,
             store,
-            Ledger(ledger, say or warn),
+            Ledger(ledger, tell or warn),
             Local(workers),
             progress or Progress(),
-            say or (lambda sentence: None),
+            tell or (lambda sentence: None),
             started,
             said,
         )
@@ -197,94 +166,43 @@ def plan(
     cache: str | os.PathLike[str] | None = None,
     **asked: Any,
 ) -> dict[str, Any]:
-    """What ``prove`` with the same arguments would train and about how long it would take; nothing is trained."""
+    """What ``prove`` with the same arguments would train and about how long it would take.
+
+    Nothing is trained for the ledger, and nothing is written outside the cache.
+    """
     names = ("seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect", "stop_early")
-    settings = {name: asked[name] for name in (*names, "overlap", "holdout", "eval_bytes")}
-    question, sets = _question(selections, evaluations, against, **settings)
+    defaults = {name: one.default for name, one in inspect.signature(prove).parameters.items()}
+    settings = {name: asked.get(name, defaults[name]) for name in (*names, "overlap", "holdout", "eval_bytes")}
+    question, sets = ask(selections, evaluations, against, **settings)
+    _apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), PROOF, "proof")
     store = Store(Path(cache) if cache is not None else None)
     job = _Job(question, store, Ledger(ledger), Local(workers), Progress(), lambda sentence: None, 0.0, "")
     with store.in_use():
         job.open(sets, reading or Reading())
-        job.prepare()
-    found = job.outlook()
+        job.prepare(train=False)
+        found = job.outlook()
+    if question.equal == "cost":
+        found["further"] = "the baselines get more tokens for the time that selecting took; measured on the first trial"
     return {**found, "ledger": str(ledger), "writes": [str(Path(output) / name) for name in (PROOF, REPORT)]}
 
 
-def _question(
-    selections: Paths,
-    evaluations: Mapping[str, Paths] | Sequence[str] | str,
-    against: Sequence[str] | str | None,
-    seeds: int,
-    seed: int,
-    proxy: str | Proxy,
-    policies: Sequence[str],
-    epochs: float,
-    tokens: int | None,
-    equal: Literal["tokens", "cost"],
-    margin: float | None,
-    effect: float | None,
-    stop_early: bool,
-    overlap: Literal["clean", "refuse", "ignore"],
-    holdout: bool,
-    eval_bytes: int | None,
-) -> tuple[Question, dict[str, Paths]]:
-    """The arguments as one checked object, and the evaluation sets' paths by name."""
-    folders = [selections] if isinstance(selections, str | os.PathLike) else list(selections)
-    if not folders:
-        raise UsageError("Name a selection: the folder that cuvee select wrote.")
-    sets = named_paths([evaluations] if isinstance(evaluations, str) else evaluations)
-    if not sets:
+def _apart(folder: Path, ledger: Path) -> None:
+    """Refuse a ledger inside the output, which is replaced as a whole."""
+    if ledger.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
-            "There is no evaluation set: give held-out documents like those the model is for, that no arm may train "
-            "on, with --eval FILE. (The target that the selection was made with is no such set: it was chosen to "
-            "look like it.)"
+            f"The ledger {ledger} lies in the output {folder}, which is replaced as a whole: its trials would be lost. "
+            "Name another folder with --ledger, or with -o."
         )
-    if seeds < 2:
-        raise UsageError("One seed cannot tell a difference from chance: use at least --seeds 3, better 8.")
-    for name, value in (("--margin", margin), ("--effect", effect)):
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} must be above 0, not {value}: a difference in the unit of the proxy's loss.")
-    if not 0 < epochs <= 1000:
-        raise UsageError(f"--epochs must be above 0 and at most 1,000, not {epochs}.")
-    if tokens is not None and tokens < 1:
-        raise UsageError(f"--tokens must be at least 1, not {tokens}.")
-    if equal == "cost" and (policies or len(folders) > 1):
-        raise UsageError("--equal cost gives the baselines of one selection more tokens: prove selections one by one.")
-    if policies and against:
-        raise UsageError("--policy compares with uniform shuffling on the same documents; leave out --against.")
-    named = [against] if isinstance(against, str) else list(against or ())
-    for one in named:
-        if one not in BASELINES and not (Path(one) / PLAN).is_file():
-            raise UsageError(
-                f"'{one}' is neither a baseline ({', '.join(BASELINES)}) nor the folder of a selection. "
-                "Write --against random."
-            )
-    model = proxy if isinstance(proxy, Proxy) else load_proxy(*method_call(proxy))
-    chosen = []
-    for text in policies:
-        name, settings = method_call(text)
-        kind = registry.load(name)
-        if not issubclass(kind, Policy):
-            raise UsageError(f"'{name}' is not a policy in training. There are: {', '.join(registry.policies())}.")
-        chosen.append((text, make(kind, settings, name)))
-    question = Question(
-        tuple(Path(one) for one in folders),
-        tuple(named),
-        model,
-        tuple(chosen),
-        float(epochs),
-        tuple(range(seed, seed + seeds)),
-        tokens,
-        equal,
-        margin,
-        effect,
-        stop_early,
-        overlap,
-        holdout,
-        eval_bytes or model.eval_bytes,
-    )
-    return question, sets
+
+
+def _harmless(say: Callable[[str], object]) -> Callable[[str], None]:
+    """Tell sentences, which may quote names of folders, without what could control a terminal."""
+
+    def tell(sentence: str) -> None:
+        say(safe(sentence, 2000))
+
+    return tell
 
 
 @dataclass
@@ -322,7 +240,10 @@ class _Job:
         spec = self.engine.pool.manifest.spec
         lacking = [need for need in question.proxy.needs if getattr(spec, need) is None]
         if lacking:
-            raise UsageError(f"The proxy needs a column for {lacking[0]}, which the selection's pool does not have.")
+            raise UsageError(
+                f"The proxy {name_of(question.proxy)} needs a column for {lacking[0]}, which the selection's pool does "
+                f"not have. Choose another with --proxy: {', '.join(SUIT[lacking[0] == 'text'])}."
+            )
         needs = question.proxy.needs
         self.sets = [
             read_evaluation(name, paths, reading, self.store, question.eval_bytes, needs)
@@ -332,20 +253,31 @@ class _Job:
         if question.holdout:
             self.sets, self.guarded = map(list, zip(*map(divide, self.sets), strict=True))
         for one in self.sets:
+            copies = len(one.content) - len(np.unique(one.content))
+            if copies:
+                self.warnings.append(
+                    f"{copies:,} of the {len(one.content):,} documents of the evaluation set '{one.name}' are copies "
+                    "of others, and count as if they were different ones: intervals may be too narrow."
+                )
             if one.rejected:
                 self.warnings.append(
                     f"{one.rejected:,} examples of the evaluation set '{one.name}' could not be used: "
                     + "; ".join(one.reasons)
                 )
 
-    def prepare(self) -> None:
-        """Look for evaluation texts in the pool, set up the arms, and draw what each trains on at each seed."""
+    def prepare(self, train: bool = True) -> None:
+        """Look for evaluation texts in the pool, set up the arms, and draw what each trains on at each seed.
+
+        Args:
+            train: whether a trial may be run to learn what selecting cost.
+        """
         question, engine = self.question, self.engine
         engine.ensure_facts(engine.pool)
         self.met = overlap.find(engine, [one.evaluation for one in (*self.sets, *self.guarded)], self.candidates)
         if self.met.rows and question.overlap == "refuse":
             raise DataError(wording.refused(self.met))
         self.warnings += wording.overlaps(self.met, question.overlap)
+        self.warnings += wording.own_target(self.candidates, self.sets)
         columns = engine.columns(domain_by_convention=True)
         contaminated = self.met.contaminated if question.overlap == "clean" else np.empty(0, np.int64)
         pool, parts = clean_parts(columns, self.candidates, contaminated)
@@ -362,25 +294,32 @@ class _Job:
             self.plan = against_baselines(
                 pool, self.candidates, parts, names, self.others, tokens, Uniform(), question.epochs
             )
-        if question.equal == "cost":
+        if question.equal == "cost" and train:
             self._equal_cost()
         for seed in question.seeds:
             for arm in self.plan.arms:
                 self.draw(arm, seed)
+        empty = next((name for (name, _), drawn in self.draws.items() if not len(drawn.row)), None)
+        if empty is not None:
+            raise DataError(
+                f"A trial of {self.plan.tokens:,} tokens is too short: no document of '{empty}' fits into it. Give "
+                "more --tokens, or prove a selection of more documents."
+            )
         self.warnings += wording.unequal(self.plan, self.draws, question.seeds)
 
     def _equal_cost(self) -> None:
         """Give the baselines the tokens that could be trained on in the time that selecting took.
 
-        Training speed is measured once, on the first trial of the candidate; the ledger keeps it, so that the same
-        command finds the same arms again.
+        Training speed is that of the fastest of the candidate's first trials, run one after another in one process (the
+        first one loads kernels); the ledger keeps it, so that the same command finds the same arms again.
         """
         (candidate,) = [arm for arm in self.plan.arms if arm.kind == "candidate"]
-        seed = self.question.seeds[0]
-        self.train([candidate], [seed])
-        record = self.records[candidate.name, seed]
-        speed = record.cost["tokens"] * self.question.epochs / max(record.cost["train_seconds"], 1e-9)
-        more = int(record.cost["select_seconds"] * speed / self.question.epochs)
+        seeds = self.question.seeds[:PILOT]
+        self.train([candidate], seeds, workers=1)
+        records = [self.records[candidate.name, seed] for seed in seeds]
+        speed = max(one.cost["tokens"] / max(one.cost["train_seconds"], 1e-9) for one in records)
+        record = records[0]
+        more = int(record.cost["select_seconds"] * speed)
         self.plan = with_more_tokens(self.plan, more)
         self.warnings.append(
             f"At equal cost: selecting took {record.cost['select_seconds']:.2f} s for each trial's share, so baselines "
@@ -401,6 +340,9 @@ class _Job:
     def task(self, arm: Arm, seed: int) -> Task:
         """The trial of an arm at a seed."""
         drawn = self.draw(arm, seed)
+        selection, manifest = drawn.digest, self.engine.pool.manifest
+        if self.question.proxy.needs != ("text",):  # labels, say, of which a digest of contents knows nothing
+            selection = digest("rows of", selection, [manifest.span_key(span) for span in manifest.spans])
         seconds = arm.select_seconds * drawn.tokens / arm.select_tokens if arm.select_tokens else 0.0
         cost = {
             "select_seconds": seconds,
@@ -409,10 +351,11 @@ class _Job:
             "documents": float(drawn.documents),
         }
         recipe = Recipe(self.question.proxy, arm.policy, arm.epochs)
-        return Task(arm.name, drawn.digest, recipe, seed, put_rows(self.store, drawn.places), (), cost)
+        seed = 0 if self.question.proxy.seedless else seed
+        return Task(arm.name, selection, recipe, seed, put_rows(self.store, drawn.places), (), cost)
 
-    def train(self, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
-        """Run the trials of these arms at these seeds that the ledger lacks."""
+    def train(self, arms: Sequence[Arm], seeds: Sequence[int], workers: int | None = None) -> None:
+        """Run the trials of these arms at these seeds that the ledger lacks, in so many processes."""
         evaluations = [one.evaluation for one in (*self.sets, *self.guarded)]
         tasks = {(arm.name, seed): self.task(arm, seed) for seed in seeds for arm in arms}
         corpus = gather(self.engine, union([self.draws[place] for place in tasks]))
@@ -422,50 +365,45 @@ class _Job:
             self.store,
             corpus,
             evaluations,
-            self.executor.workers,
+            workers or self.executor.workers,
             self.progress,
             self.ledger.notice,
         )
         by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
         for (name, seed), task in tasks.items():
-            record = by_key[task.selection, task.recipe.digest(), seed]
-            self.records[name, seed] = replace(record, arm=name, cost={**record.cost, **task.select_cost})
+            record = by_key[task.selection, task.recipe.digest(), task.seed]
+            self.records[name, seed] = replace(record, arm=name, seed=seed, cost={**record.cost, **task.select_cost})
 
     def outlook(self) -> dict[str, Any]:
         """What is going to be trained and about how long it takes."""
         trials = len(self.plan.arms) * len(self.question.seeds)
-        size = sum(self.draws[arm.name, seed].bytes for arm in self.plan.arms for seed in self.question.seeds)
-        seconds = self._seconds(size, trials)
+        more = outlook.more_trials(self.question, self.plan)
+        known = [self.ledger.path(key).exists() for key in self._keys(self.question.seeds)]
+        seconds: float | None = 0.0
+        if not all(known):
+            draws = [self.draws[arm.name, seed] for arm in self.plan.arms for seed in self.question.seeds]
+            seconds = outlook.seconds(self.question, self.engine, draws, self.sets, more)
+        told = "not known beforehand"
+        if all(known):
+            told = "no time for these: the ledger holds all of them"
+        elif seconds is not None:
+            told = f"about {wording.duration(seconds * (1 - sum(known) / len(known)) / self.executor.workers)}"
+            told += f" ({sum(known)} of them are in the ledger)" if any(known) else ""
         return {
             "trains": f"{trials} trials: {len(self.plan.arms)} arms x {len(self.question.seeds)} seeds, "
-            f"{self.plan.tokens:,} tokens each",
+            f"{self.plan.tokens:,} tokens each"
+            + (f"; then random at {', '.join(f'{times:g}' for times, _ in more)} times the tokens" if more else ""),
             "arms": [arm.name for arm in self.plan.arms],
             "evaluates": [f"{one.name}: {len(one.evaluation.batch):,} documents" for one in self.sets],
-            "time": f"about {wording.duration(seconds / self.executor.workers)}",
+            "time": told,
         }
-
-    def _seconds(self, size: int, trials: int) -> float:
-        """Time on one core, from training on a little of the first arm and measuring on a little of the first set."""
-        proxy, first = self.question.proxy, self.plan.arms[0]
-        rows = self.draws[first.name, self.question.seeds[0]].row
-        spans = self.engine.texts(rows[:SAMPLE_ROWS].tolist())
-        batch, (one, *_) = as_batch(spans), self.sets
-        some = evaluation_head(one.evaluation, SAMPLE_ROWS)
-        took = []
-        for _ in range(2):  # the first time kernels are loaded
-            begun = time.monotonic()
-            proxy.train(batch, [some], Uniform(), 1.0, 0, Watch())
-            took.append(time.monotonic() - begun)
-        seen = int(batch.offsets[-1]) + len(CURVE) * int(some.batch.offsets[-1])
-        wanted = size * self.question.epochs + trials * len(CURVE) * sum_bytes(self.sets)
-        return trials * OVERHEAD_SECONDS + took[1] * wanted / seen
 
     def run(self, folder: Path, show_text: bool) -> Proved:
         """All trials, the answers, and the report."""
         self.prepare()
         question, seeds = self.question, self.question.seeds
-        outlook = self.outlook()
-        self.say(f"{outlook['trains']}; {outlook['time']}")
+        ahead = self.outlook()
+        self.say(f"{ahead['trains']}; {ahead['time']}")
         looks = planned_looks(len(seeds), question.stop_early)
         asked = findings.Asked(question.alpha, question.margin, looks)
         pilot = seeds[: min(PILOT, len(seeds))]
@@ -482,7 +420,7 @@ class _Job:
             done = seeds[:look]
             self.train(self.plan.arms, done)
             answers = findings.answers(self.plan, done, self.sets, self.records, asked)
-            if stop(looks, look, answers.primary):
+            if stop(looks, look, answers.primary) and not answers.unanswered:
                 break
         if len(done) < len(seeds):
             self.warnings.append(
@@ -521,6 +459,7 @@ class _Job:
         needed = [seeds_needed(effect, **given) for effect in effects]
         return {
             "detectable": seen,
+            "assumed": self.question.effect is None and self.question.margin is None,
             "pilot_seeds": one.parts.n,
             "seeds_for": [{"effect": each.effect, "seeds": each.seeds, "said": each.sentence()} for each in needed],
         }
@@ -530,15 +469,26 @@ class _Job:
         pairs = [pair for pair in self.plan.pairs if pair.against.kind == "random"]
         if not pairs or self.question.equal == "cost" or findings.diverged_by_arm(self.records):
             return []
-        random = pairs[0].against
+        random, seeds = pairs[0].against, seeds[: self.question.proxy.multiple_seeds]
         steps: dict[float, Arm] = {1.0: random}
-        for times in MULTIPLES:
+        for times in self.question.proxy.multiples:
             if times * random.tokens > random.source.totals["tokens"]:
                 break
             if times > 1 and self._caught_up(pairs, steps, seeds):
                 break
-            steps[times] = multiple(random, times)
-            self.train([steps[times]], seeds)
+            arm = multiple(random, times)
+            if not all(len(self.draw(arm, seed).row) for seed in seeds):
+                continue  # so few tokens that no document fits
+            self.train([arm], seeds)
+            lost = sum(self.records[arm.name, seed].status == "diverged" for seed in seeds)
+            if lost:
+                self.warnings.append(
+                    f"{lost} of {len(seeds)} trials of '{arm.name}' diverged: what random would need is told without."
+                )
+                continue
+            steps[times] = arm
+        if len(steps) < 2:
+            return []
         found = []
         for pair in pairs:
             for one in self.sets:
@@ -632,11 +582,14 @@ class _Job:
     ) -> dict[str, Any]:
         question = self.question
         arms = findings.arms_table(self.plan, seeds, self.sets, self.records)
-        comparisons = [findings.as_json(one, True) for one in answers.primary]
-        comparisons += [findings.as_json(one, False) for one in (*answers.groups, *answers.references)]
+        comparisons = [findings.as_json(one, "primary") for one in answers.primary]
+        comparisons += [findings.as_json(one, "group") for one in answers.groups]
+        comparisons += [findings.as_json(one, "reference") for one in answers.references]
         first = next(pair for pair in self.plan.pairs if not pair.reference).against.name
         cost = findings.costs(arms, [one for one in answers.primary if one.against == first])
-        asked = digest("question", [asdict_json(question), [one.digest for one in self.sets], self.plan.tokens])
+        chosen = [one.plan["reproduce"]["digest"] for one in self.candidates]
+        asked = digest("question", [question.as_json(), chosen, [one.digest for one in self.sets], self.plan.tokens])
+        tried = digest("tried", chosen, [name for name, _ in question.policies])
         names = {one.name for one in self.candidates}
         summary: dict[str, Any] = {
             "format": PROOF_FORMAT,
@@ -644,7 +597,7 @@ class _Job:
             "unit": question.proxy.unit,
             "seeds": list(seeds),
             "proxy": {
-                "name": type(question.proxy).__module__.rpartition(".")[2],
+                "name": name_of(question.proxy),
                 "summary": type(question.proxy).summary,
                 "settings": parameters(question.proxy),
             },
@@ -659,7 +612,7 @@ class _Job:
                     "bytes": int(one.evaluation.batch.offsets[-1] - one.evaluation.batch.offsets[0]),
                     "groups": list(one.evaluation.groups),
                     "digest": one.digest,
-                    "consulted": self.ledger.consult(one.digest, one.name, asked),
+                    "consulted": self.ledger.consult(one.origin, one.name, tried),
                 }
                 for one in self.sets
             ],
@@ -669,6 +622,11 @@ class _Job:
             "multiples": multiples,
             "costs": cost,
             "power": power,
+            "noise": findings.noise(self.plan, seeds, self.sets, self.records),
+            "trials": {
+                "count": len({(record.key) for record in self.records.values()}),
+                "train_seconds": sum({one.key: one.cost["train_seconds"] for one in self.records.values()}.values()),
+            },
             "holdout": wording.holdout(self._ask_holdout(answers), question.proxy.unit) if self.guarded else None,
             "overlap": self.met.as_json(),
             "selections": [
@@ -692,35 +650,14 @@ class _Job:
         summary["warnings"] = [*self.warnings, *wording.warnings(summary, answers, question)]
         summary["limits"] = wording.limits(summary, question)
         summary["verdict"] = wording.verdict(summary, answers)
+        if answers.primary and answers.unanswered:
+            lost = " and ".join(dict.fromkeys(f"'{one.arm}' against '{one.against}'" for one in answers.unanswered))
+            summary["verdict"] = f"No answer for {lost}: too many trials diverged. {summary['verdict']}"
         summary["next"] = f"cuvee write {shell_path(self.candidates[0].folder)} --format parquet"
         table = [[one[name] for name in ("arm", "against", "evaluation", "group", "mean", "low", "high", "verdict")]
                  for one in comparisons]  # fmt: skip
         summary["reproduce"]["digest"] = digest("proof", asked, table)
         return summary
-
-
-def asdict_json(question: Question) -> dict[str, Any]:
-    """The question as JSON-able values, without places on this machine."""
-    return {
-        "against": [Path(one).name for one in question.against],
-        "recipe": Recipe(question.proxy, Uniform(), question.epochs).digest(),
-        "policies": [name for name, _ in question.policies],
-        "seeds": list(question.seeds),
-        **{name: getattr(question, name) for name in ("tokens", "equal", "margin", "stop_early", "overlap", "alpha")},
-    }
-
-
-def evaluation_head(evaluation: Evaluation, number: int) -> Evaluation:
-    """The first examples of an evaluation set."""
-    batch = evaluation.batch
-    columns = {name: values[:number] for name, values in batch.columns.items()}
-    head = Batch(batch.data, batch.offsets[: number + 1], batch.row[:number], batch.key[:number], columns)
-    return replace(evaluation, batch=head, group=evaluation.group[:number])
-
-
-def sum_bytes(sets: Sequence[EvaluationSet]) -> int:
-    """Bytes of text in the evaluation sets."""
-    return sum(int(one.evaluation.batch.offsets[-1]) for one in sets)
 
 
 def lines(proved: Proved) -> list[str]:

@@ -37,6 +37,9 @@ from .request import Request, check_arguments, check_columns, make_budget, plan_
 from .selection_file import Reasons, SelectionWriter
 from .summary import Arm, LogWeights, length_histogram, score_pictures
 
+MOST_CONTENTS = 1_000
+"""Hashes of target texts that the plan keeps (the smallest), so that a proof can tell when it evaluates on them."""
+
 
 @dataclass
 class Selected:
@@ -429,6 +432,7 @@ class _Job:
                 "seed": request.seed,
             },
             "spec": asdict(self.opened.spec),
+            "target_contents": [f"{one:016x}" for one in self._target_contents()[:MOST_CONTENTS].tolist()],
             "tokenizer": self.reading.tokenizer,
             "key": self.reading.key,
             "seed": request.seed,

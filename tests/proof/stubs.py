@@ -33,13 +33,15 @@ from cuvee.proof.trials import Task, run_trials
 class Slow(Proxy):
     """Sleeps, then measures what depends on data, seed and thread settings alone. Every start is logged to $STUB_LOG.
 
-    ``fate``: what happens to the seed ``at``, the first time ("... once") or always; see :meth:`suffer`.
+    ``fate``: what happens to the seed ``at``, the first time ("... once") or always; see :meth:`suffer`. ``most``: with
+    more bytes than so many it diverges; 0 is off.
     """
 
     seconds: float = 0.02
     fate: str = ""
     at: int = 0
     pair: tuple[float, ...] = (0.5, 1.0)
+    most: int = 0
 
     summary: ClassVar[str] = "stub"
     unit: ClassVar[str] = "bits per byte"
@@ -63,7 +65,7 @@ class Slow(Proxy):
             time.sleep(self.seconds / 5)
             watch.progress((step + 1) / 5)
         texts = b"".join(sorted(data.text_bytes(i) for i in range(len(data))))
-        threads = [os.environ[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")]
+        threads = [os.environ.get(f"{name}_NUM_THREADS") for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")]
         raw = hashlib.blake2b(texts + repr((seed, threads, len({"a", "b"}))).encode(), digest_size=8).digest()
         measured = {}
         for one in evaluations:
@@ -71,7 +73,7 @@ class Slow(Proxy):
             sizes = np.diff(one.batch.offsets).astype(np.float64)
             correct = (rng.random(len(sizes)) > 0.5).astype(np.float64)
             measured[one.name] = Measured(rng.random(len(sizes)) * sizes, sizes, correct)
-        bad = self.fate == "diverge" and seed == self.at
+        bad = (self.fate == "diverge" and seed == self.at) or 0 < self.most < len(texts)
         curve = (Point(len(texts), {name: found.mean() for name, found in measured.items()}),)
         cost = {"train_flops": 1.0, "train_tokens": float(len(texts))}
         return Outcome(bad, {} if bad else measured, curve, cost)

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
-from cuvee.prove import ledger as ledger_module
-from cuvee.prove import record as record_module
 
 from cuvee.engine import files
 from cuvee.errors import DataError, ResourceError, UsageError
 from cuvee.methods.policy.uniform import Uniform
+from cuvee.proof import ledger as ledger_module
+from cuvee.proof import record as record_module
 from cuvee.proof.ledger import Ledger
 from cuvee.proof.proxies.ngram import Ngram
 from cuvee.proof.proxy import Measured, Point, Recipe

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from cuvee.prove import intervals, power
 
 from cuvee.errors import DataError, UsageError
+from cuvee.proof import intervals, power
 from cuvee.proof.intervals import Pairs, bootstrap_interval, components, hull, student_interval
 from cuvee.proof.proxy import Measured
 
@@ -89,6 +89,17 @@ def test_no_number_of_seeds_removes_luck_and_documents() -> None:
     assert "evaluate on more documents" in documents.sentence()
     seen = power.seeds_needed(0.1, 1e-6, pilot=3, luck=1e-4, documents=1e-5, n_documents=100)
     assert seen.seeds is not None and seen.seeds < 10
+
+
+def test_caution_raises_luck_with_the_spread() -> None:
+    """Both come from the same few runs."""
+    assert power.seeds_needed(0.1, 1e-4, pilot=3).cautious is not None
+    needed = power.seeds_needed(0.1, 1e-4, pilot=3, luck=8e-4)
+    assert needed.seeds is not None and needed.cautious is None
+    assert "(no number if the pilot understates the spread)" in needed.sentence()
+    wide = power.seeds_needed(0.2, 1e-3, pilot=3, luck=1e-3)
+    fifth = (1 - 1 / 9 + power.NORMAL.inv_cdf(0.2) / 3) ** 3
+    assert wide.cautious == power.seeds_needed(0.2, 1e-3 / fifth, pilot=3, luck=1e-3 / fifth).seeds
 
 
 def test_pilots_that_cannot_tell_are_refused() -> None:

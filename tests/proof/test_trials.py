@@ -213,7 +213,7 @@ def test_a_trial_that_crashes_twice_fails_the_run_but_no_other(tmp_path: Path, l
 def test_refusals_and_faults_of_a_proxy_are_passed_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not suit the stub"):
         sweep(tmp_path / "ledger", tmp_path / "cache", Slow(0.01, "refuse", 0), range(2), 1)
-    with pytest.raises(CuveeError, match=r"seed 0 failed in the proxy tests\.prove\.stubs:Slow: KeyError") as caught:
+    with pytest.raises(CuveeError, match=r"seed 0 failed in the proxy tests\.proof\.stubs:Slow: KeyError") as caught:
         sweep(tmp_path / "ledger", tmp_path / "cache", Slow(0.01, "bug", 0), range(2), 1)
     assert "in suffer" in caught.value.__notes__[0]
     with pytest.raises(DataError, match="Row 1 of the pool is not among"):

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from cuvee.prove import groups, verdict
 
 from cuvee.errors import UsageError
+from cuvee.proof import groups, verdict
 from cuvee.proof.power import t_quantile
 from cuvee.proof.proxy import Measured
 from cuvee.proof.verdict import Losses, Question

@@ -20,6 +20,7 @@ from ..engine.run import Engine
 from ..engine.store import Store, digest
 from ..errors import DataError, UsageError
 from ..pool import Paths, Reading, open_stage
+from ..report.terminal import plural
 from .draws import Rows
 from .proxy import Evaluation
 
@@ -34,12 +35,14 @@ class EvaluationSet:
 
     Attributes:
         digest: of the texts (or embeddings and labels) and groups, whatever their order or file.
+        origin: the whole set's digest, where this is a part of it; consultations are counted by it.
         content: uint64, (n,): content hash of each example, ascending.
         documents: examples in the files; ``rejected``: those that cannot be used, of which ``reasons`` names three.
     """
 
     evaluation: Evaluation
     digest: str
+    origin: str
     content: Rows
     documents: int
     rejected: int
@@ -57,12 +60,21 @@ def named_paths(given: Sequence[str] | Mapping[str, Paths]) -> dict[str, Paths]:
     found: dict[str, Paths] = {}
     for one in given:
         name, equals, path = str(one).partition("=")
-        if not equals or "/" in name:
+        if not equals or "/" in name or (_exists(one) and not _exists(path)):
             name, path = Path(str(one)).name.split(".")[0] or str(one), str(one)
+        if not name.strip():
+            raise UsageError(f"The evaluation set '{one}' has no name. Write --eval NAME={path}.")
         if name in found:
             raise UsageError(f"Two evaluation sets are called '{name}'. Name them: --eval NAME={path}.")
         found[name] = path
     return found
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long for a name, say
+        return False
 
 
 def read(name: str, paths: Paths, reading: Reading, store: Store, limit: int, needs: Sequence[str]) -> EvaluationSet:
@@ -85,21 +97,27 @@ def read(name: str, paths: Paths, reading: Reading, store: Store, limit: int, ne
     engine.ensure_facts(opened.stage)
     batch, seen = _whole(engine, limit)
     reasons = [str(reject) for reject in engine.rejects(opened.stage)]
-    if len(batch) < FEWEST:
+    content = content_keys(batch.data, batch.offsets, batch.columns)
+    if len(batch) < FEWEST <= seen:
         raise DataError(
-            f"The evaluation set '{name}' has {len(batch)} usable examples; at least {FEWEST} are needed, and some "
-            "hundred make results sharper. Give more documents that no arm trains on."
+            f"Of the {plural(seen, 'usable example')} of the evaluation set '{name}' a sample of {limit:,} bytes of "
+            f"text holds only {len(batch)}; at least {FEWEST} are needed. Leave out very long documents, or allow more "
+            "with --eval-bytes."
+        )
+    if (distinct := len(np.unique(content))) < FEWEST:
+        bad = f" ({len(reasons):,} more cannot be used: {reasons[0]})" if reasons else ""
+        raise DataError(
+            f"The evaluation set '{name}' has {distinct} different usable examples{bad}; at least {FEWEST} are needed, "
+            "and some hundred make results sharper. Give more documents that no arm trains on."
         )
     groups, codes = _groups(batch)
-    content = content_keys(batch.data, batch.offsets, batch.columns)
     total = hashlib.blake2b(digest_size=20)
     order = np.argsort(content, kind="stable")
     total.update(content[order].tobytes())
     total.update("\0".join(groups[code] for code in codes[order].tolist()).encode())
     found = Evaluation(name, batch, codes, groups)
-    return EvaluationSet(
-        found, digest("evaluation", total.hexdigest()), np.sort(content), seen, len(reasons), tuple(reasons[:3])
-    )
+    known = digest("evaluation", total.hexdigest())
+    return EvaluationSet(found, known, known, np.sort(content), seen, len(reasons), tuple(reasons[:3]))
 
 
 def divide(one: EvaluationSet) -> tuple[EvaluationSet, EvaluationSet]:

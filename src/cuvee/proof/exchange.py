@@ -36,8 +36,11 @@ def put_rows(store: Store, rows: Rows) -> str:
 
 
 def get_rows(store: Store, key: str) -> Rows:
-    """The row numbers that :func:`put_rows` stored, ascending."""
-    (batch,), _ = store.table(key)
+    """The row numbers that :func:`put_rows` stored, ascending; DataError when they are no longer there."""
+    try:
+        (batch,), _ = store.table(key)
+    except FileNotFoundError as error:
+        raise _lost(str(store.path(key))) from error
     return batch.column("row").to_numpy()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from .arms import Plan
 from .evaluations import EvaluationSet
-from .groups import group_questions
+from .groups import group_questions, worst_group
+from .noise import noise_floor
 from .power import t_quantile
 from .proxy import Floats
 from .record import Record
@@ -36,7 +37,8 @@ class Asked:
 class Answers:
     """All comparisons: the primary family, the subgroups' family, and the references, which get no verdict.
 
-    ``small``: subgroups with too few documents. ``diverged``: trials that diverged, by arm.
+    ``small``: subgroups with too few documents. ``diverged``: trials that diverged, by arm. ``unanswered``: primary
+    questions for which fewer than two seeds finished in both arms.
     """
 
     primary: tuple[Comparison, ...]
@@ -44,6 +46,7 @@ class Answers:
     references: tuple[Comparison, ...]
     small: tuple[str, ...]
     diverged: Mapping[str, int]
+    unanswered: tuple[Question, ...] = ()
 
 
 def diverged_by_arm(records: Records) -> dict[str, int]:
@@ -103,12 +106,15 @@ def answers(
         return tuple(done)
 
     looks = len(asked.looks)
+    settled = settle(primary, looks, asked.margin)
+    answered = {(one.arm, one.against, one.evaluation) for one in settled}
     return Answers(
-        settle(primary, looks, asked.margin),
+        settled,
         settle(by_group, looks, asked.margin),
         settle(references, 1, None),
         small,
         diverged,
+        tuple(one for one in primary if (one.arm, one.against, one.evaluation) not in answered),
     )
 
 
@@ -160,10 +166,14 @@ def arms_table(
         def average(name: str, runs: list[Record] = runs) -> float:
             return float(np.mean([run.cost.get(name, 0.0) for run in runs]))
 
-        losses = {}
+        losses: dict[str, Any] = {}
         for one in evaluations if good else ():
             mean, low, high = mean_and_band([run.metrics[one.name] for run in good])
             losses[one.name] = {"mean": mean, "low": low, "high": high}
+            if len(one.evaluation.groups) > 1:
+                trials = {run.seed: run.measured[one.name] for run in good}
+                group, loss = worst_group(trials, one.evaluation.group, one.evaluation.groups)
+                losses[one.name] |= {"worst_group": group, "worst_group_mean": loss}
         tokens = average("tokens")
         found.append(
             {
@@ -210,14 +220,14 @@ def costs(arms: Sequence[Mapping[str, Any]], first: Sequence[Comparison]) -> lis
     return found
 
 
-def as_json(one: Comparison, primary: bool) -> dict[str, Any]:
-    """A comparison as the report takes it."""
+def as_json(one: Comparison, role: Literal["primary", "group", "reference"]) -> dict[str, Any]:
+    """A comparison as the report takes it; arms of unlike size are a reference, of which no verdict is given."""
     return {
         "arm": one.arm,
         "against": one.against,
         "evaluation": one.evaluation,
         "group": one.group,
-        "primary": primary,
+        "primary": role == "primary",
         "mean": one.mean,
         "low": one.low,
         "high": one.high,
@@ -229,13 +239,27 @@ def as_json(one: Comparison, primary: bool) -> dict[str, Any]:
         "bootstrap_high": one.bootstrap.high,
         "level": one.level,
         "family": one.family,
-        "verdict": one.verdict,
+        "verdict": one.verdict if role != "reference" else "reference",
         "seeds": list(one.seeds),
         "differences": list(one.differences),
         "detectable": one.detectable,
         "variance": {"seeds": one.parts.seeds, "luck": one.parts.luck, "documents": one.parts.documents},
         "notes": list(one.notes),
     }
+
+
+def noise(
+    plan: Plan, seeds: Sequence[int], evaluations: Sequence[EvaluationSet], records: Records
+) -> list[dict[str, Any]]:
+    """How far the first baseline's runs spread, on each evaluation set and on what it was drawn from."""
+    arm = plan.pairs[0].against.name
+    found = []
+    for one in evaluations:
+        runs = [records[arm, seed].measured[one.name] for seed in seeds if _finished(records, arm, seed)]
+        if len(runs) > 1:
+            floor = noise_floor(np.stack([run.loss for run in runs]), runs[0].size)
+            found.append({"arm": arm, "evaluation": one.name, "said": floor.sentence(), **asdict(floor)})
+    return found
 
 
 def gains(records: Records, one: Comparison, evaluation: str) -> Floats:

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from ..engine import files
 from ..errors import BusyError, DataError, ResourceError, UsageError
 from .record import FORMAT, Record, decode, encode, format_of, intact
 
+_PATIENCE_SECONDS = 30.0
 _HEX = re.compile(r"[0-9a-f]{8,128}")
 
 
@@ -43,7 +45,7 @@ class Ledger:
         notice: told about damaged files, one sentence each, once.
 
     Raises:
-        UsageError: the folder was written by a newer cuvee.
+        UsageError: the folder was written by a newer cuvee, or is none.
         DataError: its version cannot be read.
     """
 
@@ -63,9 +65,42 @@ class Ledger:
         return self.folder / "running" / key
 
     def append(self, record: Record) -> None:
-        """Add a trial; returns when it is on the disk. ResourceError when it cannot be written."""
+        """Add a trial, whose claim the caller holds; returns when it is on the disk.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
         self._mark()
-        files.write_whole(self.path(record.key), encode(record))
+        path = self.path(record.key)
+        _sweep_up(path)
+        with self._writing():
+            files.write_whole(path, encode(record))
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold the right to run a trial; the system gives it back when this process ends, however that ends.
+
+        Raises:
+            BusyError: another process runs it.
+            ResourceError: the ledger cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                stack.enter_context(files.lock(self.running(key)))
+            yield
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Failures to write name the ledger and its option."""
+        try:
+            yield
+        except ResourceError as error:
+            told = str(error).replace(" Choose another place with -o or --cache.", "")
+            if "No space left" in told:
+                raise
+            raise ResourceError(
+                f"The ledger {self.folder} cannot be written. {told} Mend that, or name another folder with --ledger."
+            ) from error
 
     def find(self, key: str) -> Record | None:
         """The trial of this key, if its file is there and intact; a damaged one is named by ``notice``.
@@ -101,11 +136,10 @@ class Ledger:
             if not _HEX.fullmatch(one):
                 raise ValueError(f"not a digest: {one!r}")
         path = self.folder / "consulted" / evaluation / f"{comparison}.json"
-        if not path.exists():
-            self._mark()
-            first = datetime.now(UTC).isoformat(timespec="seconds")
-            note = {"evaluation": evaluation, "name": name, "comparison": comparison, "first": first}
-            files.write_whole(path, json.dumps(note, indent=1).encode())
+        self._mark()
+        first = datetime.now(UTC).isoformat(timespec="seconds")
+        note = {"evaluation": evaluation, "name": name, "comparison": comparison, "first": first}
+        self._write_once(path, json.dumps(note, indent=1).encode())
         return self.consulted(evaluation)
 
     def consulted(self, evaluation: str) -> int:
@@ -119,7 +153,9 @@ class Ledger:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ResourceError(f"Cannot read {path}: {error.strerror or error}.") from error
+            raise ResourceError(
+                f"Cannot read {path}: {error.strerror or error}. Mend that, or name another folder with --ledger."
+            ) from error
         if not intact(raw):
             self._damaged(path, "is damaged, or was not written by cuvee")
             return None
@@ -142,7 +178,13 @@ class Ledger:
             version = json.loads(path.read_bytes())["format"]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except NotADirectoryError as error:
+            raise UsageError(f"The ledger {self.folder} is no folder. Name another with --ledger.") from error
+        except OSError as error:
+            raise ResourceError(
+                f"Cannot read {path}: {error.strerror or error}. Mend that, or name another folder with --ledger."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path} does not tell the ledger's format. If the folder is a ledger of cuvee {FORMAT}.x, remove this "
                 "file; else name another folder with --ledger."
@@ -152,9 +194,26 @@ class Ledger:
 
     def _mark(self) -> None:
         """Write the format's version into a new ledger."""
-        path = self.folder / "ledger.json"
-        if not path.exists():
-            files.write_whole(path, json.dumps({"format": FORMAT, "what": "trials of cuvee"}).encode())
+        self._write_once(
+            self.folder / "ledger.json", json.dumps({"format": FORMAT, "what": "trials of cuvee"}).encode()
+        )
+
+    def _write_once(self, path: Path, data: bytes) -> None:
+        """Write a small file that several processes may want to write, and remove what killed ones left of it."""
+        if path.exists() and not any(path.parent.glob(f".{path.name}.*")):
+            return
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                with self._writing(), files.lock(path):
+                    _sweep_up(path)
+                    if not path.exists():
+                        files.write_whole(path, data)
+                return
+            except BusyError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def forget(self, key: str) -> None:
         """Remove the checkpoints of a trial that is in the ledger; the caller holds its lock."""
@@ -167,6 +226,13 @@ class Ledger:
         for key in left.intersection(keys):
             with contextlib.suppress(BusyError, ResourceError), files.lock(self.running(key)):
                 self.forget(key)
+
+
+def _sweep_up(path: Path) -> None:
+    """Remove what killed writers left of a file that nobody else is writing."""
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
 
 
 def _newer(path: Path, version: object) -> str:

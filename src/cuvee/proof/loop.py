@@ -57,11 +57,12 @@ class Learner(Protocol):
 
 @dataclass
 class Trained:
-    """What the loop counted. ``examples``: presentations, repeats included."""
+    """What the loop counted. ``examples``: presentations, repeats included. ``measuring``: seconds of measuring."""
 
     curve: list[Point]
     tokens: int = 0
     examples: int = 0
+    measuring: float = 0.0
     diverged: bool = False
 
 
@@ -149,7 +150,9 @@ class _Job:
 
     def measure(self) -> None:
         """One more point of the curve."""
+        begun = time.monotonic()
         found = self.learner.evaluate()
+        self.trained.measuring += time.monotonic() - begun
         self.trained.curve.append(Point(self.trained.tokens, found))
         if not np.isfinite(list(found.values())).all():
             raise Diverged
@@ -163,6 +166,7 @@ class _Job:
             "done": self.done,
             "tokens": self.trained.tokens,
             "examples": self.trained.examples,
+            "measuring": self.trained.measuring,
             "curve": [[point.tokens, dict(point.loss)] for point in self.trained.curve],
         }
         states: Mapping[str, State] = {
@@ -185,6 +189,7 @@ class _Job:
         self.memory, self.losses = states["policy"], states["loop"]["losses"]
         self.number, self.cursor, self.done = note["number"], note["cursor"], note["done"]
         self.trained.tokens, self.trained.examples = note["tokens"], note["examples"]
+        self.trained.measuring = note["measuring"]
         self.trained.curve = [Point(tokens, loss) for tokens, loss in note["curve"]]
 
     def forget(self) -> None:

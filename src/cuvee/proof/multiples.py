@@ -53,7 +53,7 @@ class Multiple:
         found = f"Random data would need {self._told(self.value)} times the tokens for this loss"
         low, high = self._told(self.low), self._told(self.high)
         if low == high:
-            return f"{found} (so in {self.level:.0%} of repetitions)."
+            return f"{found} (both ends of the {self.level:.0%} interval say so)."
         return f"{found} ({self.level:.0%} interval: {low} to {high})."
 
 

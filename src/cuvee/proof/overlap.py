@@ -11,7 +11,7 @@ counts as a word, because these scripts put no space between words. A training d
 * its text is an evaluation document's to the byte.
 
 A single shared run is no contamination: licence headers, quotations and set phrases are shared by honest documents.
-Runs that occur in more than a tenth of at least 30 evaluation documents are such phrases, too, and do not count.
+Runs that occur in more than a third of at least 30 evaluation documents are such phrases, too, and do not count.
 Paraphrases and translations are not found. Cost: about 100 MB of text per second and core, one pass over the pool.
 """
 
@@ -42,7 +42,7 @@ WORDS = 13
 FEWEST_WORDS = 8
 RUN = 50
 SHARE = 0.5
-COMMON = (30, 0.1)
+COMMON = (30, 1 / 3)
 """From so many evaluation documents on, runs in more than this share of them are set phrases."""
 SHOWN = 10
 

@@ -145,7 +145,8 @@ class Needed:
     Attributes:
         effect: the true difference asked about, > 0.
         seeds: find it with the wanted probability if the pilot's spread is the true one; None: no number does.
-        cautious: the same with the upper 80 % limit of the spread, since few pilot seeds tell it badly.
+        cautious: the same with the upper 80 % limit of the spread, since few pilot seeds tell it badly. Luck was
+            estimated from the same runs and is raised with it. None: no number does.
         floor: the smallest difference that infinitely many seeds find.
         luck, documents: variances that more seeds do not lower.
     """
@@ -161,7 +162,7 @@ class Needed:
     def sentence(self) -> str:
         """What to do, in words."""
         if self.seeds is not None:
-            more = f" ({self.cautious} if the pilot understates the spread)" if self.cautious else ""
+            more = f" ({self.cautious or 'no number'} if the pilot understates the spread)"
             return (
                 f"{self.seeds} seeds{more} show a difference of {self.effect:.3g} with {self.wanted:.0%} probability."
             )
@@ -203,16 +204,18 @@ def seeds_needed(
         raise UsageError(f"{pilot} pilot seeds cannot tell how much results spread. Run at least 3.")
     if not (0 < effect < math.inf):
         raise UsageError("Name the difference that you want to see, a number above zero.")
-    floor = detectable(0.0, 10**9, luck, documents, n_documents, alpha, wanted)
     df = pilot - 1
     # Wilson and Hilferty's approximation of the lower fifth of chi-squared, by which the spread may be understated.
     fifth = (1 - 2 / (9 * df) + NORMAL.inv_cdf(0.2) * math.sqrt(2 / (9 * df))) ** 3
 
-    def seeds(variance: float) -> int | None:
+    def floor(luck: float) -> float:
+        return detectable(0.0, 10**9, luck, documents, n_documents, alpha, wanted)
+
+    def seeds(variance: float, luck: float) -> int | None:
         def enough(n: float) -> bool:
             return detectable(variance, int(n), luck, documents, n_documents, alpha, wanted) <= effect
 
-        if effect <= floor or not enough(MOST_SEEDS):
+        if effect <= floor(luck) or not enough(MOST_SEEDS):
             return None
         low, high = 1, 2
         while not enough(high):
@@ -222,7 +225,8 @@ def seeds_needed(
             low, high = (low, middle) if enough(middle) else (middle, high)
         return high
 
-    return Needed(effect, seeds(spread), seeds(spread / fifth), floor, luck, documents, wanted)
+    cautious = seeds(spread / fifth, luck / fifth)
+    return Needed(effect, seeds(spread, luck), cautious, floor(luck), luck, documents, wanted)
 
 
 def detectable(

@@ -78,8 +78,9 @@ class Outcome:
         diverged: a loss or a parameter was not finite; ``measured`` is then empty.
         measured: by the evaluation set's name.
         curve: from early to late; its last point is the end of training.
-        cost: "train_flops", "eval_flops", "train_tokens" (with repeats), "forward" and "backward" (examples passed).
-            Seconds are measured by whoever runs the trial.
+        cost: "train_flops", "eval_flops", "train_tokens" (with repeats), "forward" and "backward" (examples passed),
+            "eval_seconds" (of measuring, by the clock). All other seconds are measured by whoever runs the trial, and
+            what is left of these is taken for training.
     """
 
     diverged: bool
@@ -109,6 +110,14 @@ class Proxy(ABC):
     """Of a trial, unless more are asked for."""
     eval_bytes: ClassVar[int] = 8 << 20
     """Of an evaluation set at most, unless more are asked for."""
+    seedless: ClassVar[bool] = False
+    """Whether the seed changes nothing, so that trials on the same documents are one trial."""
+    iterates: ClassVar[bool] = True
+    """Whether order, weights and repeated passes matter to it, so that policies can be compared by it."""
+    multiples: ClassVar[tuple[float, ...]] = (0.5, 2.0)
+    """Times the tokens of a trial with which random is trained as well, to tell what it would need."""
+    multiple_seeds: ClassVar[int | None] = 3
+    """At how many seeds; None for all."""
 
     @abstractmethod
     def train(
@@ -153,6 +162,7 @@ def training_code() -> str:
     """A digest of the sources that decide what a training run gives: trials of other code are not taken for this's."""
     root = Path(__file__).parents[1]
     files = [root / "proof" / "loop.py", root / "fold" / "ngram_lm.py", root / "fold" / "ngram_lm_kernels.py"]
+    files.append(root / "engine" / "draw.py")
     for folder in ("proof/proxies", "methods/policy", "feature"):
         files += sorted((root / folder).glob("*.py"))
     return digest(*(path.read_text("utf-8") for path in files))

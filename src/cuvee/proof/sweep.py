@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..engine import files
 from ..engine.progress import Progress
 from ..errors import BusyError, CuveeError, DataError, ResourceError, UsageError
 from . import crew
@@ -91,7 +90,7 @@ class Sweep:
         if key not in self.claims:
             claim = contextlib.ExitStack()
             try:
-                claim.enter_context(files.lock(self.ledger.running(key)))
+                claim.enter_context(self.ledger.claim(key))
             except BusyError:
                 return False
             self.claims[key] = claim

@@ -13,8 +13,8 @@ examples that the round has already; these come next in the new order, so every 
 
 Orders sort keyed draws, and round t is a function of the keys, the seed and t: there is no state. A round stands for
 k / N passes, so at equal ``epochs`` RS2 costs what uniform shuffling costs; the published schedule (R rounds) is
-epochs = R * fraction. Inputs: none. Cost: a sort of all keys per round, and with fractions above a half that do not
-divide N a sort for every earlier pass as well.
+epochs = R * fraction where fraction N is whole (else the rounded k decides). Inputs: none. Cost: a sort of all keys per
+round, and with fractions above a half that do not divide N a sort for every earlier pass as well.
 
 Traps: over time it sees all data, so it saves no storage and no labels. Comparisons with a subset chosen once need
 equal steps, and the scoring's cost counted. The last batch of a small round is ragged. Examples of equal key stand

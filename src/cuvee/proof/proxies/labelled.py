@@ -16,6 +16,7 @@ run gives the same bits only for the same number; the trial runner pins it to on
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,6 +141,7 @@ class Probe(Proxy):
     unit: ClassVar[str] = "nats per example"
     needs: ClassVar[tuple[str, ...]] = ()
     """Either "embedding" or "text", and "label" or "domain": :meth:`train` tells what is missing."""
+    most_tokens: ClassVar[int | None] = 1_000_000
 
     def __post_init__(self) -> None:
         Ngrams(self.n, self.width)  # refuses what it cannot do
@@ -190,12 +192,15 @@ class Probe(Proxy):
         learner = _Learner(self, known, label, order, held, len(classes) + 1, seed)
         examples = Examples(data.key[order], domains_of(data)[order])
         done = train(learner, examples, policy, epochs, self.batch, seed, watch)
+        begun = time.monotonic()
         measured = {} if done.diverged else learner.measure()
+        measuring = done.measuring + time.monotonic() - begun
         diverged = done.diverged or not learner.finite or not all(one.finite for one in measured.values())
         operations = self.weights(known.width, len(classes) + 1)
         cost = {
             "train_flops": 6.0 * operations * done.examples,
-            "eval_flops": 2.0 * operations * sum(len(one) for _, _, one in held),
+            "eval_flops": 2.0 * operations * sum(len(one) for _, _, one in held) * (len(done.curve) + 1),
+            "eval_seconds": measuring,
             "train_tokens": float(done.tokens),
             "forward": float(done.examples),
             "backward": float(done.examples),

@@ -11,6 +11,7 @@ more are asked for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -38,6 +39,10 @@ class Ngram(Proxy):
     summary: ClassVar[str] = "byte n-gram language model with Witten-Bell smoothing; a second a run"
     unit: ClassVar[str] = "bits per byte"
     most_tokens: ClassVar[int | None] = 1_000_000
+    seedless: ClassVar[bool] = True
+    iterates: ClassVar[bool] = False
+    multiples: ClassVar[tuple[float, ...]] = (0.5, 2.0, 4.0)
+    multiple_seeds: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         NgramLM(self.order, self.table_bits, "bytes")  # refuses what it cannot do
@@ -51,7 +56,7 @@ class Ngram(Proxy):
                 "proxy, like --proxy transformer."
             )
         fold = NgramLM(self.order, self.table_bits, "bytes")
-        state, curve, seen, done = fold.empty(), [], 0, 0
+        state, curve, seen, done, measuring = fold.empty(), [], 0, 0, 0.0
         measured: dict[str, Measured] = {}
         order = np.argsort(data.key, kind="stable")
         ends = np.cumsum(np.diff(data.offsets)[order])
@@ -61,13 +66,16 @@ class Ngram(Proxy):
                 state = fold.update(state, gather(data, order[done:until]))
             done, seen = until, int(ends[until - 1])
             model = fold.finish(state)
+            begun = time.monotonic()
             measured = {one.name: measure(model, one) for one in evaluations}
+            measuring += time.monotonic() - begun
             curve.append(Point(seen, {name: found.mean() for name, found in measured.items()}))
             watch.progress(share)
         size = float(sum(found.size.sum() for found in measured.values()))
         cost = {
             "train_flops": self.train_flops(seen),
-            "eval_flops": OPERATIONS * self.order * size,
+            "eval_flops": OPERATIONS * self.order * size * len(curve),
+            "eval_seconds": measuring,
             "train_tokens": float(seen),
             "forward": float(len(data)),
             "backward": 0.0,

@@ -93,6 +93,8 @@ class Transformer(Proxy):
 
     summary: ClassVar[str] = "decoder-only transformer of 0.3 to 20 million parameters; seconds to minutes a run"
     unit: ClassVar[str] = "bits per byte"
+    most_tokens: ClassVar[int | None] = 100_000
+    eval_bytes: ClassVar[int] = 128 << 10
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -163,6 +165,7 @@ class Transformer(Proxy):
         cost = {
             "train_flops": 3 * forward * trained.tokens,
             "eval_flops": forward * sum(one.targets for one in learner.evaluations) * len(trained.curve),
+            "eval_seconds": trained.measuring,
             "train_tokens": float(trained.tokens),
             "forward": float(trained.examples),
             "backward": float(trained.examples),

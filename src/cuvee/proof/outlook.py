@@ -1,0 +1,99 @@
+"""How long a proof is going to take, told before its first trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..core import Batch
+from ..engine.run import Engine
+from ..errors import ResourceError, UsageError
+from ..methods.policy.uniform import Uniform
+from .arms import Plan
+from .corpus import gather
+from .draws import Drawn
+from .evaluations import EvaluationSet
+from .exchange import Corpus
+from .loop import CURVE
+from .proxy import Evaluation, Proxy, Watch
+from .question import Question
+
+SAMPLE_ROWS = (8, 8, 32)
+"""Documents for telling beforehand how long the trials take."""
+LONG_SECONDS = 3.0
+"""A trial of so few documents that takes longer is not timed twice."""
+OVERHEAD_SECONDS = 0.1
+"""Of a trial, beside training."""
+
+
+def more_trials(question: Question, plan: Plan) -> list[tuple[float, int]]:
+    """Multiples of random's tokens that may be trained on, and at how many seeds."""
+    random = [pair.against for pair in plan.pairs if pair.against.kind == "random"]
+    if not random or question.equal == "cost":
+        return []
+    proxy, whole = question.proxy, random[0].source.totals["tokens"]
+    seeds = len(question.seeds[: proxy.multiple_seeds])
+    return [(times, seeds) for times in proxy.multiples if times * random[0].tokens <= whole]
+
+
+def seconds(
+    question: Question,
+    engine: Engine,
+    draws: Sequence[Drawn],
+    sets: Sequence[EvaluationSet],
+    more: Sequence[tuple[float, int]],
+) -> float | None:
+    """Time on one core: what a trial takes whatever its size, and what each further byte takes.
+
+    From training on a little of the first arm and measuring on a little of the first set; None where so little does
+    not suit the proxy.
+    """
+    rows = draws[0].row[: SAMPLE_ROWS[-1]]
+    corpus = Corpus(engine.store, gather(engine, rows))
+    points: list[tuple[int, float]] = []
+    for number in SAMPLE_ROWS:  # the first time kernels are loaded
+        found = timed(question.proxy, corpus.batch(rows[:number]), sets[0].evaluation, number)
+        if found is None:
+            return None
+        points.append(found)
+        if found[1] > LONG_SECONDS:
+            break
+    trials = len(draws)
+    text = "text" in question.proxy.needs or engine.pool.manifest.spec.text is not None
+    size = sum(drawn.bytes if text else drawn.documents for drawn in draws)
+    held = sum(_amount(one.evaluation.batch, text) for one in sets)
+    size += int(sum(size / len(draws) * times * seeds for times, seeds in more))
+    trials += sum(seeds for _, seeds in more)
+    (seen, fewest), (most, longest) = points[-2:] if len(points) > 2 else ((0, 0.0), points[-1])
+    slope = max(longest - fewest, 0.0) / max(most - seen, 1)
+    fixed = max(longest - slope * most, 0.0) if len(points) > 2 else 0.0
+    wanted = size * question.epochs + trials * len(CURVE) * held
+    return trials * (OVERHEAD_SECONDS + fixed) + slope * wanted
+
+
+def timed(proxy: Proxy, batch: Batch, evaluation: Evaluation, number: int) -> tuple[int, float] | None:
+    """How much a little trial trains on and measures, and how long it takes."""
+    some = evaluation_head(evaluation, number)
+    begun = time.monotonic()
+    try:
+        proxy.train(batch, [some], Uniform(), 1.0, 0, Watch())
+    except (UsageError, ResourceError):
+        raise
+    except Exception:  # so little may not suit the proxy; if it fails on all of it, its trials tell
+        return None
+    took, text = time.monotonic() - begun, bool(batch.offsets[-1])
+    return _amount(batch, text) + len(CURVE) * _amount(some.batch, text), took
+
+
+def _amount(batch: Batch, text: bool) -> int:
+    """Bytes of text, or rows where there is none."""
+    return int(batch.offsets[-1] - batch.offsets[0]) if text else len(batch)
+
+
+def evaluation_head(evaluation: Evaluation, number: int) -> Evaluation:
+    """The first examples of an evaluation set."""
+    batch = evaluation.batch
+    columns = {name: values[:number] for name, values in batch.columns.items()}
+    head = Batch(batch.data, batch.offsets[: number + 1], batch.row[:number], batch.key[:number], columns)
+    return replace(evaluation, batch=head, group=evaluation.group[:number])
