@@ -273,7 +273,7 @@ def write(
         click.echo(f"  {safe(str(note), 76)}")
 
 
-@cli.command(short_help="Train small models on a selection and on its baselines, and compare.")
+@cli.command(short_help="Train small models to see whether a selection helps.")
 @click.argument("selections", nargs=-1, required=True, metavar="SELECTION...")
 @click.option(
     "--eval",

@@ -109,7 +109,8 @@ def _prove(output: Path, seeds: int, workers: int, progress: Progress, say: Call
             workers=workers,
             progress=progress,
             say=lambda sentence: say("\n".join(textwrap.wrap(sentence, 78))),
-            command=f"cuvee prove {output / selection} {given} {named} --seeds {seeds} --ledger {output / 'ledger'} -o {output / name}",
+            command=f"cuvee prove {output / selection} {given} {named} --seeds {seeds} --ledger {output / 'ledger'} "
+            f"-o {output / name}",
         )
         say("")
         for line in proving.lines(found):
