@@ -75,9 +75,18 @@ def temporary_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
+def staging_of(target: Path) -> Path:
+    """The hidden folder beside ``target`` where finished parts of it wait for the others, from one run to the next.
+
+    What is to become ``target`` has the same name in it.
+    """
+    return target.with_name(f".{target.name}.writing")
+
+
 def explain(error: OSError, target: Path) -> ResourceError:
     """Turn an operating-system failure while writing into a sentence."""
     target = Path(*(re.sub(r"^\.(.+)\.[0-9]+\.[0-9a-f]{8}\.tmp$", r"\1", part) for part in target.parts))
+    target = Path(re.sub(r"/\.([^/]+)\.writing(/\1(?=/|$)|/progress\.jsonl$|$)", r"/\1", str(target)))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = target if target.exists() else target.parent
         try:
@@ -122,6 +131,16 @@ def write_whole(target: Path, data: bytes) -> None:
         stream.write(data)
 
 
+def append(target: Path, data: bytes) -> None:
+    """Add ``data`` to the end of a file, synchronised; a kill may leave a part of it there."""
+    try:
+        with target.open("ab") as stream:
+            system.write(stream, data)
+            system.sync(stream)
+    except OSError as error:
+        raise explain(error, target) from error
+
+
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -132,15 +151,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, staging: Path | None = None) -> Iterator[Path]:
     """A new folder that replaces ``target`` when the block ends well, and vanishes otherwise.
+
+    ``staging``, a folder on the same disk, is taken as it is instead of a new one, and does not vanish.
 
     An existing ``target`` is moved aside, and moved back if anything fails; one that a killed run left moved aside is
     put back first. A symbolic link stays, and the folder that it points to is replaced.
     """
     target = target.resolve()
     aside = target.with_name(f".{target.name}.replaced")
-    temporary = temporary_name(target)
+    temporary = staging or temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if aside.exists():
@@ -150,7 +171,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 aside.replace(target)
         for stale in target.parent.glob(f".{target.name}.*.tmp"):
             shutil.rmtree(stale, ignore_errors=True)  # the caller holds the lock: nobody else is writing
-        temporary.mkdir()
+        temporary.mkdir(parents=True, exist_ok=staging is not None)
         yield temporary
         moved = target.exists()
         if moved:
@@ -166,7 +187,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain(error, target) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if staging is None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,13 +29,35 @@ class Entry:
         return asdict(self)
 
 
-class Shards:
-    """Files ``part-00000`` and so on; a new one begins once the last holds ``shard_bytes``. Use it in a ``with``."""
+class MisfitError(Exception):
+    """The shards to go on from do not end where one of this stream can end."""
 
-    def __init__(self, folder: Path, format: Format, shard_bytes: int) -> None:
+
+class Shards:
+    """Files ``part-00000`` and so on; a new one begins once the last holds ``shard_bytes``. Use it in a ``with``.
+
+    A shard begins with a new compressor and ends between two pieces, which the stream alone decides. So a run that
+    goes on after ``finished`` shards lets as many rows of the same stream pass, and writes the same bytes from there.
+
+    Args:
+        finished: the shards that stand in the folder already.
+        record: told of each new one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        format: Format,
+        shard_bytes: int,
+        finished: Sequence[Entry] = (),
+        record: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
         self.folder, self.format, self.shard_bytes = folder, format, shard_bytes
         self.piece_bytes = format.piece_bytes(shard_bytes)
-        self.entries: list[Entry] = []
+        self.entries = list(finished)
+        self.skip = sum(entry.rows for entry in finished)
+        """How many rows of the stream are still to pass."""
+        self._record = record
         self._stack: ExitStack | None = None
         self._sink: Sink | None = None
         self._shard: Shard | None = None
@@ -57,7 +79,15 @@ class Shards:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append prepared rows."""
+        if self.skip and batch.num_rows <= self.skip:
+            self.skip -= batch.num_rows
+            return
         for piece in pieces(batch, self.piece_bytes):
+            if self.skip:
+                if piece.num_rows > self.skip:
+                    raise MisfitError
+                self.skip -= piece.num_rows
+                continue
             shard, sink = self._begun()
             shard.write(piece)
             self._rows += piece.num_rows
@@ -83,8 +113,10 @@ class Shards:
             return
         self._shard.close()
         self._stack.close()
-        self.entries.append(Entry(self._name(), self._rows, self._sink.bytes, self._sink.hexdigest()))
+        entry = Entry(self._name(), self._rows, self._sink.bytes, self._sink.hexdigest())
         self._shard = self._stack = self._sink = None
+        self.entries.append(entry)
+        self._record(entry)
 
 
 def pieces(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:

@@ -2,12 +2,14 @@
 
 Only segments that hold a chosen row are read, and rows pass through in blocks of about 8 MB, so memory depends on
 neither the pool nor the selection (except for a shuffle, see ``order.py``). The same selection gives the same bytes.
+A run that is interrupted or killed leaves its finished shards beside the output, and the next one writes the others.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,24 +21,24 @@ import pyarrow as pa
 from .. import __version__
 from ..engine.files import lock, whole_folder, write_whole
 from ..engine.progress import Progress
-from ..engine.store import Store
+from ..engine.store import Store, code_digest
 from ..errors import DataError, ResourceError, UsageError
 from ..source.base import Source
 from ..source.files import plain
 from .dolma import Dolma
-from .format import Format
 from .jsonl import Jsonl
 from .order import SHUFFLE_BYTES, Prepared, in_pool_order, shuffled, too_large
-from .output import KIND, MANIFEST_VERSION, check_output
+from .output import KIND, MANIFEST_VERSION, Staging, check_output
 from .parquet import Parquet
 from .pool import Files, check_unchanged, open_files, open_source
-from .reach import blocks
+from .reach import Block, blocks
 from .selection import Selection, Survey
-from .shards import Shards
+from .shards import Entry, MisfitError, Shards
 
 FormatName = Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma"]
 Order = Literal["pool", "shuffled"]
 SHARD_BYTES = 256 << 20
+_Writer = Parquet | Jsonl | Dolma
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def write_selection(
     opener: Callable[[str, str], Source] = open_source,
 ) -> WriteResult:
     """Write the documents that a selection chose.
+
+    If this fails or is killed, the same call goes on after the last finished file.
 
     Args:
         folder: what ``cuvee select`` wrote.
@@ -93,22 +97,40 @@ def write_selection(
         check_output(output, folder, selection)
         files = open_files(selection, survey, opener, store)
         writer = _format(format, selection, files, survey.largest)
-        with whole_folder(output) as building:
-            progress.begin(f"writing {format}", survey.distinct_bytes)
-            with _sayable(format), Shards(building, writer, shard_bytes) as shards:
-                stream = _prepared(selection, files, writer, progress)
-                ordered = in_pool_order(stream) if order == "pool" else shuffled(stream, seed, shuffle_bytes)
-                for batch in ordered:
-                    shards.write(batch)
-                shards.close()
-            progress.end()
-            check_unchanged(selection, files)
-            notes = writer.notes()
-            shuffle = {"order": order, "seed": seed if order == "shuffled" else None}
-            manifest = _manifest(format, selection, survey, shards, {**shuffle, "notes": notes})
-            write_whole(building / "manifest.json", manifest)
-    written = sum(entry.rows for entry in shards.entries)
-    assert written == survey.rows, f"{written} rows written, {survey.rows} chosen"
+        shuffle = {"order": order, "seed": seed if order == "shuffled" else None}
+        staging = Staging(output, _job(format, selection, survey, {**shuffle, "shard_bytes": shard_bytes}))
+        try:
+            finished = staging.resume(progress)
+            with whole_folder(output, staging.folder) as building:
+                progress.begin(f"writing {format}", survey.distinct_bytes)
+                counts = _Counts(writer, staging.counts if order == "pool" else [])
+
+                def record(entry: Entry) -> None:
+                    staging.record(entry, counts.before)
+
+                with _sayable(format), Shards(building, writer, shard_bytes, finished, record) as shards:
+                    stream = _prepared(selection, files, counts, progress, shards if order == "pool" else None)
+                    ordered = in_pool_order(stream) if order == "pool" else shuffled(stream, seed, shuffle_bytes)
+                    for batch in ordered:
+                        shards.write(batch)
+                    shards.close()
+                progress.end()
+                _check_unchanged(selection, files, staging)
+                notes = writer.notes()
+                manifest = _manifest(format, selection, survey, shards, {**shuffle, "notes": notes})
+                written = sum(entry.rows for entry in shards.entries) + shards.skip
+                assert written == survey.rows, f"{written} rows written, {survey.rows} chosen"
+                write_whole(building / "manifest.json", manifest)
+        except MisfitError:
+            staging.remove()
+            raise DataError(
+                f"The shards that an earlier run left beside {plain(str(output))} are not of this selection, and were "
+                "removed. Run the same command again."
+            ) from None
+        except BaseException:
+            staging.remove_if_empty()
+            raise
+        staging.remove()
     return WriteResult(
         files=tuple(output / entry.name for entry in shards.entries),
         rows=survey.rows,
@@ -116,6 +138,28 @@ def write_selection(
         bytes=sum(entry.bytes for entry in shards.entries),
         notes=tuple(notes),
     )
+
+
+def _job(name: str, selection: Selection, survey: Survey, more: dict[str, Any]) -> dict[str, Any]:
+    """All that the bytes of the shards depend on: a run goes on from the shards of an equal job only."""
+    chosen = [selection.files[number] for number in survey.chosen]
+    return {
+        "format": name,
+        "selection": selection.digest,
+        "pool_columns": asdict(selection.spec),
+        "pool": [[file.path, file.stamp, file.format] for file in chosen],
+        "versions": [code_digest(), pa.__version__, platform.python_version(), zlib.ZLIB_RUNTIME_VERSION],
+        **more,
+    }
+
+
+def _check_unchanged(selection: Selection, files: Files, staging: Staging) -> None:
+    """Finished shards may hold rows of a file that changed: they are of no use to anyone."""
+    try:
+        check_unchanged(selection, files)
+    except DataError:
+        staging.remove()
+        raise
 
 
 @contextmanager
@@ -131,7 +175,7 @@ def _sayable(format: str) -> Iterator[None]:
         ) from error
 
 
-def _format(name: FormatName, selection: Selection, files: Files, largest: int) -> Format:
+def _format(name: FormatName, selection: Selection, files: Files, largest: int) -> _Writer:
     if name == "parquet":
         return Parquet(selection.spec, files, largest)
     if name == "dolma":
@@ -139,9 +183,37 @@ def _format(name: FormatName, selection: Selection, files: Files, largest: int) 
     return Jsonl(selection.spec, {"jsonl": None, "jsonl.gz": "gzip", "jsonl.zst": "zstd"}[name])
 
 
-def _prepared(selection: Selection, files: Files, writer: Format, progress: Progress) -> Iterator[Prepared]:
+class _Counts:
+    """What a format counts while it prepares rows, for its notes.
+
+    Blocks whose rows are all in finished shards are not prepared again. The one with the last such row is, because the
+    next rows may stand in it: so a finished shard comes with the counts ``before`` the block in which it ends.
+    """
+
+    def __init__(self, writer: _Writer, before: list[int]) -> None:
+        self.writer, self.before = writer, before
+        if before:
+            writer.records.not_finite, writer.records.twice, named = before
+            if isinstance(writer, Dolma):
+                writer.named = named
+
+    def prepare(self, block: Block) -> pa.RecordBatch:
+        named = self.writer.named if isinstance(self.writer, Dolma) else 0
+        self.before = [self.writer.records.not_finite, self.writer.records.twice, named]
+        return self.writer.prepare(block)
+
+
+def _prepared(
+    selection: Selection, files: Files, counts: _Counts, progress: Progress, shards: Shards | None
+) -> Iterator[Prepared]:
+    """All chosen rows; if ``shards`` are given, not the blocks before the one where they end (each block is written
+    before the next is asked for, so that they know)."""
     for block in blocks(selection.parts(), files):
-        ready = [Prepared(writer.prepare(block), block.weight, block.key)]
+        if shards is not None and shards.skip > (rows := int(block.weight.sum())):
+            shards.skip -= rows
+            progress.advance(sum(map(len, block.items)) if isinstance(block.items, list) else block.items.nbytes)
+            continue
+        ready = [Prepared(counts.prepare(block), block.weight, block.key)]
         size = int(ready[0].rows.nbytes)
         del block  # its rows may be huge
         yield ready.pop()
