@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -179,6 +180,15 @@ def flip(path: Path, luck: random.Random) -> bytes:
     return sound
 
 
+def held_in(raw: bytes) -> tuple[Any, Any]:
+    """A stored file's table and its note, without the seconds that it took."""
+    table = pa.ipc.open_stream(raw[:-32]).read_all()
+    note = json.loads(table.schema.metadata[b"note"])
+    for one in (note, note.get("note", {})):
+        one.pop("seconds", None)
+    return table.replace_schema_metadata(None), note
+
+
 def test_no_flipped_bit_of_the_cache_reaches_a_result(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "system", Quick())
     command = [*SELECT, "--skip-bad", "--cache", "cache", "--quiet"]
@@ -190,7 +200,7 @@ def test_no_flipped_bit_of_the_cache_reaches_a_result(place: Path, monkeypatch: 
     for path in stored:
         sound = flip(path, luck)
         assert cuvee(*command).status == 0 and digest() == right
-        assert path.read_bytes() == sound, "a damaged file is computed again"
+        assert held_in(path.read_bytes()) == held_in(sound), "a damaged file is computed again"
     for path in stored:
         flip(path, luck)
     assert cuvee(*command).status == 0 and digest() == right

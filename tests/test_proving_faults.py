@@ -24,7 +24,7 @@ import pytest
 from cuvee import proving
 from cuvee.core import Batch, Policy
 from cuvee.engine import files
-from cuvee.proof import sweep
+from cuvee.proof import question, sweep
 from cuvee.proof.proxies.ngram import Ngram
 from cuvee.proof.proxy import Evaluation, Outcome, Watch
 
@@ -166,8 +166,8 @@ class Logged(Ngram):
 def test_two_proofs_share_a_ledger_and_a_cache(place: Path) -> None:
     shutil.rmtree("ledger")
     shutil.rmtree("cache")
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cuvee import cli, proving; "
-    code += "from tests.test_proving_faults import Logged; proving.load_proxy = lambda *_: Logged(3, 16); cli.main()"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cuvee import cli; from cuvee.proof import question; "
+    code += "from tests.test_proving_faults import Logged; question.load_proxy = lambda *_: Logged(3, 16); cli.main()"
     command = [*PROVE, "--seeds", "6", "--workers", "1"]
     given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
     rivals = [
@@ -201,7 +201,7 @@ class Full(Ngram):
 
 
 def test_a_disk_full_while_a_trial_is_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proving, "load_proxy", lambda *_: Full(order=3, table_bits=16))
+    monkeypatch.setattr(question, "load_proxy", lambda *_: Full(order=3, table_bits=16))
     before, ledger = contents(place / "out"), trials()
     Path("full").touch()
     answer = cuvee(*QUICK, "--quiet")

@@ -325,6 +325,7 @@ def write(
     help="Documents of the pool that hold evaluation text: leave them out of all arms, stop, or go on.",
 )
 @click.option("--holdout", is_flag=True, help="Answer through a reusable holdout, for one set consulted many times.")
+@click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
 @click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
 @click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
@@ -341,6 +342,7 @@ def prove(
     policy: tuple[str, ...],
     tokens: str | None,
     eval_bytes: str | None,
+    skip_bad: bool,
     require: bool,
     **flags: Any,
 ) -> None:
@@ -369,7 +371,7 @@ def prove(
         "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
     }
     unused = dict.fromkeys(("id_", "token_column", "tokenizer"))
-    with _running({**flags, **unused, "key": "id"}) as common:
+    with _running({**flags, **unused, "key": "id"}, skip_bad) as common:
         if flags["plan_only"]:
             _print_plan(proving.plan(selections, **asked, **_without(common, "progress", "show_text")), flags)
             return

@@ -67,10 +67,7 @@ def overlaps(met: Overlap, how: str) -> list[str]:
     )
     for name, rows in met.selected.items():
         if rows:
-            found.append(
-                f"The selection '{name}' itself holds {rows:,} of them: what it is trained for cannot be measured on "
-                "these evaluation sets."
-            )
+            found[0] += f" '{name}' holds {rows:,} of them."
     return found
 
 
@@ -134,7 +131,8 @@ def multiple(found: Multiple) -> dict[str, Any]:
 def holdout(found: Sequence[Mapping[str, Any]], unit: str) -> dict[str, str]:
     """The answers of the reusable holdout, as the report takes them."""
     told = {
-        f"{one['arm']} against {one['against']}, {one['evaluation']}": f"gain of {one['gain']:+.4f} {unit} a document"
+        f"{one['arm']} against {one['against']}, {one['evaluation']}": f"gain of {one['gain']:+.4f} {unit} a document "
+        "(or the open half's own number)"
         for one in found
     }
     return told | ({"what it cannot show": found[0]["limits"]} if found else {})
@@ -180,7 +178,9 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
             f"{count} of {len(summary['seeds'])} trials of '{arm}' diverged (a loss was not a finite number). They "
             "count as diverged: comparisons with this arm get no verdict."
         )
-    found += _unequal_training(summary)
+    found += dict.fromkeys(note for one in answers.primary for note in one.notes if "diverged" not in note)
+    if question.equal == "tokens":
+        found += _unequal_training(summary)
     primary = _primary(summary)
     by_pair = {(one["arm"], one["evaluation"]): one for one in primary if one["against"] == "random"}
     for one in primary:
@@ -204,6 +204,11 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
     return found
 
 
+def _counted(summary: Mapping[str, Any]) -> str:
+    """What the proxy counts."""
+    return "examples" if summary["unit"] == "nats per example" else "of the proxy's own tokens"
+
+
 def _unequal_training(summary: Mapping[str, Any]) -> list[str]:
     """Sentences about arms that trained on more or less than their baseline in the proxy's own count."""
     by_name = {one["name"]: one for one in summary["arms"]}
@@ -213,7 +218,7 @@ def _unequal_training(summary: Mapping[str, Any]) -> list[str]:
         share = one["train_tokens"] / max(other["train_tokens"], 1)
         if (abs(share - 1) > UNEQUAL and one["tokens"] == other["tokens"]) or abs(share - 1) > 2 * UNEQUAL:
             found.append(
-                f"'{pair[0]}' trained on {one['train_tokens']:,} of the proxy's own tokens, '{pair[1]}' on "
+                f"'{pair[0]}' trained on {one['train_tokens']:,} {_counted(summary)}, '{pair[1]}' on "
                 f"{other['train_tokens']:,} ({share - 1:+.0%}): part of the difference may be the amount."
             )
     return found

@@ -51,7 +51,7 @@ from .proof.record import Record
 from .proof.trials import Task, run_trials
 from .proof.verdict import Comparison, planned_looks, stop
 from .quantities import shell_path
-from .report.terminal import safe
+from .report.terminal import plural, safe
 
 PILOT = 3
 """Seeds after which the spread of the differences is known well enough to say how many are needed."""
@@ -73,10 +73,12 @@ class Proved:
 
     @property
     def better(self) -> bool:
-        """Whether every primary verdict is "better", and none is missing because trials diverged."""
+        """Whether every primary verdict is "better", none is missing because trials diverged, and no evaluation set is
+        the selection's own target."""
         primary = [one["verdict"] for one in self.summary["comparisons"] if one["primary"]]
         diverged = any(one["diverged"] for one in self.summary["arms"] if one["kind"] != "full")
-        return bool(primary) and all(verdict == "better" for verdict in primary) and not diverged
+        held_out = not self.summary["on_target"]
+        return bool(primary) and all(verdict == "better" for verdict in primary) and not diverged and held_out
 
     def __repr__(self) -> str:
         return f"Proved({str(self.folder)!r}, {self.summary['verdict']!r})"
@@ -188,7 +190,12 @@ def plan(
 
 
 def _apart(folder: Path, ledger: Path) -> None:
-    """Refuse a ledger inside the output, which is replaced as a whole."""
+    """Refuse a ledger inside the output, which is replaced as a whole, and an output among the ledger's trials."""
+    if folder.resolve().is_relative_to(ledger.resolve()):
+        raise UsageError(
+            f"The output {folder} lies in the ledger {ledger}, which other tools read as one table. Name another "
+            "folder with -o, or with --ledger."
+        )
     if ledger.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"The ledger {ledger} lies in the output {folder}, which is replaced as a whole: its trials would be lost. "
@@ -218,6 +225,7 @@ class _Job:
     started: float
     command: str
     warnings: list[str] = field(default_factory=list)
+    on_target: list[str] = field(default_factory=list)
     records: dict[tuple[str, int], Record] = field(default_factory=dict)
     draws: dict[tuple[str, int], Drawn] = field(default_factory=dict)
 
@@ -259,9 +267,15 @@ class _Job:
                     f"{copies:,} of the {len(one.content):,} documents of the evaluation set '{one.name}' are copies "
                     "of others, and count as if they were different ones: intervals may be too narrow."
                 )
+            if one.rejected and not reading.skip_bad:
+                named = "; ".join(one.reasons) + (" ..." if one.rejected > len(one.reasons) else "")
+                raise DataError(
+                    f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' cannot be used: {named}. "
+                    "Mend the file, or go on without with --skip-bad."
+                )
             if one.rejected:
                 self.warnings.append(
-                    f"{one.rejected:,} examples of the evaluation set '{one.name}' could not be used: "
+                    f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' could not be used: "
                     + "; ".join(one.reasons)
                 )
 
@@ -277,7 +291,8 @@ class _Job:
         if self.met.rows and question.overlap == "refuse":
             raise DataError(wording.refused(self.met))
         self.warnings += wording.overlaps(self.met, question.overlap)
-        self.warnings += wording.own_target(self.candidates, self.sets)
+        self.on_target = wording.own_target(self.candidates, self.sets)
+        self.warnings = [*self.on_target, *self.warnings]
         columns = engine.columns(domain_by_convention=True)
         contaminated = self.met.contaminated if question.overlap == "clean" else np.empty(0, np.int64)
         pool, parts = clean_parts(columns, self.candidates, contaminated)
@@ -498,8 +513,10 @@ class _Job:
                 }
                 own = {seed: self.records[pair.arm.name, seed].metrics[one.name] for seed in seeds}
                 same = (pair.arm.name, pair.against.name, one.name)
-                luck = next(each.parts.luck for each in primary if (each.arm, each.against, each.evaluation) == same)
-                answer = tokens_needed(own, losses, luck=luck)
+                shown = next(each for each in primary if (each.arm, each.against, each.evaluation) == same)
+                if shown.verdict == "not shown":
+                    continue  # by how much is no question where it is open whether
+                answer = tokens_needed(own, losses, luck=shown.parts.luck)
                 order = sorted(steps)
                 found.append(
                     {
@@ -547,6 +564,15 @@ class _Job:
                 }
             )
         return found
+
+    def _next(self, answers: findings.Answers, seeds: int) -> str:
+        """What to do after this answer."""
+        verdict = answers.primary[0].verdict if answers.primary else "not shown"
+        if verdict == "worse":
+            return "cuvee methods"
+        if verdict == "not shown" and self.command.startswith("cuvee prove "):
+            return f"{self.command} --seeds {2 * seeds}"
+        return f"cuvee write {shell_path(self.candidates[0].folder)} --format parquet"
 
     def _write(
         self,
@@ -618,6 +644,7 @@ class _Job:
             ],
             "comparisons": comparisons,
             "small_groups": list(answers.small),
+            "on_target": self.on_target,
             "curves": findings.curves(self.plan, seeds, self.sets, self.records),
             "multiples": multiples,
             "costs": cost,
@@ -653,7 +680,7 @@ class _Job:
         if answers.primary and answers.unanswered:
             lost = " and ".join(dict.fromkeys(f"'{one.arm}' against '{one.against}'" for one in answers.unanswered))
             summary["verdict"] = f"No answer for {lost}: too many trials diverged. {summary['verdict']}"
-        summary["next"] = f"cuvee write {shell_path(self.candidates[0].folder)} --format parquet"
+        summary["next"] = self._next(answers, len(seeds))
         table = [[one[name] for name in ("arm", "against", "evaluation", "group", "mean", "low", "high", "verdict")]
                  for one in comparisons]  # fmt: skip
         summary["reproduce"]["digest"] = digest("proof", asked, table)

@@ -41,7 +41,7 @@ def found(*diverged: tuple[str, int]) -> Answers:
         tuple(arms.values()), tuple(Pair(arms["kept"], arms[name]) for name in ("random", "length_matched")), 10
     )
     batch = Batch(np.zeros(0, np.uint8), np.zeros(31, np.int64), np.arange(30), np.arange(30, dtype=np.uint64), {})
-    held = EvaluationSet(Evaluation("held", batch, np.zeros(30, np.int32), ("all",)), "", np.arange(30), 30, 0, ())
+    held = EvaluationSet(Evaluation("held", batch, np.zeros(30, np.int32), ("all",)), "", "", np.arange(30), 30, 0, ())
     records = {(name, seed): record(name, seed, (name, seed) in diverged) for name in LEVELS for seed in SEEDS}
     return answers(plan, SEEDS, [held], records, Asked(0.05, None, (4,)))
 
@@ -72,6 +72,7 @@ def test_better_needs_every_answer() -> None:
     def better(diverged: int, kind: str = "random") -> bool:
         summary = {
             "comparisons": [{"verdict": "better", "primary": True}],
+            "on_target": [],
             "arms": [{"kind": "candidate", "diverged": 0}, {"kind": kind, "diverged": diverged}],
         }
         return Proved(Path(), summary).better

@@ -135,7 +135,7 @@ def test_a_worker_gives_what_the_proxy_gives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "signals"), [(Slow(0.15), (signal.SIGKILL, signal.SIGINT)), (Ngram(table_bits=18), (signal.SIGKILL,))]
+    ("proxy", "signals"), [(Slow(0.4), (signal.SIGKILL, signal.SIGINT)), (Ngram(table_bits=18), (signal.SIGKILL,))]
 )
 def test_a_killed_sweep_loses_at_most_what_was_running(
     tmp_path: Path, log: Path, proxy: Proxy, signals: tuple[int, ...]

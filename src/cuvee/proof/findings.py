@@ -134,22 +134,29 @@ def mean_and_band(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def curves(plan: Plan, seeds: Sequence[int], evaluations: Sequence[EvaluationSet], records: Records) -> dict[str, Any]:
-    """Per evaluation set and arm: tokens seen, mean loss over seeds, and its band."""
+    """Per evaluation set and arm: tokens seen (by the pool's count, like all others), mean loss, and its band."""
     found: dict[str, Any] = {}
     for evaluation in evaluations:
         of = found.setdefault(evaluation.name, {})
         for arm in plan.arms:
             runs = [records[arm.name, seed].curve for seed in seeds if _finished(records, arm.name, seed)]
             points = min((len(run) for run in runs), default=0)
+            done = [records[arm.name, seed] for seed in seeds if _finished(records, arm.name, seed)]
+            share = float(np.mean([_of_pool(one) for one in done])) if done else 0.0
             bands = [mean_and_band([run[at].loss[evaluation.name] for run in runs]) for at in range(points)]
             if bands:
                 of[arm.name] = {
-                    "tokens": [round(float(np.mean([run[at].tokens for run in runs]))) for at in range(points)],
+                    "tokens": [round(float(share * np.mean([run[at].tokens for run in runs]))) for at in range(points)],
                     "mean": [band[0] for band in bands],
                     "low": [band[1] for band in bands],
                     "high": [band[2] for band in bands],
                 }
     return found
+
+
+def _of_pool(record: Record) -> float:
+    """The pool's tokens for each of the proxy's own."""
+    return record.cost["tokens"] / max(record.cost["train_tokens"], 1.0)
 
 
 def arms_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,15 @@ def ask(
     eval_bytes: int | None,
 ) -> tuple[Question, dict[str, Paths]]:
     """The arguments as one checked object, and the evaluation sets' paths by name."""
+    _check_types(
+        {"seeds": seeds, "seed": seed, "tokens": tokens, "eval_bytes": eval_bytes},
+        {"epochs": epochs, "margin": margin, "effect": effect},
+        {"equal": (equal, ("tokens", "cost")), "overlap": (overlap, ("clean", "refuse", "ignore"))},
+    )
+    if not isinstance(proxy, str | Proxy):
+        raise UsageError(f"proxy must be a name like 'ngram', or a Proxy, not {type(proxy).__name__}.")
+    if against is not None and not isinstance(against, str | list | tuple):
+        raise UsageError(f"against must be names of baselines or folders, not {type(against).__name__}.")
     folders = [selections] if isinstance(selections, str | os.PathLike) else list(selections)
     if not folders:
         raise UsageError("Name a selection: the folder that cuvee select wrote.")
@@ -148,6 +158,23 @@ def ask(
         eval_bytes or model.eval_bytes,
     )
     return question, sets
+
+
+def _check_types(
+    whole: Mapping[str, Any], numbers: Mapping[str, Any], choices: Mapping[str, tuple[Any, tuple[str, ...]]]
+) -> None:
+    """Refuse values of the wrong type, which Python callers may give; None stands for a default."""
+    for name, value in whole.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise UsageError(f"{name} must be a whole number, not {value!r}.")
+        if value is not None and not (0 if name == "seed" else 1) <= int(value) < 2**62:
+            raise UsageError(f"{name} must be at least {0 if name == 'seed' else 1} and below 2^62, not {value}.")
+    for name, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise UsageError(f"{name} must be a number, not {value!r}.")
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
 
 
 def name_of(proxy: Proxy) -> str:

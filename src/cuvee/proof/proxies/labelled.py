@@ -179,6 +179,11 @@ class Probe(Proxy):
         classes = {name: at for at, name in enumerate(sorted({label for one in told.values() for label in one}))}
         if not classes:
             raise UsageError("A probe learns the classes of its evaluation sets, and there is no evaluation example.")
+        if len(classes) < 2:
+            raise DataError(
+                f"All evaluation examples have one label ('{next(iter(classes))}'), so there is nothing to tell apart. "
+                "Give examples of at least two, or another column with --label or --domain."
+            )
         label = np.array([classes.get(one, len(classes)) for one in labels_of(data, column)], np.int64)
         order = np.lexsort((label, data.key))  # the order of the examples must not matter
         ngrams = Ngrams(self.n, self.width)

@@ -119,6 +119,10 @@ def seeds(rows: Sequence[Difference | str], names: Sequence[str], form: Format, 
         return nothing("No seed to draw.", numbers)
     drawn = [_Row(cut(row, _LONGEST)) if isinstance(row, str) else _seeds(row, names, form) for row in rows]
     values = [v for row in found for v in row.values[:MOST_SEEDS] if v is not None] + [row.mean for row in found]
+    most_far = 2.0 * max(max(values) - min(values), *map(abs, values), 0.0)  # one wide interval must not hide all dots
+    for row in found:
+        if row.low is not None and row.high is not None and most_far:
+            values += [max(row.low, row.mean - most_far), min(row.high, row.mean + most_far)]
     limits = _around(min(0.0, *values), max(0.0, *values))
     told = ", ".join(f"{cut(row.name, 40)} {row.value}" for row in [r for r in drawn if r.mark][:6])
     return both(lambda width: _draw(width, drawn, limits, f"Differences by seed: {told}", 44, None, more), numbers)
