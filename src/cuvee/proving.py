@@ -191,15 +191,15 @@ def plan(
 
 def _apart(folder: Path, ledger: Path) -> None:
     """Refuse a ledger inside the output, which is replaced as a whole, and an output among the ledger's trials."""
-    if folder.resolve().is_relative_to(ledger.resolve()):
-        raise UsageError(
-            f"The output {folder} lies in the ledger {ledger}, which other tools read as one table. Name another "
-            "folder with -o, or with --ledger."
-        )
     if ledger.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"The ledger {ledger} lies in the output {folder}, which is replaced as a whole: its trials would be lost. "
             "Name another folder with --ledger, or with -o."
+        )
+    if folder.resolve().is_relative_to(ledger.resolve()):
+        raise UsageError(
+            f"The output {folder} lies in the ledger {ledger}, which other tools read as one table. Name another "
+            "folder with -o, or with --ledger."
         )
 
 
