@@ -545,11 +545,11 @@ class _Job:
     def _ask_holdout(self, answers: findings.Answers) -> list[dict[str, Any]]:
         """What the guarded parts say of each candidate against its first baseline: the mean gain per document."""
         found = []
-        by_name = {one.name: (one, other) for one, other in zip(self.sets, self.guarded, strict=False)}
+        by_name = {one.name: other for one, other in zip(self.sets, self.guarded, strict=True)}
         for one in answers.primary:
             if one.against != answers.primary[0].against or one.evaluation not in by_name:
                 continue
-            _, other = by_name[one.evaluation]
+            other = by_name[one.evaluation]
             holdout = ReusableHoldout(
                 self.ledger.folder / "holdout" / f"{other.digest}.json", len(other.evaluation.batch)
             )
@@ -584,7 +584,7 @@ class _Job:
         show_text: bool,
     ) -> Proved:
         """The folder with proof and report."""
-        summary = self._summary(folder, seeds, answers, power, multiples)
+        summary = self._summary(seeds, answers, power, multiples)
         if not show_text:
             for one in summary["overlap"]:
                 one["examples"] = []
@@ -600,7 +600,6 @@ class _Job:
 
     def _summary(
         self,
-        folder: Path,
         seeds: Sequence[int],
         answers: findings.Answers,
         power: dict[str, Any] | None,
@@ -616,7 +615,6 @@ class _Job:
         chosen = [one.plan["reproduce"]["digest"] for one in self.candidates]
         asked = digest("question", [question.as_json(), chosen, [one.digest for one in self.sets], self.plan.tokens])
         tried = digest("tried", chosen, [name for name, _ in question.policies])
-        names = {one.name for one in self.candidates}
         summary: dict[str, Any] = {
             "format": PROOF_FORMAT,
             "title": f"Proof of {', '.join(one.name for one in self.candidates if one.name not in self.others)}",
@@ -665,7 +663,6 @@ class _Job:
                     "next": str(one.plan.get("next", "")),
                 }
                 for one in self.candidates
-                if one.name in names
             ],
             "reproduce": {
                 "command": self.command,
