@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -571,7 +572,7 @@ class _Job:
         if verdict == "worse":
             return "cuvee methods"
         if verdict == "not shown" and self.command.startswith("cuvee prove "):
-            return f"{self.command} --seeds {2 * seeds}"
+            return f"{re.sub(' --seeds[ =][0-9]+', '', self.command)} --seeds {2 * seeds}"
         return f"cuvee write {shell_path(self.candidates[0].folder)} --format parquet"
 
     def _write(
