@@ -101,8 +101,8 @@ def main() -> None:
     special = {one["content"] for one in settings["added_tokens"]}
     named = "\n".join("" if token in special else token for token in tokens).encode()
     TABLE.parent.mkdir(exist_ok=True)
-    parts = {"rows": rows, "scale": scale.astype(np.float32), "tokens": np.frombuffer(named, np.uint8)}
-    np.savez_compressed(TABLE, **parts, **code_points(model.tokenizer))
+    parts: dict[str, Any] = {"rows": rows, "scale": scale.astype(np.float32), "tokens": np.frombuffer(named, np.uint8)}
+    np.savez_compressed(TABLE, **(parts | code_points(model.tokenizer)))
 
     model.tokenizer.no_truncation()
     examples = texts()
