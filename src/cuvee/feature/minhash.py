@@ -3,8 +3,8 @@
 Broder (1997), "On the resemblance and containment of documents": for a random order of all n-grams, two documents have
 the same least n-gram with probability J, the Jaccard similarity of their sets of n-grams. ``permutations`` such minima
 are a document's signature. Banding (Indyk and Motwani 1998; Leskovec, Rajaraman and Ullman, "Mining of Massive
-Datasets", 3.4): the minima are cut into ``bands`` groups of ``rows``; two documents are candidates when they agree in all
-rows of some band, which happens with probability
+Datasets", 3.4): the minima are cut into ``bands`` groups of ``rows``; two documents are candidates when they agree in
+all rows of some band, which happens with probability
 
     P(J) = 1 - (1 - J^rows)^bands,   steepest near (1 / bands)^(1 / rows).
 
@@ -101,22 +101,25 @@ class MinHash(Map):
         found = np.zeros(len(batch), np.int32)
         keys = np.empty((len(batch), self.bands), np.uint64)
         checks = np.empty((len(batch), len(self.checks)), np.uint64)
-        kernels.sketch_all(*self._inputs(batch), found, keys, checks)
-        columns = {"shingles": found}
+        data, offsets, tables_, plan, memory = self._inputs(batch)
+        kernels.sketch_all(data, offsets, tables_, plan, memory, found, keys, checks)
+        columns: Block = {"shingles": found}
         columns |= {name: np.ascontiguousarray(keys[:, at]) for at, name in enumerate(self.names)}
         return columns | {name: np.ascontiguousarray(checks[:, at]) for at, name in enumerate(self.checks)}
 
     def signatures(self, batch: Batch) -> npt.NDArray[np.uint32]:
         """The whole signatures: uint32, (documents, permutations)."""
         out = np.empty((len(batch), self.permutations), np.uint32)
-        kernels.signatures(*self._inputs(batch), out)
+        data, offsets, tables_, plan, memory = self._inputs(batch)
+        kernels.signatures(data, offsets, tables_, plan, memory, out)
         return out
 
     def shingles(self, batch: Batch) -> list[Words]:
         """The distinct 64-bit hashes of every document's n-grams, ascending: for the exact Jaccard similarity."""
         size = int(np.diff(batch.offsets).sum())
         out, ends = np.empty(size + size // 2 + len(batch) + 64, np.uint64), np.zeros(len(batch), np.int64)
-        kernels.grams_of(*self._inputs(batch), out, ends)
+        data, offsets, tables_, plan, memory = self._inputs(batch)
+        kernels.grams_of(data, offsets, tables_, plan, memory, out, ends)
         return [np.unique(part) for part in np.split(out[: ends[-1] if len(ends) else 0], ends[:-1])][: len(batch)]
 
     def _inputs(self, batch: Batch) -> tuple[Any, ...]:
@@ -136,7 +139,7 @@ def factors(permutations: int, seed: int) -> npt.NDArray[np.uint32]:
     return readonly((drawn >> np.uint64(32)) | np.uint64(1), np.uint32)
 
 
-def detection(similarity: Floats | float, bands: int, rows: int) -> Floats:
+def detection(similarity: Floats | float, bands: int, rows: Any) -> Floats:
     """P(J), the probability that a pair of this Jaccard similarity agrees in at least one band."""
     s = np.asarray(similarity, float)
     return -np.expm1(bands * np.log1p(-np.minimum(s**rows, 1 - 1e-16)))
@@ -185,11 +188,9 @@ def check_threshold(threshold: float) -> None:
         raise UsageError(f"The threshold is a Jaccard similarity between 0 and 1, like 0.8, not {threshold}.")
 
 
-def estimated(left: Words, right: Words, permutations: int) -> float:
+def estimated(left: Words, right: Words) -> float:
     """The Jaccard similarity of two documents from their ``check_*`` columns, uint64, (checks,)."""
-    used = 8 * len(left)
-    del permutations
-    agree = kernels.equal_bytes(readonly(left, np.uint64), readonly(right, np.uint64)) / max(used, 1)
+    agree = kernels.equal_bytes(readonly(left, np.uint64), readonly(right, np.uint64)) / max(8 * len(left), 1)
     return max(0.0, (agree - 1 / 256) / (1 - 1 / 256))
 
 

@@ -8,9 +8,9 @@ An n-gram has a 64-bit hash, of which u is the lower and v the upper half. Permu
     h_k = (a_k * u + v) mod 2^32,    a_k random and odd
 
 so one multiplication, one addition and one minimum per n-gram and permutation, 16 permutations in a vector register.
-Because v differs between n-grams, two permutations are independent of each other over random (u, v); with a constant in
-its place, as in the textbook family on 32 bits, both would be functions of u alone. Two documents agree in a position by
-accident with probability of about (their n-grams) / 2^32: 0.00002 for a text of 100,000 words.
+Because v differs between n-grams, two permutations are independent of each other over random (u, v); with a constant
+in its place, as in the textbook family on 32 bits, both would be functions of u alone. Two documents agree in a
+position by accident with probability of about (their n-grams) / 2^32: 0.00002 for a text of 100,000 words.
 """
 
 from __future__ import annotations
