@@ -38,7 +38,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import cuvee
-from cuvee.core import Array, Batch, Block, Budget, Choose, Decision, Draw, Fold, Map, Method
+from cuvee.core import Array, Batch, Block, Budget, Choose, Columns, Decision, Draw, Fold, Map, Method
 from cuvee.examples import as_batch
 from cuvee.feature.ngrams import Ngrams
 from cuvee.fold.ngram_lm import LanguageModel, NgramLM
@@ -146,14 +146,15 @@ def chunks(texts: Texts, words: int) -> Texts:
 
 
 @dataclass
-class Table:
+class Table(Columns):
     """A pool's columns as the choosing rules read them, in blocks."""
 
     pool: Texts
     more: Block
 
     def __post_init__(self) -> None:
-        self.domains, code = np.unique(self.pool.domain, return_inverse=True)
+        names, code = np.unique(self.pool.domain, return_inverse=True)
+        self.domains = names.tolist()
         self.n_rows = len(self.pool)
         measures = {"tokens": self.pool.tokens, "bytes": self.pool.bytes}
         self.totals = {"rows": self.n_rows} | {name: int(values.sum()) for name, values in measures.items()}

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cuvee.core import Columns
+
 # a shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C, which some tests send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,7 +49,7 @@ def target() -> Path:
     return DEMO / "target.jsonl"
 
 
-class MemoryColumns:
+class MemoryColumns(Columns):
     """Columns in memory, cut into blocks as asked: the test double of :class:`cuvee.engine.columns.DiskColumns`."""
 
     def __init__(self, blocks: int = 3, domains: list[str] | None = None, **columns: Any) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import cuvee
 from cuvee import pool as pool_module
 from cuvee import selecting
 from cuvee.engine import manifest, run
-from cuvee.engine.local import Local, Result, Task
+from cuvee.engine.executor import Advance, Task, Watch, unheard
+from cuvee.engine.local import Local
 
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("random", {}),
@@ -33,19 +34,24 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-class Shuffled:
+class Shuffled(Local):
     """Runs every task, in a random order, and delivers the results in another."""
 
     def __init__(self, seed: int) -> None:
-        self.workers, self.seed = 3, seed
+        super().__init__(3)
+        self.seed = seed
 
     def map(
-        self, work: Callable[[Task, Callable[[], bool]], Result], tasks: Sequence[Task]
-    ) -> Iterator[tuple[Task, Result]]:
+        self,
+        work: Callable[[Task, Watch], Any],
+        tasks: Iterable[Task],
+        advance: Advance = unheard,
+        outputs: Callable[[Task], int] | None = None,
+    ) -> Iterator[tuple[Task, Any]]:
         chance = random.Random(self.seed)
         order = list(tasks)
         chance.shuffle(order)
-        done = [(task, work(task, lambda: False)) for task in order]
+        done = [(task, work(task, Watch(advance=advance))) for task in order]
         chance.shuffle(done)
         yield from done
 
@@ -130,8 +136,8 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, small_pool: Path, ta
     """An executor that dies after some tasks leaves a cache from which the rest is computed, with equal bytes."""
 
     class Dying(Local):
-        def map(self, work: Any, tasks: Any) -> Any:
-            for number, item in enumerate(super().map(work, tasks)):
+        def map(self, work: Any, tasks: Any, *more: Any) -> Any:
+            for number, item in enumerate(super().map(work, tasks, *more)):
                 if number >= 2:
                     raise KeyboardInterrupt
                 yield item

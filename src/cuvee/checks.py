@@ -12,7 +12,8 @@ import numpy as np
 from .duplicates import count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
-from .engine.run import Engine, Stage
+from .engine.run import Engine
+from .engine.stage import Stage
 from .errors import DataError
 from .pool import Reading
 from .source.base import remedies
@@ -75,8 +76,8 @@ def pool_files(stage: Stage) -> list[dict[str, Any]]:
     """The pool's files in order, with what is needed to notice that one has changed."""
     manifest = stage.manifest
     return [
-        {"path": absolute(source.path), "stamp": stamp, "rows": index.rows, "format": source.format}
-        for source, stamp, index in zip(manifest.sources, manifest.stamps, manifest.indices, strict=True)
+        {"path": absolute(source.path), "stamp": stamp, "rows": manifest.rows_of(at), "format": source.format}
+        for at, (source, stamp) in enumerate(zip(manifest.sources, manifest.stamps, strict=True))
     ]
 
 

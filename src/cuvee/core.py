@@ -17,9 +17,9 @@ A plug-in needs nothing but this module: a subclass of one contract, named in th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ State = dict[str, Array]
 """A Fold's state: named NumPy arrays (no object dtype), so that it can be stored, checked and sent."""
 Block = dict[str, Array]
 """Named columns of equal length, one entry per row of the batch that they were computed from."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,32 @@ class Columns(Protocol):
     def blocks(self, *names: str) -> Iterator[Block]:
         """Blocks with the named columns (all when none is named), in row order."""
         ...
+
+    def each(self, work: Callable[[Block], Result], *names: str) -> Iterator[Result]:
+        """``work(block)`` for the same blocks, in the same order, by all workers where there are many rows.
+
+        ``work`` must be a pure function: it may run in another process, on a copy of what it refers to.
+        """
+        return map(work, self.blocks(*names))
+
+    def total(self, work: Callable[[Block], tuple[Any, ...]], *names: str) -> list[Any]:
+        """The sums of what ``work(block)`` returns, item by item, which must be exact: whole numbers or arrays of them.
+
+        ``work`` runs as for :meth:`each`.
+        """
+        return summed(self.each(work, *names))
+
+
+def summed(parts: Iterable[Sequence[Any]]) -> list[Any]:
+    """The sums of tuples, item by item; arrays are added in place once they are this function's own."""
+    found: list[Any] = []
+    for part in parts:
+        if not found:
+            found = [item.copy() if isinstance(item, np.ndarray) else item for item in part]
+            continue
+        for at, item in enumerate(part):
+            found[at] += item
+    return found
 
 
 class Decision(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,17 @@ class Duplicates:
     sizes: list[tuple[int, int]]
 
 
+def _chosen(
+    block: Block, name: str, keep: Callable[[Block], npt.NDArray[np.bool_]] | None, parts: int, part: int
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """The values of one part of their range, and their rows."""
+    value = block[name]
+    chosen = np.ones(len(value), bool) if keep is None else keep(block)
+    if parts > 1:
+        chosen &= (value % np.uint64(parts)) == part
+    return value[chosen], block["row"][chosen]
+
+
 def count_duplicates(
     columns: Columns,
     name: str,
@@ -44,16 +56,10 @@ def count_duplicates(
     largest: list[tuple[int, int]] = []
     histogram: dict[int, int] = {}
     for part in range(parts):
-        values, where = [], []
-        for block in columns.blocks(*dict.fromkeys((name, "row", *needs))):
-            value = block[name]
-            chosen = np.ones(len(value), bool) if keep is None else keep(block)
-            if parts > 1:
-                chosen &= (value % np.uint64(parts)) == part
-            values.append(value[chosen])
-            where.append(block["row"][chosen])
-        value = np.concatenate(values) if values else np.empty(0, np.uint64)
-        row = np.concatenate(where) if where else np.empty(0, np.int64)
+        choose = partial(_chosen, name=name, keep=keep, parts=parts, part=part)
+        found = list(columns.each(choose, *dict.fromkeys((name, "row", *needs))))
+        value = np.concatenate([values for values, _ in found] or [np.empty(0, np.uint64)])
+        row = np.concatenate([rows for _, rows in found] or [np.empty(0, np.int64)])
         ordered = np.sort(value)
         again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         if not len(again):

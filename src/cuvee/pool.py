@@ -8,7 +8,7 @@ from os import PathLike
 
 from .engine.facts import Facts
 from .engine.manifest import Manifest
-from .engine.run import Stage
+from .engine.stage import Stage
 from .engine.store import Store
 from .errors import UsageError
 from .source.base import Spec

@@ -139,8 +139,7 @@ def _look(engine: Engine, opened: Opened) -> _Found:
     extremes: dict[str, list[Extreme]] = {"typical": [], "strange": []}
     words = engine.fold(Words(NGRAMS)) if opened.spec.text is not None else None
     columns = engine.columns(domain_by_convention=opened.domain_by_convention)
-    stage = engine.pool
-    rejected = sum(engine.store.table(stage.key("facts", s))[1]["rejected"] for s in stage.manifest.spans)
+    rejected = columns.rejected
     timings = {"reading": time.monotonic() - begun}
     if words is not None:
         begun = time.monotonic()
@@ -219,7 +218,7 @@ def _describe(engine: Engine, opened: Opened, found: _Found, reading: Reading, s
         "versions": versions(),
         "citations": [HEAPS] if heads else [],
         "passes": engine.passes,
-        "files": [[s.path, index.rows] for s, index in zip(manifest.sources, manifest.indices, strict=True)][:100],
+        "files": [[source.path, manifest.rows_of(at)] for at, source in enumerate(manifest.sources[:100])],
     }
     return summary
 

@@ -22,8 +22,10 @@ from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
 from .engine.plan import describe, finite, parameters
 from .engine.progress import Progress
-from .engine.run import Engine, Stage
+from .engine.run import Engine
+from .engine.stage import Stage
 from .engine.store import Store
+from .engine.work import SpanKeys
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
 from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, sealed, versions
@@ -204,7 +206,7 @@ class _Job:
         fitted, keys = self._score()
         timings["reading and scoring"] = time.monotonic() - self.started
         columns = engine.columns(*keys, domain_by_convention=self.opened.domain_by_convention)
-        rejected = self._rejected(engine.pool)
+        rejected = columns.rejected
         check_rows(engine, engine.pool, columns.n_rows, self.reading, rejected)
         check_ids(engine, columns)
         begun = time.monotonic()
@@ -246,7 +248,7 @@ class _Job:
     def _rejected(self, stage: Stage) -> int:
         return sum(self._note(stage, span)["rejected"] for span in stage.manifest.spans)
 
-    def _score(self) -> tuple[Map | None, list[list[str]]]:
+    def _score(self) -> tuple[Map | None, list[SpanKeys]]:
         if self.scorer is None:
             return None, []
         fitted = self.scorer.fit(self.engine)
@@ -420,10 +422,7 @@ class _Job:
                 "citations": _citations(request, self.chooser),
                 "timings": {},
                 "passes": self.engine.passes,
-                "files": [
-                    [source.path, index.rows]
-                    for source, index in zip(manifest.sources[:100], manifest.indices[:100], strict=True)
-                ],
+                "files": [[source.path, manifest.rows_of(at)] for at, source in enumerate(manifest.sources[:100])],
             },
             "plan": {
                 "method": describe(self.scorer) if self.scorer is not None else None,

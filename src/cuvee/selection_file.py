@@ -30,7 +30,7 @@ class Reasons:
         found = exact_quantiles(columns, "score", (0.001, *self.STEPS, 0.999))
         self.low, self.high = float(found[0]), float(found[-1])
         if not np.isfinite(self.low):  # the lowest score of the rows that have one
-            none = sum(int(np.count_nonzero(block["score"] == -np.inf)) for block in columns.blocks("score"))
+            none = sum(columns.each(lambda block: int(np.count_nonzero(block["score"] == -np.inf)), "score"))
             share = min(1.0, (none + 0.001 * (columns.n_rows - none)) / max(columns.n_rows - 1, 1))
             lowest = float(exact_quantiles(columns, "score", (share,))[0])
             self.low = lowest if np.isfinite(lowest) else self.high

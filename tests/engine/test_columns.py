@@ -14,8 +14,8 @@ from cuvee.engine.store import Store, digest
 
 
 def written(store: Store) -> list[list[str]]:
-    """Three spans of facts and scores, each with its own order of domains."""
-    parts = []
+    """Two layers, facts and scores, of three spans, each with its own order of domains."""
+    layers: list[list[str]] = [[], []]
     for span, names in enumerate((["b", "a"], ["a"], ["c", "b"])):
         rows = np.arange(span * 10, span * 10 + 10)
         facts = {"row": rows, "key": rows.astype(np.uint64), "domain": (rows % len(names)).astype(np.int32)}
@@ -23,8 +23,9 @@ def written(store: Store) -> list[list[str]]:
         note = {"domains": names, "totals": {"rows": 10, "tokens": 20, "bytes": 30}}
         store.put_table(keys[0], [pa.RecordBatch.from_pydict(facts)], note)
         store.put_table(keys[1], [pa.RecordBatch.from_pydict({"score": rows * 0.5})])
-        parts.append(keys)
-    return parts
+        for layer, key in zip(layers, keys, strict=True):
+            layer.append(key)
+    return layers
 
 
 @pytest.mark.parametrize("room", [0, 500, 1 << 20])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuvee.core import Batch, Fold, State
-from cuvee.engine.tree import Tree
+from cuvee.engine.tree import Tree, nodes_of
 
 
 class Trace(Fold):
@@ -32,21 +32,21 @@ def leaf(chunk: int) -> State:
 
 @given(st.integers(1, 40), st.randoms(use_true_random=False), st.integers(0, 3))
 def test_any_order_and_grouping_gives_one_shape(chunks: int, shuffle: random.Random, level: int) -> None:
-    straight = Tree(Trace(), chunks)
+    straight = Tree(Trace().merge, chunks)
     for chunk in range(chunks):
         straight.add(0, chunk, leaf(chunk))
     # workers first merge runs of their own, as spans do, then the nodes arrive in any order
     size = 1 << level
     nodes = []
     for first in range(0, chunks, size):
-        local = Tree(Trace(), chunks)
+        local = Tree(Trace().merge, chunks)
         order = list(range(first, min(first + size, chunks)))
         shuffle.shuffle(order)
         for chunk in order:
             local.add(0, chunk, leaf(chunk))
         nodes += [(at, index, state) for (at, index), state in local.nodes.items()]
     shuffle.shuffle(nodes)
-    mixed = Tree(Trace(), chunks)
+    mixed = Tree(Trace().merge, chunks)
     for node in nodes:
         mixed.add(*node)
     assert str(mixed.root()["trace"]) == str(straight.root()["trace"])
@@ -56,10 +56,18 @@ def test_any_order_and_grouping_gives_one_shape(chunks: int, shuffle: random.Ran
 
 
 def test_a_missing_or_repeated_chunk_is_noticed() -> None:
-    tree = Tree(Trace(), 3)
+    tree = Tree(Trace().merge, 3)
     tree.add(0, 0, leaf(0))
     tree.add(0, 2, leaf(2))
     with pytest.raises(AssertionError, match="2 of 3"):
         tree.root()
     with pytest.raises(AssertionError, match="twice"):
         tree.add(0, 2, leaf(2))
+
+
+@given(st.integers(0, 200), st.integers(1, 100))
+def test_a_span_is_covered_by_the_nodes_that_its_chunks_merge_into(first: int, chunks: int) -> None:
+    tree = Tree(Trace().merge, chunks)
+    for chunk in range(first, first + chunks):
+        tree.add(0, chunk, leaf(chunk))
+    assert sorted(tree.nodes, key=lambda node: node[1] << node[0]) == nodes_of(first, first + chunks)

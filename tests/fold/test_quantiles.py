@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuvee.core import Array, Block
+from cuvee.core import Array, Block, Columns
 from cuvee.errors import DataError
 from cuvee.fold import quantiles
 from cuvee.fold.inclusion import UNIT, log_factor, weighted
 from cuvee.fold.quantiles import exact_quantiles
 
 
-class Memory:
+class Memory(Columns):
     """Columns in memory, cut into blocks of a given size."""
 
     def __init__(self, table: dict[str, Array], size: int, domains: tuple[str, ...] = ("all",)) -> None:

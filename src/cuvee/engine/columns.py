@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core import Block
+from ..core import Block, summed
 from ..errors import DataError
+from .executor import Executor, Stopped, Watch
+from .local import Local
 from .store import Store, as_block
 
 MOST_DOMAINS = 5_000
 HELD_BYTES = 64 << 20
 """A selection reads its columns a dozen times: the first spans' blocks, up to this much, are kept in memory."""
+SHARED_ROWS = 1 << 21
+"""Columns with more rows are worked on by all workers; with fewer, handing out the work costs more than it saves."""
+TASK_SPANS = 16
+"""Spans of columns that a worker is given at a time."""
+
+Result = TypeVar("Result")
 
 
 @dataclass
 class DiskColumns:
     """The blocks of a pool's spans, in row order, from one or more stored tables per span.
 
-    ``parts`` lists, per span, the cache keys whose columns belong together. Implements
+    ``layers`` hold the cache keys of each span's tables, the facts first; their columns belong together. Implements
     :class:`cuvee.core.Columns`; see there for the columns.
     """
 
     store: Store
-    parts: list[list[str]]
+    layers: Sequence[Sequence[str]]
     domain_by_convention: bool = False
+    executor: Executor = field(default_factory=Local)
     domains: Sequence[str] = field(default_factory=list)
     n_rows: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
+    rejected: int = 0
     notes: list[str] = field(default_factory=list)
+    _codes: dict[str, int] = field(default_factory=dict, repr=False)
     _held: dict[int, list[Block]] = field(default_factory=dict, repr=False)
     _held_bytes: int = 0
 
     def __post_init__(self) -> None:
         names: set[str] = set()
-        local: list[list[str]] = []
         totals = {"rows": 0, "tokens": 0, "bytes": 0}
-        for keys in self.parts:
-            _, note = self.store.table(keys[0])
-            local.append(note["domains"])
+        for note in self._ordered(_Notes(self.store, self.layers[0])):
             names.update(note["domains"])
+            self.rejected += note.get("rejected", 0)
             for unit in totals:
                 totals[unit] += note["totals"][unit]
         self.totals, self.n_rows = totals, totals["rows"]
@@ -53,29 +63,59 @@ class DiskColumns:
                 )
             self.notes.append(f"the domain column has {len(names):,} different values and was not used")
             self.domains = ["(all)"]
-            self._maps = [np.zeros(len(one), np.int32) for one in local]
             return
         self.domains = sorted(names)
-        code = {name: i for i, name in enumerate(self.domains)}
-        self._maps = [np.array([code[name] for name in one], np.int32) for one in local]
+        self._codes = {name: i for i, name in enumerate(self.domains)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "executor": None, "_held": {}, "_held_bytes": HELD_BYTES}
 
     def blocks(self, *names: str) -> Iterator[Block]:
         wanted = set(names)
-        for span in range(len(self.parts)):
-            for block in self._held.get(span) or self._read(span):
-                if wanted - block.keys():
-                    raise KeyError(f"no column {sorted(wanted - block.keys())}")
-                yield {name: values for name, values in block.items() if not wanted or name in wanted}
+        for span in range(len(self.layers[0])):
+            yield from self.span(span, wanted)
+
+    def each(self, work: Callable[[Block], Result], *names: str) -> Iterator[Result]:
+        if self.n_rows < SHARED_ROWS:
+            return map(work, self.blocks(*names))
+        return (one for found in self._ordered(_EachBlock(self, work, set(names))) for one in found)
+
+    def total(self, work: Callable[[Block], tuple[Any, ...]], *names: str) -> list[Any]:
+        if self.n_rows < SHARED_ROWS:
+            return summed(map(work, self.blocks(*names)))
+        totals = _TotalOfBlocks(self, work, set(names))
+        return summed(self._ordered(totals))
+
+    def _ordered(self, work: Callable[[int, Watch], Result]) -> Iterator[Result]:
+        """The work's result for every span, in the order of spans, by all workers."""
+        spans = len(self.layers[0])
+        tasks = [range(first, min(first + TASK_SPANS, spans)) for first in range(0, spans, TASK_SPANS)]
+        early: dict[int, list[Result]] = {}
+        following = 0
+        for task, found in self.executor.map(_Run(work), tasks):
+            early[task.start] = found
+            while following in early:
+                yield from early.pop(following)
+                following += TASK_SPANS
+
+    def span(self, span: int, wanted: set[str]) -> Iterator[Block]:
+        """A span's blocks with the wanted columns (all if none is wanted)."""
+        for block in self._held.get(span) or self._read(span):
+            if wanted - block.keys():
+                raise KeyError(f"no column {sorted(wanted - block.keys())}")
+            yield {name: values for name, values in block.items() if not wanted or name in wanted}
 
     def _read(self, span: int) -> list[Block]:
         """A span's blocks with all their columns, kept for the next pass while there is room."""
         merged: list[Block] = []
-        for number, key in enumerate(self.parts[span]):
-            batches, _ = self.store.table(key)
+        for number, keys in enumerate(self.layers):
+            batches, note = self.store.table(keys[span])
+            if number == 0:
+                own = np.array([self._codes.get(name, 0) for name in note["domains"]], np.int32)
             for at, batch in enumerate(batches):
                 block = as_block(batch)
                 if number == 0:
-                    block["domain"] = self._maps[span][block["domain"]]
+                    block["domain"] = own[block["domain"]]
                     block["domain"].flags.writeable = False  # like the others, which are Arrow's: blocks are shared
                     merged.append(block)
                 else:
@@ -85,3 +125,53 @@ class DiskColumns:
             self._held[span] = merged
             self._held_bytes += size
         return merged
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is noted about a span's facts."""
+
+    store: Store
+    keys: Sequence[str]
+
+    def __call__(self, span: int, watch: Watch) -> dict[str, Any]:
+        return self.store.table(self.keys[span])[1]
+
+
+@dataclass(frozen=True)
+class _EachBlock:
+    """Work on every block of a span."""
+
+    columns: DiskColumns
+    work: Callable[[Block], Any]
+    names: set[str]
+
+    def __call__(self, span: int, watch: Watch) -> list[Any]:
+        return [self.work(block) for block in self.columns.span(span, self.names)]
+
+
+@dataclass(frozen=True)
+class _TotalOfBlocks:
+    """The sums over a span of what work on its blocks returns."""
+
+    columns: DiskColumns
+    work: Callable[[Block], tuple[Any, ...]]
+    names: set[str]
+
+    def __call__(self, span: int, watch: Watch) -> list[Any]:
+        return summed(map(self.work, self.columns.span(span, self.names)))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Work on a run of spans."""
+
+    work: Callable[[int, Watch], Any]
+
+    def __call__(self, spans: range, watch: Watch) -> list[Any]:
+        found = []
+        for span in spans:
+            if watch.stopped():
+                raise Stopped
+            found.append(self.work(span, watch))
+        return found

@@ -9,7 +9,6 @@ batches whose borders depend on the rows alone.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -25,6 +24,8 @@ from .store import Store, code_digest, digest
 CHUNK_ROWS = 4096
 SPAN_BYTES = (4 << 20, 32 << 20)
 """A span holds at least the first amount of text and, in a large pool, about the second."""
+MANY_SPANS, LARGE_SPAN_BYTES = 100_000, 256 << 20
+"""Pools that would have more spans get larger ones, up to this, so that what is asked about each stays small."""
 CANONICAL_BYTES = 16 << 20
 """Within a chunk, a batch of a float-valued Fold is closed once it holds this much text."""
 
@@ -36,6 +37,49 @@ class Span:
     first: int
     last: int
     bytes: int
+
+
+class Spans(Sequence[Span]):
+    """A pool's spans, held as numbers: 24 bytes each."""
+
+    def __init__(self, first: Sequence[int], last: Sequence[int], size: Sequence[int]) -> None:
+        self._table = np.array([first, last, size], np.int64).reshape(3, -1)
+
+    def __len__(self) -> int:
+        return self._table.shape[1]
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return Span(*self._table[:, at].tolist())
+
+    def __iter__(self) -> Iterator[Span]:
+        return (self[at] for at in range(len(self)))
+
+
+class _Segments:
+    """A file's segments, held as numbers: 40 bytes each."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._table = np.array([astuple(segment) for segment in segments], np.int64).reshape(-1, 5)
+
+    def bytes(self) -> int:
+        return int(self._table[:, 2].sum())
+
+    def all(self) -> tuple[Segment, ...]:
+        return tuple(Segment(*row) for row in self._table.tolist())
+
+    def ends(self, first: int) -> Iterator[tuple[int, int]]:
+        """(row after the segment, bytes) of each, if the file begins at row ``first``."""
+        for start, rows, size in self._table[:, :3].tolist():
+            yield first + start + rows, size
+
+    def holding(self, row: int) -> Segment:
+        """The segment that holds a row of the file."""
+        at = int(np.searchsorted(self._table[:, 0], row, side="right")) - 1
+        while at > 0 and self._table[at, 1] == 0:
+            at -= 1
+        return Segment(*self._table[at].tolist())
 
 
 @dataclass
@@ -53,13 +97,13 @@ class Manifest:
 
     def __init__(self, sources: Sequence[Source], indices: Sequence[Index], spec: Spec, stamps: Sequence[str]) -> None:
         self.sources = list(sources)
-        self.indices = list(indices)
         self.spec = spec
         self.stamps = list(stamps)
         self.starts = np.concatenate([[0], np.cumsum([index.rows for index in indices])]).astype(np.int64)
         self.rows = int(self.starts[-1])
         self.chunks = -(-self.rows // CHUNK_ROWS)
-        self.bytes = sum(segment.bytes for index in indices for segment in index.segments)
+        self._segments = [_Segments(index.segments) for index in indices]
+        self.bytes = sum(segments.bytes() for segments in self._segments)
         self.spans = self._spans()
         self.digest = digest(self.stamps, asdict(spec))
 
@@ -86,21 +130,26 @@ class Manifest:
             raise DataError(f"The {what} has no rows ({named}). Point cuvee at files that hold documents.")
         return manifest
 
-    def _spans(self) -> list[Span]:
-        aim = min(max(self.bytes // 16, SPAN_BYTES[0]), SPAN_BYTES[1])
-        spans: list[Span] = []
+    def _spans(self) -> Spans:
+        least, usual = SPAN_BYTES
+        aim = min(max(self.bytes // 16, least), max(usual, min(self.bytes // MANY_SPANS, LARGE_SPAN_BYTES)))
+        columns: tuple[list[int], list[int], list[int]] = ([], [], [])
         first, held = 0, 0
-        for start, index in zip(self.starts, self.indices, strict=False):
-            for segment in index.segments:
-                held += segment.bytes
-                end = int(start) + segment.first_row + segment.rows
+
+        def close(last: int) -> None:
+            for column, value in zip(columns, (first, last, held), strict=True):
+                column.append(value)
+
+        for start, segments in zip(self.starts.tolist(), self._segments, strict=False):
+            for end, size in segments.ends(start):
+                held += size
                 last = -(-end // CHUNK_ROWS)
                 if held >= aim and last > first:
-                    spans.append(Span(first, last, held))
+                    close(last)
                     first, held = last, 0
         if first < self.chunks:
-            spans.append(Span(first, self.chunks, held))
-        return spans
+            close(self.chunks)
+        return Spans(*columns)
 
     def span_key(self, span: Span) -> str:
         """What a span's rows are read from: file stamps with the row range in each; independent of paths."""
@@ -108,8 +157,16 @@ class Manifest:
         parts = []
         for number in range(self.file_of(low), self.file_of(high - 1) + 1):
             start = int(self.starts[number])
-            parts.append([self.stamps[number], max(0, low - start), min(high - start, self.indices[number].rows)])
+            parts.append([self.stamps[number], max(0, low - start), min(high, int(self.starts[number + 1])) - start])
         return digest("span", 1, parts, low, asdict(self.spec))
+
+    def index(self, number: int) -> Index:
+        """The shape of a file."""
+        return Index(self.rows_of(number), self._segments[number].all())
+
+    def rows_of(self, number: int) -> int:
+        """The rows of a file."""
+        return int(self.starts[number + 1] - self.starts[number])
 
     def file_of(self, row: int) -> int:
         """The number of the file that holds a global row (empty files hold none)."""
@@ -120,13 +177,6 @@ class Manifest:
         number = self.file_of(row)
         return self.sources[number].path, row - int(self.starts[number])
 
-    def _segment(self, number: int, local_row: int) -> tuple[Segment, int]:
-        segments = self.indices[number].segments
-        at = bisect_right([segment.first_row for segment in segments], local_row) - 1
-        while at > 0 and segments[at].rows == 0:
-            at -= 1
-        return segments[at], local_row - segments[at].first_row
-
     def raw(self, low: int, high: int, spec: Spec | None = None) -> Iterator[tuple[int, RawBatch, int]]:
         """(file number, raw batch, rows to take from its head) for the global rows [low, high)."""
         row = low
@@ -134,8 +184,8 @@ class Manifest:
             number = self.file_of(row)
             start = int(self.starts[number])
             end = min(high, int(self.starts[number + 1]))
-            segment, skip = self._segment(number, row - start)
-            reader = self.sources[number].read(segment, skip, spec or self.spec)
+            segment = self._segments[number].holding(row - start)
+            reader = self.sources[number].read(segment, row - start - segment.first_row, spec or self.spec)
             try:
                 for raw in reader:
                     if start + raw.first_row != row:
@@ -149,7 +199,7 @@ class Manifest:
                 reader.close()  # type: ignore[attr-defined]
             if row < end:
                 raise DataError(
-                    f"{self.sources[number].path} ended at row {row - start:,} of {self.indices[number].rows:,}: "
+                    f"{self.sources[number].path} ended at row {row - start:,} of {self.rows_of(number):,}: "
                     "it changed while it was being read, or is damaged. Run again."
                 )
 

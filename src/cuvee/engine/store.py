@@ -60,6 +60,10 @@ class Store:
         self.root = root or default_root()
         self._sound: dict[str, tuple[int, int]] = {}  # files written or checked by this run: size and time of change
 
+    def __reduce__(self) -> Any:
+        """Another process has checked nothing yet."""
+        return type(self), (self.root,)
+
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key[2:]}.arrow"
 
@@ -161,6 +165,20 @@ class Store:
         """The record batches and the note; FileNotFoundError when absent or damaged."""
         reader = pa.ipc.open_stream(self._checked(key))
         return list(reader), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
+
+    def mapped(self, key: str) -> tuple[Block, dict[str, Any]]:
+        """The columns of a table of one batch, mapped into memory: only what is looked at is read once it is checked.
+
+        FileNotFoundError when absent or damaged.
+        """
+        path = self.path(key)
+        facts = path.stat()
+        if self._sound.get(key) != (facts.st_size, facts.st_mtime_ns):
+            self._checked(key)
+        with pa.memory_map(str(path)) as whole:
+            reader = pa.ipc.open_stream(whole.read_buffer(facts.st_size - _DIGEST_BYTES))
+        (batch,) = reader
+        return as_block(batch), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
 
     def put_states(self, key: str, states: Mapping[str, State], note: Mapping[str, Any]) -> None:
         """Store named states (each a dict of arrays) and a JSON-able note."""

@@ -7,20 +7,33 @@ when chunks arrive roughly in order.
 
 from __future__ import annotations
 
-from ..core import Fold, State
+from collections.abc import Callable
+from typing import Any
 
 Node = tuple[int, int]
 
 
+def nodes_of(first: int, last: int) -> list[Node]:
+    """The largest nodes that together cover the chunks [first, last), in order."""
+    found = []
+    while first < last:
+        level = (first & -first).bit_length() - 1 if first else (last - first).bit_length() - 1
+        while first + (1 << level) > last:
+            level -= 1
+        found.append((level, first >> level))
+        first += 1 << level
+    return found
+
+
 class Tree:
-    """Collects the states of one Fold."""
+    """Collects states (or handles of states) and merges siblings with ``merge(left, right)``."""
 
-    def __init__(self, fold: Fold, chunks: int) -> None:
-        self.fold = fold
+    def __init__(self, merge: Callable[[Any, Any], Any], chunks: int) -> None:
+        self.merge = merge
         self.chunks = chunks
-        self.nodes: dict[Node, State] = {}
+        self.nodes: dict[Node, Any] = {}
 
-    def add(self, level: int, index: int, state: State) -> None:
+    def add(self, level: int, index: int, state: Any) -> None:
         """Add a node, and merge it with its sibling as long as there is one."""
         while True:
             if (level, index) in self.nodes:
@@ -29,24 +42,25 @@ class Tree:
                 left = self.nodes.pop((level, index - 1), None)
                 if left is None:
                     break
-                state = self.fold.merge(left, state)
+                state = self.merge(left, state)
             else:
                 right = self.nodes.pop((level, index + 1), None)
                 if right is None:
                     break
-                state = self.fold.merge(state, right)
+                state = self.merge(state, right)
             level, index = level + 1, index // 2
         self.nodes[level, index] = state
 
-    def root(self) -> State:
-        """The state of all chunks: what is left merges from the right, which again depends on the count alone."""
+    def root(self) -> Any:
+        """The state of all chunks, or None if there are none: what is left merges from the right, which again depends
+        on the count alone."""
         ordered = sorted(self.nodes.items(), key=lambda item: item[0][1] << item[0][0])
         covered = sum(1 << level for (level, _), _ in ordered)
         if covered != self.chunks:
             raise AssertionError(f"{covered} of {self.chunks} chunks were merged")
         if not ordered:
-            return self.fold.empty()
+            return None
         state = ordered[-1][1]
         for _, left in reversed(ordered[:-1]):
-            state = self.fold.merge(left, state)
+            state = self.merge(left, state)
         return state

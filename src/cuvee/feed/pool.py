@@ -51,7 +51,7 @@ def open_files(
 def _index(source: Source, store: Store | None) -> Index:
     if store is None:
         return source.index()
-    return Manifest.build([source], Spec(text=None), store).indices[0]
+    return Manifest.build([source], Spec(text=None), store).index(0)
 
 
 def check_unchanged(selection: Selection, files: Files) -> None:

@@ -60,12 +60,15 @@ def log_factor(
     if amount <= 0:
         return -np.inf
     total, lowest, highest = 0, np.inf, -np.inf
-    for block in columns.blocks(*names):
+
+    def reach(block: Block) -> tuple[int, float, float]:
         logs, costs = log_weight(block), cost(block)
         live = (logs > -np.inf) & (costs > 0)
-        total += int(costs[live].sum())
-        lowest = min(lowest, float(logs.min(initial=np.inf, where=live)))
-        highest = max(highest, float(logs.max(initial=-np.inf, where=live)))
+        least, most = logs.min(initial=np.inf, where=live), logs.max(initial=-np.inf, where=live)
+        return int(costs[live].sum()), float(least), float(most)
+
+    for costs, least, most in columns.each(reach, *names):
+        total, lowest, highest = total + costs, min(lowest, least), max(highest, most)
     if amount >= total:
         return np.inf
     low, high = float(np.log(amount / total)) - highest, -lowest
@@ -74,12 +77,13 @@ def log_factor(
     def improve(at: float) -> tuple[int, float]:
         """Draw the bracket in by E at log f = ``at``; returns the cost of the rows that are sure there, and E."""
         nonlocal low, high, before
-        certain, others = 0, 0
-        for block in columns.blocks(*names):
+
+        def spent(block: Block) -> tuple[int, int]:
             logs, costs = log_weight(block), cost(block)
             sure = logs >= -at
-            certain += int(costs[sure].sum())
-            others += weighted(np.exp(np.minimum(logs[~sure] + at, 0.0)), costs[~sure])
+            return int(costs[sure].sum()), weighted(np.exp(np.minimum(logs[~sure] + at, 0.0)), costs[~sure])
+
+        certain, others = columns.total(spent, *names) or (0, 0)
         slope = others / UNIT
         value = certain + slope
         if value > amount:

@@ -11,11 +11,12 @@ Cost: two passes over the column as a rule, five at most; memory is 1 MB and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Columns
+from ..core import Block, Columns
 from ..errors import DataError
 
 SORT_ROWS = 1 << 17
@@ -37,13 +38,29 @@ def decode(codes: Codes) -> npt.NDArray[np.float64]:
     return np.where(codes & _SIGN, codes ^ _SIGN, ~codes).view(np.float64)
 
 
-def _column(columns: Columns, name: str, block: dict[str, npt.NDArray[np.float64]]) -> Codes:
+def _column(name: str, block: Block) -> Codes:
     values = block[name]
     bad = np.flatnonzero(np.isnan(values))
     if len(bad):
         row = int(block["row"][bad[0]])
         raise DataError(f"Column '{name}' is not a number in row {row}: its quantiles cannot be computed.")
     return encode(values)
+
+
+def _histogram(block: Block, name: str, bins: Codes, depth: int) -> tuple[npt.NDArray[np.int64]]:
+    """How many rows have each of the next bits, per bin: int64, (bins, 2**16)."""
+    codes = _column(name, block) >> np.uint64(64 - depth - _STEP)
+    upper = codes >> np.uint64(_STEP)
+    place = np.minimum(np.searchsorted(bins, upper), len(bins) - 1)
+    live = bins[place] == upper
+    flat = place[live] * (1 << _STEP) + (codes[live] & np.uint64((1 << _STEP) - 1)).astype(np.int64)
+    return (np.bincount(flat, minlength=len(bins) << _STEP).reshape(len(bins), -1),)
+
+
+def _inside(block: Block, name: str, bins: Codes, depth: int) -> Codes:
+    """The codes that lie in one of the bins."""
+    codes = _column(name, block)
+    return codes[np.isin(codes >> np.uint64(64 - depth), bins)]
 
 
 def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -54,14 +71,7 @@ def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.N
     depth = 0
     while depth < 64:
         bins = np.unique(prefix)
-        counts = np.zeros((len(bins), 1 << _STEP), np.int64)
-        for block in columns.blocks(name, "row"):
-            codes = _column(columns, name, block) >> np.uint64(64 - depth - _STEP)
-            upper = codes >> np.uint64(_STEP)
-            place = np.minimum(np.searchsorted(bins, upper), len(bins) - 1)
-            live = bins[place] == upper
-            flat = place[live] * (1 << _STEP) + (codes[live] & np.uint64((1 << _STEP) - 1)).astype(np.int64)
-            counts += np.bincount(flat, minlength=counts.size).reshape(counts.shape)
+        (counts,) = columns.total(partial(_histogram, name=name, bins=bins, depth=depth), name, "row")
         running = np.cumsum(counts, axis=1)
         at = np.searchsorted(bins, prefix)
         digit = np.array([np.searchsorted(running[i], r, side="right") for i, r in zip(at, left, strict=True)])
@@ -74,11 +84,8 @@ def order_statistics(columns: Columns, name: str, ranks: Sequence[int]) -> npt.N
     if depth == 64:
         return decode(prefix)
     bins = np.unique(prefix)
-    kept = []
-    for block in columns.blocks(name, "row"):
-        codes = _column(columns, name, block)
-        kept.append(codes[np.isin(codes >> np.uint64(64 - depth), bins)])
-    rest = np.sort(np.concatenate(kept))
+    kept = columns.each(partial(_inside, name=name, bins=bins, depth=depth), name, "row")
+    rest = np.sort(np.concatenate(list(kept)))
     first = np.searchsorted(rest >> np.uint64(64 - depth), prefix)
     return decode(rest[first + left])
 

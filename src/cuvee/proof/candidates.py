@@ -14,7 +14,8 @@ from ..engine.facts import Facts
 from ..engine.local import Executor
 from ..engine.manifest import Manifest
 from ..engine.progress import Progress
-from ..engine.run import Engine, Stage
+from ..engine.run import Engine
+from ..engine.stage import Stage
 from ..engine.store import Store
 from ..errors import DataError, UsageError
 from ..feed.pool import open_source

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from ..core import Batch
-from ..engine.manifest import CHUNK_ROWS, Span
-from ..engine.run import Engine, Stopped
-from ..engine.store import digest
+from ..engine.executor import Stopped, Watch
+from ..engine.manifest import CHUNK_ROWS, Manifest, Span
+from ..engine.run import Engine
+from ..engine.store import Store, digest
 from .draws import Rows
 
 COLUMNS = ("domain", "label", "embedding")
@@ -34,23 +36,35 @@ def gather(engine: Engine, rows: Rows) -> list[str]:
             keys[span] = digest("prove corpus", engine.pool.key("facts", span), raw)
     missing = [span for span in wanted if not engine.store.has(keys[span])]
 
-    def work(span: Span, stopped: Callable[[], bool]) -> None:
-        found = []
-        for piece in manifest.read(span):
-            if stopped():
-                raise Stopped
-            kept = np.flatnonzero(np.isin(piece.batch.row, wanted[span], assume_unique=True))
-            if len(kept):
-                found.append(_table(piece.batch, kept))
-            engine.progress.advance(int(piece.batch.offsets[-1] - piece.batch.offsets[0]))
-        engine.store.put_table(keys[span], found)
-
     if missing:
         engine.progress.begin("reading the documents of all trials", sum(span.bytes for span in missing))
-        for _ in engine.executor.map(work, missing):
+        engine.executor.ready(engine.store, manifest.sources)
+        work = _Gather(manifest, engine.store, wanted, keys)
+        for _ in engine.executor.map(work, missing, engine.progress.advance):
             pass
         engine.progress.end()
     return [keys[span] for span in wanted]
+
+
+@dataclass(frozen=True)
+class _Gather:
+    """Reads a span and puts the wanted rows of it into the cache."""
+
+    manifest: Manifest
+    store: Store
+    wanted: Mapping[Span, Rows]
+    keys: Mapping[Span, str]
+
+    def __call__(self, span: Span, watch: Watch) -> None:
+        found = []
+        for piece in self.manifest.read(span):
+            if watch.stopped():
+                raise Stopped
+            kept = np.flatnonzero(np.isin(piece.batch.row, self.wanted[span], assume_unique=True))
+            if len(kept):
+                found.append(_table(piece.batch, kept))
+            watch.advance(int(piece.batch.offsets[-1] - piece.batch.offsets[0]))
+        self.store.put_table(self.keys[span], found)
 
 
 def _table(batch: Batch, at: Rows) -> pa.RecordBatch:

@@ -28,7 +28,7 @@ HELD_ROWS = 4_000_000
 """Up to this many rows (44 bytes each) stay in memory instead of being read anew for every draw."""
 
 
-class Part:
+class Part(Columns):
     """Some of a pool's rows as :class:`cuvee.core.Columns`; "tokens" and "bytes" count a repeated row's repeats."""
 
     def __init__(

@@ -202,17 +202,19 @@ class Overlap:
         ]
 
 
+def _contaminated_rows(block: Block) -> tuple[Array, Array]:
+    found = contaminated(block)
+    return block["row"][found], block["overlap_document"][found]
+
+
 def find(engine: Engine, evaluations: Sequence[Evaluation], candidates: Sequence[Candidate]) -> Overlap:
     """Look for evaluation texts in the whole pool."""
     keys = engine.apply(Shingles.of(evaluations), "looking for evaluation texts in the pool")
     columns = engine.columns(keys, domain_by_convention=True)
-    rows: list[Array] = [np.empty(0, np.int64)]
-    met: list[Array] = [np.empty(0, np.int32)]
-    for block in columns.blocks("row", "overlap_run", "overlap_share", "overlap_document"):
-        found = contaminated(block)
-        rows.append(block["row"][found])
-        met.append(block["overlap_document"][found])
-    row, document = np.concatenate(rows), np.concatenate(met)
+    names = ("row", "overlap_run", "overlap_share", "overlap_document")
+    met = list(columns.each(_contaminated_rows, *names))
+    row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in met)])
+    document = np.concatenate([np.empty(0, np.int32), *(documents for _, documents in met)])
     first = np.cumsum([0, *(len(one.batch) for one in evaluations)])
     seen = np.unique(document[document >= 0])
     counts = {

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cuvee.core import Array, Block, Budget, Draw
+from cuvee.core import Array, Block, Budget, Columns, Draw
 from cuvee.errors import DataError, UsageError
 from cuvee.methods.choose.independent import Independent
 from cuvee.methods.choose.keep_probability import KeepProbability, gaussian, stepwise
@@ -21,7 +21,7 @@ GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data/golden/be
 X, Q, U = np.array(GOLDEN["perplexity"]), tuple(GOLDEN["boundaries"]), np.array(GOLDEN["uniforms"])
 
 
-class Memory:
+class Memory(Columns):
     """Columns in memory, in blocks."""
 
     def __init__(self, x: Array, size: int = 64, **more: Array) -> None:

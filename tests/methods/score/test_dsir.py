@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cuvee.core import Array, Batch, Block, Budget, Draw, Fold
+from cuvee.core import Array, Batch, Block, Budget, Columns, Draw, Fold
 from cuvee.engine.draw import uniform
 from cuvee.engine.plan import describe
 from cuvee.errors import DataError, UsageError
@@ -61,7 +61,7 @@ class FakeRun:
 
 
 @dataclass
-class FakeColumns:
+class FakeColumns(Columns):
     """Score columns in memory, in blocks of 7 rows."""
 
     block: Block

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core import Block, Budget, Columns, Decision
+from ...core import Array, Block, Budget, Columns, Decision
 from ...fold.quantiles import decode, encode
 
 Priority = Callable[[Block], npt.NDArray[np.float64]]
@@ -102,11 +102,15 @@ def columns_for(budget: Budget, *needs: str) -> tuple[str, ...]:
 def finite_range(columns: Columns) -> tuple[float, float]:
     """The lowest and the highest finite score; zeros where there is none."""
     low, high = np.inf, -np.inf
-    for block in columns.blocks("score"):
-        finite = np.isfinite(block["score"])
-        low = min(low, float(block["score"].min(initial=np.inf, where=finite)))
-        high = max(high, float(block["score"].max(initial=-np.inf, where=finite)))
+    for lowest, highest in columns.each(_finite_range, "score"):
+        low, high = min(low, lowest), max(high, highest)
     return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _finite_range(block: Block) -> tuple[float, float]:
+    finite = np.isfinite(block["score"])
+    lowest = block["score"].min(initial=np.inf, where=finite)
+    return float(lowest), float(block["score"].max(initial=-np.inf, where=finite))
 
 
 def cut(
@@ -142,36 +146,42 @@ def cut(
     edge = np.zeros((3, groups), np.uint64)
     left = amounts.copy()
     searching = np.ones(groups, bool)
-    counts = {"larger_than_budget": 0, "never_taken": 0}
+    larger = never = 0
     level, depth = 0, 0  # which of the three codes, and how many of its upper bits are settled in ``edge``
 
-    def in_bin(codes: tuple[Codes, Codes, Codes], at: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def live(block: Block) -> tuple[npt.NDArray[np.bool_], tuple[Codes, Codes, Codes], Array, Array]:
+        """Rows in a bin that is searched, and what they are sorted by."""
+        codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
         inside: npt.NDArray[np.bool_] = searching[at]
         for earlier in range(level):
             inside &= codes[earlier] == edge[earlier][at]
         if depth:
             shift = np.uint64(64 - depth)
             inside &= (codes[level] >> shift) == (edge[level][at] >> shift)
-        return inside
+        return inside & (cost <= amounts[at]) & (codes[0] > 0), codes, at, cost
 
-    first_pass = True
+    def histogram(block: Block) -> tuple[Array, Array, int, int]:
+        inside, codes, at, cost = live(block)
+        eligible = codes[0] > 0
+        too_large = int(np.count_nonzero(eligible & (cost > amounts[at])))
+        digit = (codes[level] >> np.uint64(64 - depth - step)).astype(np.int64) & (size - 1)
+        flat = (at * size + digit)[inside]
+        costs = np.bincount(flat, weights=cost[inside], minlength=groups * size)  # exact below 2**53
+        return (
+            costs.astype(np.int64),
+            np.bincount(flat, minlength=groups * size),
+            too_large,
+            int(np.count_nonzero(~eligible)),
+        )
+
+    def inside_bin(block: Block) -> list[Array]:
+        inside, codes, at, cost = live(block)
+        return [part[inside] for part in (at, *codes, cost)]
+
     while searching.any():
         step = int(min(16, 64 - depth, max(2, np.log2(_BINS / groups))))
         size = 1 << step
-        cost_in, rows_in = np.zeros(groups * size), np.zeros(groups * size, np.int64)
-        for block in columns.blocks(*names):
-            codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
-            fits = cost <= amounts[at]
-            if first_pass:
-                if groups == 1:  # with several, a group may be given nothing on purpose
-                    counts["larger_than_budget"] += int(np.count_nonzero(~fits & (codes[0] > 0)))
-                counts["never_taken"] += int(np.count_nonzero(codes[0] == 0))
-            live = in_bin(codes, at) & fits & (codes[0] > 0)
-            digit = (codes[level] >> np.uint64(64 - depth - step)).astype(np.int64) & (size - 1)
-            flat = (at * size + digit)[live]
-            cost_in += np.bincount(flat, weights=cost[live], minlength=groups * size)  # exact below 2**53
-            rows_in += np.bincount(flat, minlength=groups * size)
-        first_pass = False
+        cost_in, rows_in, larger, never = columns.total(histogram, *names) or (*np.zeros((2, groups * size)), 0, 0)
         waiting = 0
         for g in np.flatnonzero(searching):
             running = np.cumsum(cost_in[g * size : (g + 1) * size][::-1])
@@ -192,11 +202,7 @@ def cut(
             level, depth = level + 1, 0
 
     if searching.any():
-        kept = []
-        for block in columns.blocks(*names):
-            codes, at, cost = _codes(block, priority), group(block), cost_of(block, budget)
-            live = in_bin(codes, at) & (cost <= amounts[at]) & (codes[0] > 0)
-            kept.append([part[live] for part in (at, *codes, cost)])
+        kept = columns.each(inside_bin, *names)
         at, *found, cost = (np.concatenate(parts) for parts in zip(*kept, strict=True))
         order = np.lexsort((*(~code for code in reversed(found)), at))
         for g in np.flatnonzero(searching):
@@ -207,7 +213,8 @@ def cut(
             edge[:, g] = [code[rows[place]] for code in found]
 
     used = amounts - left
-    notes: dict[str, Any] = {"unit": budget.unit, **counts}
+    larger = larger if groups == 1 else 0  # with several, a group may be given nothing on purpose
+    notes: dict[str, Any] = {"unit": budget.unit, "larger_than_budget": larger, "never_taken": never}
     notes |= {"asked": int(amounts.sum()), "kept": int(used.sum()), "measure": measure}
     if groups == 1 and edge[0, 0]:
         notes["cut"] = float(decode(edge[0])[0])

@@ -128,15 +128,17 @@ class KeepProbability(Choose):
         return replace(decision, notes={**more, **self._notes(columns, budget, decision, quartiles)})
 
     def _notes(self, columns: Columns, budget: Budget, decision: Decision, quartiles: Quartiles) -> dict[str, Any]:
-        kept, rows = np.zeros(len(columns.domains)), np.zeros(len(columns.domains))
-        realised, expected = 0, 0
-        for block in columns.blocks(*columns_for(budget, "perplexity", "domain")):
+        domains = len(columns.domains)
+
+        def counted(block: Block) -> tuple[Any, Any, int, int]:
             taken, cost = decision.repeats(block), cost_of(block, budget)
-            realised += int((taken * cost).sum())
-            kept += np.bincount(block["domain"], weights=taken, minlength=len(kept))
-            rows += np.bincount(block["domain"], minlength=len(rows))
-            if isinstance(decision, Independent):
-                expected += weighted(decision.probability(block), cost)
+            kept = np.bincount(block["domain"], weights=taken, minlength=domains).astype(np.int64)
+            rows = np.bincount(block["domain"], minlength=domains)
+            expected = weighted(decision.probability(block), cost) if isinstance(decision, Independent) else 0
+            return kept, rows, int((taken * cost).sum()), expected
+
+        names = columns_for(budget, "perplexity", "domain")
+        kept, rows, realised, expected = columns.total(counted, *names) or (*np.zeros((2, domains)), 0, 0)
         by_domain = {name: float(k / n) for name, k, n in zip(columns.domains, kept, rows, strict=True) if n}
         notes = {"unit": budget.unit, "kept": realised, "kept_by_domain": by_domain, "quartiles": list(quartiles)}
         return notes | ({"expected": expected / UNIT} if isinstance(decision, Independent) else {})

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...core import Block, Budget, Card, Choose, Columns, Decision, Draw
+from ...core import Array, Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import DataError
 from ...layout import PLAN, SELECTION
 from .cut import columns_for, cost_of, cut
@@ -50,11 +50,13 @@ def matched_to(cost_by_bin: npt.NDArray[np.int64], columns: Columns, budget: Bud
 
 def cost_by_length(columns: Columns, decision: Decision, budget: Budget) -> npt.NDArray[np.int64]:
     """What a decision keeps per length bin, in the budget's unit."""
-    total = np.zeros(BINS)
-    for block in columns.blocks(*columns_for(budget, "bytes", *decision.needs)):
+
+    def by_length(block: Block) -> tuple[Array]:
         weights = decision.repeats(block) * cost_of(block, budget)
-        total += np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS)
-    return total.astype(np.int64)
+        return (np.bincount(length_bin(block["bytes"]), weights=weights, minlength=BINS).astype(np.int64),)
+
+    total = columns.total(by_length, *columns_for(budget, "bytes", *decision.needs))
+    return total[0] if total else np.zeros(BINS, np.int64)
 
 
 @dataclass(frozen=True)

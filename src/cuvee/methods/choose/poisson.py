@@ -61,10 +61,11 @@ class Poisson(Choose):
 
         found = log_factor(columns, names, log_weight, partial(cost_of, budget=budget), amount)
         decision = Independent(draw, "poisson", log_weight, found, ("score", "key"), {})
-        expected = variance = 0
-        for block in columns.blocks(*names):
+
+        def moments(block: Block) -> tuple[int, int]:
             p, cost = decision.probability(block), cost_of(block, budget)
-            expected += weighted(p, cost)
-            variance += weighted(p * (1 - p) * cost, cost)
+            return weighted(p, cost), weighted(p * (1 - p) * cost, cost)
+
+        expected, variance = columns.total(moments, *names) or (0, 0)
         notes = {"unit": budget.unit, "asked": amount, "expected": expected / UNIT}
         return replace(decision, notes=notes | {"standard_deviation": (variance / UNIT) ** 0.5})

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...core import Budget, Card, Choose, Columns, Decision, Draw
+from ...core import Array, Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import UsageError
 from .cut import Prefix, columns_for, cost_of, cut, one_group
 from .top_k import TopK
@@ -73,11 +73,13 @@ class Quota(Choose):
         if self.shares == "uniform":
             shares = dict.fromkeys(domains, 1.0)
         elif isinstance(self.shares, str):
-            amounts = np.zeros(len(domains), np.int64)
-            for block in columns.blocks(*columns_for(budget, "domain")):
-                cost = cost_of(block, budget)
-                amounts += np.bincount(block["domain"], weights=cost, minlength=len(domains)).astype(np.int64)
-            shares = dict(zip(domains, amounts.tolist(), strict=True))
+
+            def cost_by_domain(block: Block) -> tuple[Array]:
+                cost = np.bincount(block["domain"], weights=cost_of(block, budget), minlength=len(domains))
+                return (cost.astype(np.int64),)
+
+            (found,) = columns.total(cost_by_domain, *columns_for(budget, "domain"))
+            shares = dict(zip(domains, found.tolist(), strict=True))
         else:
             shares = dict(self.shares)
         amounts = shares_to_amounts(shares, domains, total)

@@ -90,7 +90,7 @@ class SoftCap(Choose):
 
         def total(level: float) -> int:
             at = replace(rule, level=level)
-            return sum(int(np.sum(at.repeats(block) * cost_of(block, budget))) for block in columns.blocks(*names))
+            return sum(columns.each(lambda block: int(np.sum(at.repeats(block) * cost_of(block, budget))), *names))
 
         fits, too_much = high, low - self.beta * (self.limit + 1)
         if total(too_much) <= amount:
@@ -100,6 +100,6 @@ class SoftCap(Choose):
                 fits = middle
             else:
                 too_much = middle
-        larger = sum(int(np.count_nonzero(cost_of(block, budget) > amount)) for block in columns.blocks(*names))
+        larger = sum(columns.each(lambda block: int(np.count_nonzero(cost_of(block, budget) > amount)), *names))
         notes = {"unit": budget.unit, "asked": amount, "kept": total(fits), "level": fits}
         return replace(rule, level=fits, notes=notes | {"larger_than_budget": larger})
