@@ -79,7 +79,7 @@ def test_order_of_completion_does_not_matter() -> None:
     step = KmeansStep(Given(12, unit=False), vectors[:5], spherical=False)
     results = []
     for order in ([0, 1, 2, 3, 4, 5, 6, 7], [7, 3, 1, 0, 6, 2, 5, 4]):
-        tree = Tree(step, 8)
+        tree = Tree(step.merge, 8)
         for chunk in order:
             tree.add(0, chunk, step.lift(with_vectors(vectors[100 * chunk : 100 * chunk + 100])))
         results.append(tree.root())

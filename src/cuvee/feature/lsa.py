@@ -1,8 +1,8 @@
 """Latent semantic analysis without shipped weights: hashed n-grams, projected on their main directions in this pool.
 
 Deerwester et al., "Indexing by Latent Semantic Analysis", JASIS 1990. A text's row x holds its n-gram counts, each
-times w_j = a / (a + p_j) with the pool's share p_j of n-gram j (Arora, Liang and Ma, ICLR 2017; a = ``smoothing``). For rows
-of length 1, W spans the largest eigenvectors of X^T X; the text's vector is x W, of length 1.
+times w_j = a / (a + p_j) with the pool's share p_j of n-gram j (Arora, Liang and Ma, ICLR 2017; a = ``smoothing``). For
+rows of length 1, W spans the largest eigenvectors of X^T X; the text's vector is x W, of length 1.
 
 W comes by subspace iteration (Halko, Martinsson and Tropp, SIAM Review 2011): the Fold ``fold/gram.py`` gives
 X^T (X B) for a thin B, which is orthogonalised, ``iterations`` times. Neither X nor X^T X is ever formed.

@@ -10,8 +10,8 @@ Shimodaira, "Zipfian Whitening", NeurIPS 2024, with the pool's token frequencies
     m = sum_w p_w x_w,    C = sum_w p_w (x_w - m)(x_w - m)^T;
 
 a text is the mean of its whitened token vectors, which is the whitened mean of its token vectors. The axes are
-arbitrary (Gram matrices are not). Cost: one pass for the moments (28 microseconds a row at 256 dimensions) or the token counts,
-one d x d eigenvalue problem, and d * d multiplications a row.
+arbitrary (Gram matrices are not). Cost: one pass for the moments (28 microseconds a row at 256 dimensions) or the token
+counts, one d x d eigenvalue problem, and d * d multiplications a row.
 
 ``symmetry`` is that paper's measure of how even vectors lie: first moment 1 - |m| / sum_w p_w |x_w|; second moment the
 entropy of the eigenvalues' shares over log d. Both are 1 after whitening.

@@ -62,7 +62,7 @@ class VectorSample(Fold):
         columns = {name: values[chosen] for name, values in batch.columns.items() if name == "embedding"}
         part = Batch(*cut_texts(batch, chosen), batch.row[chosen], batch.key[chosen], columns)
         vectors = self.embedder.vectors(part)
-        state = {"draw": draw[chosen], "key": part.key, "row": part.row, "vectors": vectors}
+        state: State = {"draw": draw[chosen], "key": part.key, "row": part.row, "vectors": vectors}
         return self._first({name: array[np.any(vectors != 0, axis=1)] for name, array in state.items()})
 
     def _first(self, state: State) -> State:
