@@ -1,0 +1,244 @@
+"""The one shuffle: which rows of a pool have equal keys, and what hangs together through them.
+
+Keys are columns of 64 bits that a Map wrote for every span (MinHash bands, hashes of whole texts). The work is cut into
+tasks, a column and a range of its keys each, so that a task's memory is bounded whatever the pool's size; tasks read
+nothing but their column from the cache, through memory maps. A task answers with pairs of rows: a spanning forest of
+its groups of equal keys. :class:`Clusters` merges the forests of all tasks as they come, in any order; a cluster's
+name is its first row. Its memory grows with the rows that have a partner (some 50 bytes each), not with the pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..core import Array
+from .executor import Executor, Stopped, Watch
+from .kernel import kernel
+from .progress import Progress
+from .store import Store, digest
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+TASK_ROWS = 1 << 22
+"""Rows whose keys a task holds at a time: some 256 MB with what sorting them takes."""
+LEADERS = 64
+"""Members of a group of equal keys that a row is compared with at most, where pairs are verified."""
+MERGE_PAIRS = 1 << 21
+"""Pairs that wait before they are merged into clusters."""
+_SIDE = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A task: the keys of one column whose upper 32 bits, scaled to ``parts``, give ``part``."""
+
+    column: str
+    part: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class EqualKeys:
+    """Finds rows with equal keys; call it with a :class:`Share`.
+
+    Attributes:
+        facts, keys: the cache keys of every span's facts and of the Map's block.
+        counted: a column of the Map that is 0 for rows which are to have no partner, or "".
+        apart: rows of different domains never have equal keys.
+        checks: columns of the Map (uint64); two rows of a group are a pair only if at least ``least`` bytes of these
+            agree. Without, neighbours of a group are pairs, which makes its rows one cluster.
+        name: a digest of what all tasks share; their answers are kept in the cache under it.
+    """
+
+    store: Store
+    facts: Sequence[str]
+    keys: Sequence[str]
+    counted: str = ""
+    apart: bool = False
+    checks: tuple[str, ...] = ()
+    least: int = 0
+    name: str = ""
+
+    def __call__(self, share: Share, watch: Watch) -> tuple[Ints, Ints]:
+        """The pairs, (left, right) with left < right: global rows, int64."""
+        kept = digest("equal keys", self.name, share.column, share.part, share.parts) if self.name else ""
+        if kept:
+            try:
+                (batch,), _ = self.store.table(kept)
+                return batch.column("left").to_numpy(), batch.column("right").to_numpy()
+            except FileNotFoundError:
+                pass
+        left, right = self._pairs(share, watch)
+        if kept:
+            self.store.put_table(kept, [pa.RecordBatch.from_pydict({"left": left, "right": right})])
+        return left, right
+
+    def _pairs(self, share: Share, watch: Watch) -> tuple[Ints, Ints]:
+        value, row, place = self._gather(share, watch)
+        ordered = np.sort(value)
+        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        del ordered
+        if not len(again):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
+        some = some[np.lexsort((row[some], value[some]))]
+        value, row, place = value[some], row[some], place[some]
+        if not self.checks:
+            same = value[1:] == value[:-1]
+            return row[:-1][same], row[1:][same]
+        starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
+        ends = np.append(starts[1:], len(value))
+        left, right = verified(starts, ends, self._checks(place, watch), self.least)
+        return row[left], row[right]
+
+    def _gather(self, share: Share, watch: Watch) -> tuple[Words, Ints, Ints]:
+        """Keys of the share, their rows, and where these stand: number of the span << 32 | row of its block."""
+        values, rows, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for span in range(len(self.keys)):
+            if watch.stopped():
+                raise Stopped
+            facts, note = self.store.mapped(self.facts[span], "row", "domain")
+            if not len(facts["row"]):
+                continue
+            block, _ = self.store.mapped(self.keys[span], share.column, *filter(None, [self.counted]))
+            value = block[share.column]
+            some = np.ones(len(value), bool) if not self.counted else block[self.counted] > 0
+            if self.apart:
+                value = value ^ _named(note["domains"])[facts["domain"]]
+            if share.parts > 1:
+                some &= ((value >> np.uint64(32)) * np.uint64(share.parts) >> np.uint64(32)) == share.part
+            at = np.flatnonzero(some)
+            values.append(value[at])
+            rows.append(facts["row"][at])
+            places.append(at + (span << 32))
+            watch.advance(value.nbytes)
+        return np.concatenate(values), np.concatenate(rows), np.concatenate(places)
+
+    def _checks(self, place: Ints, watch: Watch) -> Array:
+        """The check columns of some rows: uint64, (rows, columns)."""
+        found = np.empty((len(place), len(self.checks)), np.uint64)
+        number = place >> 32
+        order = np.argsort(number, kind="stable")
+        borders = np.flatnonzero(np.append(True, np.diff(number[order]) != 0))
+        for some in np.split(order, borders[1:]):
+            if watch.stopped():
+                raise Stopped
+            block, _ = self.store.mapped(self.keys[int(number[some[0]])], *self.checks)
+            at = place[some] & 0xFFFFFFFF
+            for column, name in enumerate(self.checks):
+                found[some, column] = block[name][at]
+        return found
+
+
+def _named(domains: Sequence[str]) -> Words:
+    """A hash of every domain's name: codes differ between spans."""
+    parts = [hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in domains]
+    return np.frombuffer(b"".join(parts), np.uint64) * _SIDE
+
+
+def shares(columns: Sequence[str], rows: int) -> list[Share]:
+    """The tasks for these columns of a pool with so many usable rows."""
+    parts = max(1, -(-rows // TASK_ROWS))
+    return [Share(column, part, parts) for column in columns for part in range(parts)]
+
+
+@kernel
+def verified(starts: Ints, ends: Ints, checks: Array, least: int) -> tuple[Ints, Ints]:
+    """Pairs (a member that leads others, a later member) of every group, by place.
+
+    A member joins the first leader with which enough bytes agree, else it leads itself while there are fewer than
+    ``LEADERS``. Comparing with the group's leaders instead of the neighbour alone keeps what is similar together though
+    something unlike it stands between.
+    """
+    size = len(checks)
+    left, right = np.empty(size, np.int64), np.empty(size, np.int64)
+    leaders = np.empty(LEADERS, np.int64)
+    low, one = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(1)
+    found = 0
+    for group in range(len(starts)):
+        number = 0
+        for member in range(starts[group], ends[group]):
+            joined = False
+            for leader in leaders[:number]:
+                count = 0
+                for i in range(checks.shape[1]):
+                    x = checks[leader, i] ^ checks[member, i]
+                    y = ~(((x & low) + low) | x | low)  # the top bit of every byte that is 0
+                    while y:
+                        y &= y - one
+                        count += 1
+                if count >= least:
+                    left[found], right[found] = leader, member
+                    found += 1
+                    joined = True
+                    break
+            if not joined and number < LEADERS:
+                leaders[number] = member
+                number += 1
+    return left[:found], right[:found]
+
+
+@kernel
+def _unite(parent: Ints, left: Ints, right: Ints) -> None:
+    """Union-find by the smaller number, with path halving; afterwards every entry names its root."""
+    for i in range(len(left)):
+        a, b = left[i], right[i]
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        while parent[b] != b:
+            parent[b] = parent[parent[b]]
+            b = parent[b]
+        if a < b:
+            parent[b] = a
+        else:
+            parent[a] = b
+    for i in range(len(parent)):  # parents come first
+        parent[i] = parent[parent[i]]
+
+
+@dataclass
+class Clusters:
+    """Rows that hang together through pairs; the same whatever the order of the pairs."""
+
+    _left: list[Ints] = field(default_factory=list)
+    _right: list[Ints] = field(default_factory=list)
+    _waiting: int = 0
+    _limit: int = MERGE_PAIRS
+
+    def add(self, left: Ints, right: Ints) -> None:
+        """Take in pairs of rows."""
+        self._left.append(left)
+        self._right.append(right)
+        self._waiting += len(left)
+        if self._waiting > self._limit:
+            row, root = self.members()
+            later = row != root
+            self._left, self._right = [root[later]], [row[later]]
+            self._waiting = int(later.sum())
+            self._limit = MERGE_PAIRS + self._waiting
+
+    def members(self) -> tuple[Ints, Ints]:
+        """(row, first row of its cluster) of all rows in clusters of two or more, in row order: int64."""
+        left = np.concatenate(self._left or [np.empty(0, np.int64)])
+        right = np.concatenate(self._right or [np.empty(0, np.int64)])
+        row = np.unique(np.concatenate([left, right]))
+        parent = np.arange(len(row))
+        _unite(parent, np.searchsorted(row, left), np.searchsorted(row, right))
+        return row, row[parent]
+
+
+def group(
+    work: EqualKeys, columns: Sequence[str], rows: int, executor: Executor, progress: Progress, label: str
+) -> Iterator[tuple[Share, tuple[Ints, Ints]]]:
+    """Run the tasks for some columns of a pool with so many usable rows: (task, pairs) as they finish."""
+    tasks = shares(columns, rows)
+    progress.begin(label, 8 * len(tasks) * rows)
+    yield from executor.map(work, tasks, progress.advance)
+    progress.end()
