@@ -139,7 +139,8 @@ ROLES = {
 
 
 def table(names: list[str]) -> list[str]:
-    citations = {one["name"]: accents(one["citation"]) for one in describing.table()}
+    methods = [one for one in describing.table() if one["family"] not in registry.KINDS]
+    citations = {one["name"]: accents(one["citation"]) for one in methods}
     lines = ["| method | what it does | needs | cost | paper |", "|-|-|-|-|-|"]
     for name in names:
         found = describing.facts(name)

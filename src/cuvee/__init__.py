@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
     from .feed.write import WriteResult, write_selection
+    from .mixing import Mixed, mix_sources
     from .pool import Reading
     from .profiling import Profiled, profile
     from .proving import Proved, prove
@@ -27,6 +28,8 @@ _LAZY = {
     "Profiled": "profiling",
     "prove": "proving",
     "Proved": "proving",
+    "mix_sources": "mixing",
+    "Mixed": "mixing",
     "Reading": "pool",
     "WriteResult": "feed.write",
     **dict.fromkeys(("CuveeError", "UsageError", "DataError", "ResourceError", "BusyError"), "errors"),
@@ -36,6 +39,7 @@ __all__ = [
     "BusyError",
     "CuveeError",
     "DataError",
+    "Mixed",
     "Profiled",
     "Proved",
     "Reading",
@@ -44,6 +48,7 @@ __all__ = [
     "UsageError",
     "WriteResult",
     "__version__",
+    "mix_sources",
     "profile",
     "prove",
     "select",

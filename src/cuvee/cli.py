@@ -383,6 +383,89 @@ def prove(
         raise SystemExit(1)
 
 
+class Mixing(Verbs):
+    """``cuvee mix POOL`` without a verb's name is ``cuvee mix pool POOL``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["pool", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=Mixing, short_help="Decide how much of each source a run sees, and tell a trainer.")
+def mix() -> None:
+    """Decide how much of each source goes into a training run, and how often it is repeated.
+
+    \b
+    cuvee mix pool/ --by domain --tokens 1B                weights, tokens, passes
+    cuvee mix pool/ --by domain --with temperature:tau=3.3
+    cuvee mix fit runs.csv                                 learn weights from finished runs
+    cuvee mix export out/mix --to megatron                 the configuration that a trainer reads
+
+    A pool in a folder called fit or export is named ./fit or ./export.
+    """
+
+
+@mix.command("pool", short_help="(the default) Weights, tokens and passes of each source, from sizes alone.")
+@click.argument("pool", nargs=-1, required=True)
+@click.option("--by", metavar="COLUMN", help="Column that names the sources; the same as --domain.")
+@click.option("--with", "method", metavar="MIX", help="Static mix, like unimax:epochs=4 [unimax]. See: cuvee methods.")
+@click.option("--weights", metavar="SHARES", help="Your own weights that sum to 1: code=0.3,web=0.7.")
+@click.option("--tokens", metavar="N", help="Tokens of the run, like 2M or 1B [as many as the pool has].")
+@click.option("--passes", type=float, metavar="N", help="Go through no source more often than this.")
+@click.option("-o", "--output", default="out/mix", show_default=True, help="Folder for mix.json and the report.")
+@READING
+@RUNNING
+def mix_pool(
+    pool: tuple[str, ...],
+    by: str | None,
+    method: str | None,
+    weights: str | None,
+    tokens: str | None,
+    passes: float | None,
+    output: str,
+    **flags: Any,
+) -> None:
+    """Decide from sizes alone how many tokens of each source a run sees, and how often it goes through it.
+
+    \b
+    cuvee mix pool/ --by domain --with unimax:epochs=4 --tokens 1B
+    cuvee mix pool/ --weights web=0.6,code=0.4 --tokens 1B
+
+    OUTPUT gets mix.json and report.html. What proportional and uniform mixes would give is always shown beside.
+    """
+    from . import mixing, planning, quantities
+    from .layout import MIX, REJECTS, REPORT
+
+    if by is not None and flags["domain"] is not None and by != flags["domain"]:
+        raise UsageError("--by and --domain mean the same: give one of them.")
+    flags["domain"] = by or flags["domain"]
+    with _running(flags) as common:
+        name, settings = quantities.method_call(method) if method else (None, {})
+        asked: dict[str, Any] = {
+            "method": name,
+            "settings": settings,
+            "weights": quantities.weights(weights) if weights else None,
+        }
+        if flags["plan_only"]:
+            chosen = mixing.choose_mix(**asked)
+            plan = planning.planned(pool, common["reading"], common["cache"], common["workers"], 1)
+            written = [str(Path(output) / name) for name in (MIX, REPORT, REJECTS)]
+            _print_plan({**plan, "mix": str(chosen), "writes": written}, flags)
+            return
+        amount = quantities.count(tokens) if tokens else None
+        result = mixing.mix_sources(
+            pool,
+            **asked,
+            tokens=amount,
+            passes=passes,
+            output=output,
+            command=_command(),
+            **_without(common, "show_text"),
+        )
+        _print(result.summary, mixing.lines(result), flags)
+
+
 @cli.command(short_help="List the methods, or explain one.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

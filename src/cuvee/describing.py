@@ -11,23 +11,35 @@ from . import registry
 
 
 def table() -> list[dict[str, Any]]:
-    """One entry per method: name, family, needs, cost, citation, evidence."""
-    found = []
-    for name, entry in registry.entries().items():
-        kind = entry.load()
-        card = kind.card
-        found.append(
-            {
-                "name": name,
-                "family": card.family,
-                "summary": card.summary,
-                "needs": list(card.needs),
-                "cost": card.cost,
-                "citation": short_citation(card.bibtex),
-                "evidence": card.evidence,
-            }
-        )
+    """One entry per method, static mix and law: name, family, needs, cost, citation, evidence."""
+    kinds = [(name, entry.load()) for name, entry in registry.entries().items()]
+    kinds += [(name, registry.find(kind, name)) for kind in registry.KINDS for name in registry.found_in(kind)]
+    found = [
+        {
+            "name": name,
+            "family": kind.card.family,
+            "summary": kind.card.summary,
+            "needs": list(kind.card.needs),
+            "cost": kind.card.cost,
+            "citation": short_citation(kind.card.bibtex),
+            "evidence": kind.card.evidence,
+        }
+        for name, kind in kinds
+    ]
     return sorted(found, key=lambda one: (one["family"], one["name"]))
+
+
+def _load(name: str) -> tuple[str, type[Any]]:
+    """A method, mix or law by its name; where two have the same, "mix:uniform" is the mix and "uniform" is not."""
+    prefix, _, rest = name.rpartition(":")
+    if prefix in registry.KINDS:
+        return rest.replace("-", "_"), registry.find(prefix, rest)
+    plain = name.replace("-", "_")
+    if plain not in registry.entries():
+        for kind in registry.KINDS:
+            if plain in registry.found_in(kind):
+                return plain, registry.find(kind, plain)
+    return plain, registry.load(name)
 
 
 def short_citation(bibtex: str) -> str:
@@ -73,12 +85,18 @@ def as_text(entries: list[dict[str, Any]]) -> str:
     if any(entry["family"] == "policy" for entry in entries):
         lines[-1] += ";"
         lines.append("      cuvee prove --policy NAME:parameter=value tries a policy")
+    if any(entry["family"] == "mix" for entry in entries):
+        lines[-1] += ";"
+        lines.append("      cuvee mix POOL --with NAME:parameter=value uses a mix")
+    if any(entry["family"] == "law" for entry in entries):
+        lines[-1] += ";"
+        lines.append("      cuvee mix fit RUNS --with NAME:parameter=value fits a law")
     return "\n".join(lines)
 
 
 def facts(name: str) -> dict[str, Any]:
     """All that is known about one method."""
-    kind = registry.load(name)
+    plain, kind = _load(name)
     module = inspect.getmodule(kind)
     parameters = [
         {
@@ -91,7 +109,7 @@ def facts(name: str) -> dict[str, Any]:
         if field.init
     ]
     return {
-        "name": name.replace("-", "_"),
+        "name": plain,
         **dataclasses.asdict(kind.card),
         "description": inspect.getdoc(module) or "",
         "class": inspect.getdoc(kind) or "",

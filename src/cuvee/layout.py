@@ -14,11 +14,15 @@ SELECTION = "selection.parquet"
 PLAN = "plan.json"
 PROFILE = "profile.json"
 PROOF = "proof.json"
+MIX = "mix.json"
+FIT = "fit.json"
 REPORT = "report.html"
 REJECTS = "rejects.jsonl"
 PLAN_FORMAT = 1
 PROFILE_FORMAT = 1
 PROOF_FORMAT = 1
+MIX_FORMAT = 1
+FIT_FORMAT = 1
 """Raised when an older cuvee could misread the file."""
 
 
@@ -48,5 +52,5 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, PROOF, REPORT, REJECTS}):
+    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, PROOF, MIX, FIT, REPORT, REJECTS}):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

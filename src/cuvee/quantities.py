@@ -79,6 +79,20 @@ def shares(text: str) -> dict[str, float] | str:
     return found
 
 
+def weights(text: str) -> dict[str, str]:
+    """ "code=0.3,web=70%" as the exact numbers that were written."""
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = part.rpartition("=")
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", value)
+        if not equals or not key.strip() or match is None:
+            raise UsageError(f"'{part}' is not a weight. Write --weights web=0.7,code=0.3.")
+        if key.strip() in found:
+            raise UsageError(f"--weights names the domain '{key.strip()}' twice. Give each domain one weight.")
+        found[key.strip()] = str(Decimal(match.group(1)) / (100 if match.group(2) else 1))
+    return found
+
+
 _WORD = re.compile(r"""\s*((?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|[^\s'"])+)\s*""")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
 

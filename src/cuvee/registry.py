@@ -138,3 +138,37 @@ def card(name: str) -> Card:
     """A method's card."""
     found: Card = load(name).card
     return found
+
+
+KINDS = {"mix": "cuvee.mix", "law": "cuvee.law"}
+"""What has names of its own: static mixes (``cuvee mix --with``) and laws (``cuvee mix fit --with``)."""
+
+
+@cache
+def found_in(kind: str) -> dict[str, str]:
+    """The modules of all mixes, or of all laws, by name: the files of their folder."""
+    package = importlib.import_module(KINDS[kind])
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    return {name: f"{KINDS[kind]}.{name}" for name in names if name not in package.HELPERS}
+
+
+def find(kind: str, name: str) -> type[Any]:
+    """The class of a mix or a law.
+
+    Raises:
+        UsageError: there is none of this name, with the nearest ones.
+    """
+    known = found_in(kind)
+    wanted = name.replace("-", "_")
+    if wanted not in known:
+        import difflib
+
+        near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+        raise UsageError(f"No {kind} is called '{name}'. {hint}")
+    module = importlib.import_module(known[wanted])
+    own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+    classes = [one for one in own if hasattr(one, "card")]
+    if len(classes) != 1:
+        raise AssertionError(f"{module.__name__} must define exactly one class with a card")
+    return classes[0]

@@ -1,0 +1,250 @@
+"""``cuvee mix``: how much of each source goes into a training run of so many tokens, and how often it is repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .checks import pool_files, write_rejects
+from .core import Block, Columns
+from .engine import files
+from .engine.local import Executor, Local
+from .engine.plan import finite, make, parameters
+from .engine.progress import Progress
+from .engine.run import Engine
+from .engine.store import Store, digest
+from .errors import DataError, UsageError
+from .layout import MIX, MIX_FORMAT, REJECTS, REPORT, refuse_foreign, sealed, versions
+from .mix import wording
+from .mix.apportion import apportion, apportion_capped
+from .mix.base import Mix, Sources
+from .mix.given import Given
+from .pool import Paths, Reading, open_stage
+from .quantities import MOST
+from .registry import find
+from .request import check_arguments
+
+COMPARED = ("proportional", "uniform")
+"""The mixes that every other one is shown beside."""
+
+
+@dataclass
+class Mixed:
+    """A finished mix: the folder it lies in and the content of its ``mix.json``."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each source's share of the training tokens."""
+        return {one["name"]: one["weight"] for one in self.summary["sources"]}
+
+    @property
+    def digest(self) -> str:
+        """Of sources and planned tokens: the same for any number of workers and any cut into files."""
+        return str(self.summary["reproduce"]["digest"])
+
+
+def mix_sources(
+    pool: Paths,
+    *,
+    method: str | None = None,
+    settings: dict[str, Any] | None = None,
+    weights: Mapping[str, float | str] | None = None,
+    tokens: int | None = None,
+    passes: float | None = None,
+    output: str | os.PathLike[str] = "out/mix",
+    reading: Reading | None = None,
+    workers: int = 0,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Mixed:
+    """Decide how many tokens of each source a run sees, and write mix.json and report.html into ``output``.
+
+    Args:
+        pool: files, folders, globs or URIs; its domain column names the sources (``reading.domain``).
+        method: a static mix [unimax]; ``cuvee methods`` lists them.
+        settings: its parameters by name.
+        weights: shares of training tokens by source that sum to one, instead of a method; text is taken exactly.
+        tokens: of the run [as many as the pool has].
+        passes: the most times that any source is gone through; what it cannot give goes to the others in proportion.
+        workers: threads; 0 takes every core. The result does not depend on it.
+
+    Raises:
+        UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
+    """
+    started = time.monotonic()
+    check_arguments(pool=pool, output=output, reading=reading, workers=workers, tokens=tokens)
+    reading = reading or Reading()
+    chosen = choose_mix(method, settings or {}, weights)
+    _check_amounts(tokens, passes)
+    folder = Path(output)
+    store = Store(Path(cache) if cache is not None else None)
+    with files.lock(folder), store.in_use():
+        refuse_foreign(folder, MIX, "mix")
+        opened = open_stage(pool, reading, store)
+        if opened.spec.text is None and opened.spec.tokens is None:
+            raise UsageError("The pool has no texts and no token counts to mix by. Name a column with --token-column.")
+        engine = Engine(opened.stage, None, store, executor or Local(workers), progress or Progress())
+        columns = engine.columns(domain_by_convention=opened.domain_by_convention)
+        sources = count_sources(columns)
+        _check_sources(sources, opened.spec.domain)
+        budget = tokens if tokens is not None else int(sources.tokens.sum())
+        summary = describe_mix(sources, chosen, budget, passes)
+        summary["method"]["name"] = method or ("given" if weights is not None else "unimax")
+        summary["counts"] |= {"rows": columns.n_rows + columns.rejected, "rejected": columns.rejected}
+        with files.whole_folder(folder) as place:
+            summary["rejects"] = write_rejects(engine, columns.rejected, place / REJECTS, folder / REJECTS)
+            summary["warnings"] = [*opened.notes, *columns.notes, *wording.warnings(summary)]
+            summary["verdict"] = wording.verdict(summary)
+            summary["limits"] = wording.limits(opened.spec.tokens is None and reading.tokenizer is None)
+            summary["next"] = wording.next_command(str(folder))
+            summary["spec"] = asdict(opened.spec)
+            paths = [str(pool)] if isinstance(pool, str | os.PathLike) else [str(path) for path in pool]
+            summary["reproduce"] |= {
+                "command": command or f"cuvee.mix_sources({paths!r}, tokens={tokens!r})",
+                "versions": versions(),
+                "citations": [chosen.card.bibtex] if chosen.card.bibtex else [],
+                "files": [[one["path"], one["rows"]] for one in pool_files(engine.pool)[:100]],
+                "timings": {"total": round(time.monotonic() - started, 3)},
+            }
+            write_mix(place, summary)
+    return Mixed(folder, summary)
+
+
+def lines(mixed: Mixed) -> list[str]:
+    """What the command line prints."""
+    return wording.mix_lines(mixed.folder, mixed.summary)
+
+
+def choose_mix(method: str | None, settings: Mapping[str, Any], weights: Mapping[str, float | str] | None) -> Mix:
+    """The static mix that is asked for; UsageError if it is none, or two are."""
+    if weights is not None:
+        if method is not None or settings:
+            raise UsageError("Give either --with or --weights, not both.")
+        return Given(tuple((name, str(weight)) for name, weight in sorted(weights.items())))
+    name = method or "unimax"
+    if name == "given":
+        raise UsageError("Give the weights themselves: --weights web=0.7,code=0.3.")
+    return make(find("mix", name), settings, name)
+
+
+def count_sources(columns: Columns) -> Sources:
+    """Tokens and documents of each domain."""
+    number = len(columns.domains)
+    tokens, documents = np.zeros(number, np.int64), np.zeros(number, np.int64)
+    for block in columns.blocks("tokens", "domain"):
+        tokens += _sums(block, number)
+        documents += np.bincount(block["domain"], minlength=number)
+    return Sources(tuple(columns.domains), tokens, documents)
+
+
+def _sums(block: Block, number: int) -> npt.NDArray[np.int64]:
+    """Tokens per domain, exactly: sums of doubles are exact below 2^53, which a block of counts stays under."""
+    return np.bincount(block["domain"], weights=block["tokens"], minlength=number).astype(np.int64)
+
+
+def _check_amounts(tokens: int | None, passes: float | None) -> None:
+    if tokens is not None and not 1 <= tokens <= MOST:
+        raise UsageError(f"--tokens must be at least 1 and at most {MOST:,}, not {tokens:,}.")
+    if passes is not None and not 0 < passes < float("inf"):
+        raise UsageError(f"--passes must be a number above 0, like 4, not {passes}.")
+
+
+def _check_sources(sources: Sources, column: str | None) -> None:
+    if column is None:
+        raise UsageError("The pool has no domain column, so there is nothing to mix. Name a column with --by.")
+    if len(sources) < 2:
+        raise UsageError(
+            f"All rows have the same domain in column '{column}', so there is nothing to mix. Name another with --by."
+        )
+    if not int(sources.tokens.sum()):
+        raise DataError("The pool holds no tokens. Give files with texts, or name another column with --token-column.")
+
+
+def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | None = None) -> dict[str, Any]:
+    """Weights, whole tokens and passes of each source, beside what the compared mixes give.
+
+    Args:
+        budget: tokens of the run.
+        passes: the most passes over any source, on top of what the rule says.
+    """
+    asked = chosen.allot(sources, budget)
+    planned, short = _whole(asked, sources, budget, passes)
+    total = int(planned.sum())
+    if not total:
+        raise UsageError("Nothing is left of the mix: every source with a weight is empty. Give other weights.")
+    others = {
+        name: _whole(make(find("mix", name), {}, name).allot(sources, budget), sources, budget, None)[0]
+        for name in COMPARED
+    }
+    rows = []
+    for at, name in enumerate(sources.names):
+        held = int(sources.tokens[at])
+        row: dict[str, Any] = {
+            "name": name,
+            "weight": float(Fraction(int(planned[at]), total)),
+            "tokens": int(planned[at]),
+            "passes": int(planned[at]) / held if held else 0.0,
+            "available": held,
+            "documents": int(sources.documents[at]),
+        }
+        for other, amounts in others.items():
+            row[other] = float(Fraction(int(amounts[at]), max(int(amounts.sum()), 1)))
+            row[f"{other}_passes"] = int(amounts[at]) / held if held else 0.0
+        rows.append(row)
+    return {
+        "format": MIX_FORMAT,
+        "title": "Mix of the pool",
+        "method": {"name": "", "parameters": parameters(chosen), "passes": passes},
+        "unit": "tokens",
+        "budget": budget,
+        "planned": total,
+        "shortfall": short,
+        "sources": rows,
+        "counts": {
+            "sources": len(sources),
+            "tokens": int(sources.tokens.sum()),
+            "documents": int(sources.documents.sum()),
+        },
+        "reproduce": {
+            "digest": digest("mix", MIX_FORMAT, list(sources.names), sources.tokens.tolist(), planned.tolist())
+        },
+    }
+
+
+def _whole(
+    asked: npt.NDArray[np.float64], sources: Sources, budget: int, passes: float | None
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Whole tokens of each source, and how much of the budget no source could take."""
+    shares = asked.tolist()
+    spent = budget if asked.sum() > budget * (1 - 1e-9) else int(asked.sum())
+    if passes is None:
+        return apportion(shares, spent), budget - spent
+    caps = [int(Fraction(passes) * held) for held in sources.tokens.tolist()]
+    planned, short = apportion_capped(shares, spent, caps)
+    if short and spent < budget:
+        return planned, budget - int(planned.sum())
+    return planned, budget - spent + short
+
+
+def write_mix(place: Path, summary: dict[str, Any]) -> None:
+    """Write mix.json and the report into a folder that is being made; ``summary`` gets its seal."""
+    summary |= sealed(finite(summary))
+    text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
+    files.write_whole(place / MIX, text.encode())
+    from .report.mix import render
+
+    files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
