@@ -47,11 +47,11 @@ class ArrowSource(Source):
         return self.file.stamp()
 
     def fields(self) -> list[str]:
-        with self.file.open() as file, reading(self.path, advice=ADVICE):
+        with self._opened() as file, reading(self.path, advice=ADVICE):
             return field_names(self._reader(file, None).schema)
 
     def index(self) -> Index:
-        with self.file.open() as file, reading(self.path, advice=ADVICE):
+        with self._opened() as file, reading(self.path, advice=ADVICE):
             names = self._reader(file, None).schema.names
         segments: list[Segment] = []
         first = held = begin = 0
@@ -94,6 +94,9 @@ class ArrowSource(Source):
                 yield columns.slice(skip)
             skip = max(0, skip - columns.num_rows)
 
+    def _opened(self) -> Any:
+        return self.file.open(exact=not self.stream)
+
     def _reader(self, file: Any, names: list[str] | None) -> Any:
         options = ipc.IpcReadOptions(use_threads=False)
         opening = ipc.open_stream if self.stream else ipc.open_file
@@ -109,7 +112,7 @@ class ArrowSource(Source):
     def _batches(self, position: int, paths: list[str] | None) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(number, record batch) from a record batch on, with the columns that the paths begin in."""
         most = FREE_ROWS + ROWS_PER_BYTE * self.file.size()
-        with self.file.open() as file:
+        with self._opened() as file:
             with reading(self.path, advice=ADVICE):
                 tops = None
                 if paths is not None:

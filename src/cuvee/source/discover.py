@@ -16,14 +16,14 @@ import pyarrow.fs as pafs
 from cuvee.errors import DataError, UsageError
 from cuvee.layout import PLAN, PROFILE, REJECTS, REPORT, SELECTION
 
+from .address import Address, open_address, rank
 from .base import Source
 from .files import File, plain, reading
 from .formats import SUPPORTED, TABLES, extensions, kind_of, source_of
 from .hf import MARKS, hf_sources, refuse_dict
+from .retry import persist
 from .text import TextSource
 
-_URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
-_SCHEMES = frozenset(("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"))
 _OURS = {"selection": {PLAN, SELECTION}, "profile": {PROFILE, REPORT}}
 """What tells a folder that cuvee wrote, by what it holds."""
 _WILD = re.compile(r"[*?\[]")
@@ -62,15 +62,9 @@ def discover(paths: Sequence[str | os.PathLike[str]]) -> Found:
     taken: set[str] = set()
     for path in paths:
         _one(os.fspath(path), found, taken)
-    found.sources.sort(key=lambda source: found.order.get(source.path, (_bytes(source.path), 0)))
+    found.sources.sort(key=lambda source: found.order.get(source.path, (_bytes(rank(source.path)), 0)))
     found.skipped.sort()
     return found
-
-
-def open_uri(uri: str) -> tuple[Any, str]:
-    """The filesystem behind a URI and the path in it."""
-    filesystem, path = pafs.FileSystem.from_uri(uri)
-    return filesystem, path
 
 
 def _bytes(path: str) -> bytes:
@@ -83,16 +77,10 @@ def _bytes(path: str) -> bytes:
 def _one(path: str, found: Found, taken: set[str]) -> None:
     if "\0" in path or not path:
         raise UsageError("An input path is empty or holds a NUL character.")
-    if _URI.match(path):
-        if path.split("://", 1)[0].lower() not in _SCHEMES:
-            raise DataError(
-                f"{plain(path)}: addresses of this kind cannot be read; name local paths, file://, s3://, gs:// or "
-                "hdfs://."
-            )
-        with reading(path, advice="Check the address and your access to it."):
-            filesystem, inner = open_uri(path)
+    if (address := Address.parse(path)) is not None:
+        filesystem, inner = open_address(address)
         if not isinstance(filesystem, pafs.LocalFileSystem):
-            _remote(path, filesystem, inner, found, taken)
+            _remote(address, filesystem, inner, found, taken)
             return
         path = inner
     if os.path.lexists(path):
@@ -154,27 +142,32 @@ def _walk(root: str, found: Found) -> Iterator[_Entry]:
                 found.skipped.append((entry.path, "a pipe, socket or device"))
 
 
-def _remote(uri: str, filesystem: Any, path: str, found: Found, taken: set[str]) -> None:
-    base = uri[: -len(path)] if path and uri.endswith(path) else ""
+def _remote(address: Address, filesystem: Any, path: str, found: Found, taken: set[str]) -> None:
+    base = path[: len(path) - len(address.key)]
+    uri = str(address)
+
+    def file(inner: str) -> File:
+        return File(filesystem, inner, address.at(inner[len(base) :].lstrip("/")))
 
     def entry(info: Any, root: str) -> _Entry:
         below = info.path[len(root) :].lstrip("/") if root else ""
-        return _Entry(File(filesystem, info.path, base + info.path), below, int(info.size or 0))
+        return _Entry(file(info.path), below, int(info.size or 0))
 
-    with reading(uri, advice="Check the address and your access to it."):
-        info = filesystem.get_file_info(path)
-        if info.type == pafs.FileType.File:
-            _file(entry(info, ""), found, taken)
-            return
-        root = path if info.type == pafs.FileType.Directory else path[: _WILD.search(path + "*").start()]  # type: ignore[union-attr]
-        wild = info.type != pafs.FileType.Directory
-        if wild and not _WILD.search(path):
-            raise DataError(f"{plain(uri)}: no such file or folder. Check the address.")
-        root = root.rsplit("/", 1)[0] if wild else root
-        listed = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
+    info = persist(lambda: filesystem.get_file_info(path), uri)
+    if info.type == pafs.FileType.File:
+        _file(entry(info, ""), found, taken)
+        return
+    wild = info.type != pafs.FileType.Directory
+    root = path
+    if wild:
+        first = _WILD.search(path)
+        if first is None:
+            raise _absent(address, filesystem, path)
+        root = path[: first.start()].rsplit("/", 1)[0] if "/" in path[: first.start()] else ""
+    listed = persist(lambda: filesystem.get_file_info(pafs.FileSelector(root, recursive=True)), uri)
     pattern = re.compile(_pattern(path))
     entries = []
-    for info in listed:
+    for info in sorted(listed, key=lambda info: _bytes(info.path)):
         if info.type != pafs.FileType.File or (wild and not pattern.fullmatch(info.path)):
             continue
         item = entry(info, root)
@@ -184,7 +177,17 @@ def _remote(uri: str, filesystem: Any, path: str, found: Found, taken: set[str])
         entries.append(item)
     if wild and not entries:
         raise DataError(f"{plain(uri)}: nothing matches. Check the pattern.")
-    _folder(File(filesystem, root, base + root), entries, found, taken)
+    _folder(file(root), entries, found, taken)
+
+
+def _absent(address: Address, filesystem: Any, path: str) -> DataError:
+    """Nothing is there: is it the bucket?"""
+    bucket = path.partition("/")[0]
+    if address.scheme in ("s3", "gs", "gcs") and bucket:
+        info = persist(lambda: filesystem.get_file_info(bucket), str(address))
+        if info.type == pafs.FileType.NotFound:
+            return DataError(f"{plain(str(address))}: there is no such bucket. Check the address and the endpoint.")
+    return DataError(f"{plain(str(address))}: no such file or folder. Check the address.")
 
 
 def _pattern(path: str) -> str:

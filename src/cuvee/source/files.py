@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,9 @@ import pyarrow.fs as pafs
 
 from cuvee.errors import CuveeError, DataError
 
-END = 64 << 10
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """One printable line: names and messages from outside may hold terminal escapes."""
-    first = text.strip().split("\n", 1)[0]
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in first)
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+from .address import Address, open_address
+from .remote import END, Ranges, Remote, RemoteFile, Version
+from .retry import plain as plain
 
 
 @contextmanager
@@ -63,38 +59,63 @@ class File:
     def is_local(self) -> bool:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
-    def open(self) -> Any:
-        """A seekable file; close it or use it in a ``with``."""
+    def __reduce__(self) -> Any:
+        """Another process opens the address with its own credentials."""
+        if self.is_local:
+            return File.local, (self.path,)
+        return _opened, (self.name, self.path, self.remote.version)
+
+    @cached_property
+    def remote(self) -> Remote:
+        """The object behind a file that is not local."""
+        return Remote(self.filesystem, self.path, self.name)
+
+    def open(self, exact: bool = False) -> Any:
+        """A seekable file; close it or use it in a ``with``.
+
+        ``exact``: of a remote object fetch what is asked for, and ahead what is announced; else ahead of the reader.
+        """
+        if not self.is_local:
+            return RemoteFile(self.remote, Ranges() if exact else None)
         with reading(self.name):
             return self.filesystem.open_input_file(self.path)
 
     def size(self) -> int:
+        if not self.is_local:
+            return self.remote.version.size
         with reading(self.name):
-            if self.is_local:
-                return Path(self.path).stat().st_size
-            return int(self.filesystem.get_file_info(self.path).size or 0)
+            return Path(self.path).stat().st_size
 
     def head(self, size: int = END) -> bytes:
         """The first bytes."""
+        if not self.is_local:
+            return self.remote.keep(0, size)
         with self.open() as file, reading(self.name):
             return bytes(file.read(size))
 
     def stamp(self) -> str:
         """Hex digest over size, times, inode and both ends: see ``Source.stamp``."""
         digest = hashlib.blake2b(digest_size=16)
+        if not self.is_local:
+            version = self.remote.renew()
+            digest.update(f"{version} {self.remote.ends()}".encode())
+            return digest.hexdigest()
         with reading(self.name):
-            if self.is_local:
-                status = Path(self.path).stat()
-                size = status.st_size
-                facts = f"{size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-            else:
-                info = self.filesystem.get_file_info(self.path)
-                size = int(info.size or 0)
-                facts = f"{size} {info.mtime_ns}"
-        digest.update(facts.encode())
+            status = Path(self.path).stat()
+        size = status.st_size
+        digest.update(f"{size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}".encode())
         with self.open() as file, reading(self.name):
             digest.update(file.read(min(size, END)))
             if size > END:
                 file.seek(max(END, size - END))
                 digest.update(file.read(END))
         return digest.hexdigest()
+
+
+def _opened(name: str, path: str, version: Version) -> File:
+    """A file of another process; only the version that was seen there will do."""
+    address = Address.parse(name)
+    assert address is not None
+    file = File(open_address(address)[0], path, name)
+    file.remote.expect(version)
+    return file
