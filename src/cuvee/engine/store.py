@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import __version__
-from ..core import Block, State
+from ..core import Array, Block, State
 from . import files
 
 _DIGEST_BYTES = 32
@@ -210,6 +210,20 @@ class Store:
             self.path(key).unlink()
 
 
+def as_column(values: Array) -> Any:
+    """A NumPy array as a column; the rows of a matrix become lists of one length."""
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
 def as_block(batch: pa.RecordBatch) -> Block:
-    """A record batch's columns as NumPy arrays (no copy where Arrow allows)."""
-    return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
+    """A record batch's columns as NumPy arrays (no copy where Arrow allows), lists of one length as a matrix."""
+    found = {}
+    for name in batch.schema.names:
+        column, width = batch.column(name), 0
+        if pa.types.is_fixed_size_list(column.type):
+            column, width = column.flatten(), column.type.list_size
+        values = column.to_numpy(zero_copy_only=False)
+        found[name] = values.reshape(-1, width) if width else values
+    return found

@@ -21,7 +21,7 @@ from .facts import SpanFacts
 from .manifest import Span, canonical
 from .merging import SpanStates
 from .stage import Stage
-from .store import Store, as_block, digest
+from .store import Store, as_block, as_column, digest
 
 FACTS, MAPPED, FOLDED = 1, 2, 4
 PART_SECONDS = 10.0
@@ -138,4 +138,4 @@ class SpanWork:
 def _joined(blocks: Sequence[Block]) -> pa.RecordBatch:
     """Blocks of consecutive rows as one table."""
     names = blocks[0].keys() if blocks else ()
-    return pa.RecordBatch.from_pydict({name: np.concatenate([block[name] for block in blocks]) for name in names})
+    return pa.RecordBatch.from_pydict({n: as_column(np.concatenate([block[n] for block in blocks])) for n in names})
