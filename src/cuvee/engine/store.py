@@ -166,8 +166,8 @@ class Store:
         reader = pa.ipc.open_stream(self._checked(key))
         return list(reader), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
 
-    def mapped(self, key: str) -> tuple[Block, dict[str, Any]]:
-        """The columns of a table of one batch, mapped into memory: only what is looked at is read once it is checked.
+    def mapped(self, key: str, *names: str) -> tuple[Block, dict[str, Any]]:
+        """Columns of a table of one batch, mapped into memory: only what is looked at is read once it is checked.
 
         FileNotFoundError when absent or damaged.
         """
@@ -178,7 +178,7 @@ class Store:
         with pa.memory_map(str(path)) as whole:
             reader = pa.ipc.open_stream(whole.read_buffer(facts.st_size - _DIGEST_BYTES))
         (batch,) = reader
-        return as_block(batch), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
+        return as_block(batch.select(names)), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
 
     def put_states(self, key: str, states: Mapping[str, State], note: Mapping[str, Any]) -> None:
         """Store named states (each a dict of arrays) and a JSON-able note."""
