@@ -78,6 +78,13 @@ RUNNING = options(
         "--workers", type=click.IntRange(0), default=0, help="Threads; 0 takes every core. Never changes a result."
     ),
     click.option(
+        "--on",
+        type=click.Choice(["local", "ray"], case_sensitive=False),
+        default="local",
+        show_default=True,
+        help="Run on this machine's threads, or on a Ray cluster: that of RAY_ADDRESS, or one started here.",
+    ),
+    click.option(
         "--memory", metavar="SIZE", help="Use at most about this much memory, like 1GB; refuse if it cannot be."
     ),
     click.option("--cache", metavar="FOLDER", help="Where finished work is kept for the next run [~/.cache/cuvee]."),
@@ -328,6 +335,7 @@ def write(
 @click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
 @click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
 @click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
+@click.option("--gpus", type=click.FloatRange(0), default=0.0, help="GPUs for each trial, with --on ray [0].")
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
 @click.option("-o", "--output", default="out/prove", show_default=True, help="Folder for the proof and its report.")
 @click.option("--text", metavar="COLUMN", help="Text column of the evaluation sets [found by convention].")
@@ -567,8 +575,14 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
     if flags["memory"]:
         workers = workers_within(quantities.size(flags["memory"]), workers)
     progress = for_terminal(flags["quiet"] or flags["as_json"])
+    executor: dict[str, Any] = {}
+    if flags["on"] == "ray" and not flags["plan_only"]:
+        from .engine.ray import Ray
+
+        executor["executor"] = Ray(workers, gpus=flags.get("gpus") or 0.0)
     try:
         yield {
+            **executor,
             "reading": reading,
             "workers": workers,
             "cache": flags["cache"],
@@ -577,6 +591,8 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
         }
     finally:
         progress.close()
+        if executor:
+            executor["executor"].close()
 
 
 def _print(summary: dict[str, Any], lines: list[str], flags: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,11 @@ import numpy as np
 
 from . import proof_wording as wording
 from .engine import files
+from .engine.executor import Executor
 from .engine.local import Local
 from .engine.plan import finite, parameters
 from .engine.progress import Progress
+from .engine.ray import Ray
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
@@ -48,7 +51,9 @@ from .proof.multiples import multiple as tokens_needed
 from .proof.power import detectable, seeds_needed
 from .proof.proxy import Proxy, Recipe
 from .proof.question import Question, ask, name_of
+from .proof.ray_crew import RayWorker
 from .proof.record import Record
+from .proof.sweep import Start
 from .proof.trials import Task, run_trials
 from .proof.verdict import Comparison, planned_looks, stop
 from .quantities import shell_path
@@ -107,6 +112,7 @@ def prove(
     output: str | os.PathLike[str] = "out/prove",
     reading: Reading | None = None,
     workers: int = 0,
+    executor: Executor | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], object] | None = None,
@@ -147,7 +153,7 @@ def prove(
             question,
             store,
             Ledger(ledger, tell or warn),
-            Local(workers),
+            executor or Local(workers),
             progress or Progress(),
             tell or (lambda sentence: None),
             started,
@@ -220,7 +226,7 @@ class _Job:
     question: Question
     store: Store
     ledger: Ledger
-    executor: Local
+    executor: Executor
     progress: Progress
     say: Callable[[str], object]
     started: float
@@ -381,14 +387,22 @@ class _Job:
             self.store,
             corpus,
             evaluations,
-            workers or self.executor.workers,
+            workers or self.executor.trials,
             self.progress,
             self.ledger.notice,
+            self._starter(),
         )
         by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
         for (name, seed), task in tasks.items():
             record = by_key[task.selection, task.recipe.digest(), task.seed]
             self.records[name, seed] = replace(record, arm=name, seed=seed, cost={**record.cost, **task.select_cost})
+
+    def _starter(self) -> Start | None:
+        """How workers for trials are started; None for processes on this machine."""
+        if not isinstance(self.executor, Ray):
+            return None
+        self.executor.ready([self.store.root, self.ledger.folder], [])
+        return partial(RayWorker, self.executor)
 
     def outlook(self) -> dict[str, Any]:
         """What is going to be trained and about how long it takes."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..core import Fold, State
 
 if TYPE_CHECKING:
     from ..source.base import Source
-    from .store import Store
 
 Task = TypeVar("Task")
 Advance = Callable[[float], object]
@@ -45,11 +45,14 @@ class Executor(Protocol):
     """Runs work. ``work(task, watch)`` must be picklable for executors in other processes (``remote``)."""
 
     workers: int
+    """Tasks that run at once."""
+    trials: int
+    """Trials of a proof that run at once."""
     remote: bool
     """Whether work runs in other processes: states stay there until they are fetched."""
 
-    def ready(self, store: Store, sources: Sequence[Source]) -> None:
-        """Make sure that workers can read these files and use this cache, and run the same code.
+    def ready(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
+        """Make sure that workers can read these files, share these folders, and run the same code.
 
         Raises:
             ResourceError: with a sentence that names the worker, the path and what to do.

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import Fold, State
@@ -18,7 +19,6 @@ from .executor import Advance, Executor, Task, Watch, unheard
 
 if TYPE_CHECKING:
     from ..source.base import Source
-    from .store import Store
 
 __all__ = ["Executor", "Local"]
 
@@ -29,9 +29,9 @@ class Local:
     remote = False
 
     def __init__(self, workers: int = 0) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = self.trials = workers or len(os.sched_getaffinity(0))
 
-    def ready(self, store: Store, sources: Sequence[Source]) -> None:
+    def ready(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
         """Threads see what this process sees."""
 
     def map(

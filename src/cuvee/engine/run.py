@@ -180,7 +180,7 @@ class Engine:
             if (wants & FACTS).any():
                 stage.facts.counter()  # what it lacks is said before work begins
             if id(stage) not in self._ready:
-                self.executor.ready(self.store, stage.manifest.sources)
+                self.executor.ready([self.store.root], stage.manifest.sources)
                 self._ready.add(id(stage))
             self.passes += 1
             self.progress.begin(label, sum(spans[number].bytes for number in todo.tolist()))

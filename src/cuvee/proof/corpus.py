@@ -38,7 +38,7 @@ def gather(engine: Engine, rows: Rows) -> list[str]:
 
     if missing:
         engine.progress.begin("reading the documents of all trials", sum(span.bytes for span in missing))
-        engine.executor.ready(engine.store, manifest.sources)
+        engine.executor.ready([engine.store.root], manifest.sources)
         work = _Gather(manifest, engine.store, wanted, keys)
         for _ in engine.executor.map(work, missing, engine.progress.advance):
             pass

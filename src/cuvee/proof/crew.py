@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import ResourceError
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMEXPR_NUMTHREADS", "NUMBA_NUMTHREADS")
 _START = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import sys; parent = int(sys.argv[1]); "
     "sys.path[:] = sys.argv[2:]; from cuvee.proof.worker import main; main(parent)"
@@ -40,7 +40,7 @@ class Worker:
             ResourceError: the process cannot be started.
         """
         path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100 (pathlib would follow links)
-        environment = os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONHASHSEED": "0"}
+        environment = os.environ | dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
         self.task: str | None = None
         self.share = 0.0
         self._rest = b""
@@ -113,10 +113,10 @@ class Worker:
         self._process.wait()
         self._out.close()
 
-
-def wait(workers: Sequence[Worker], seconds: float) -> None:
-    """Return when one of the workers has said something or ended, or after some seconds."""
-    poll = select.poll()
-    for worker in workers:
-        poll.register(worker._out, select.POLLIN)
-    poll.poll(seconds * 1000)
+    @staticmethod
+    def wait(workers: Sequence[Worker], seconds: float) -> None:
+        """Return when one of the workers has said something or ended, or after some seconds."""
+        poll = select.poll()
+        for worker in workers:
+            poll.register(worker._out, select.POLLIN)
+        poll.poll(seconds * 1000)

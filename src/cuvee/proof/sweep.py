@@ -16,6 +16,8 @@ from .record import Record
 _POLL_SECONDS = 0.3
 _MOST_FAILURES = 3
 """After so many trials that crashed twice, the machine is at fault and the rest is not tried."""
+Start = Callable[[Mapping[str, Any]], Any]
+"""Starts a worker: :class:`cuvee.proof.crew.Worker`, or what has the same methods."""
 
 
 class Sweep:
@@ -29,11 +31,14 @@ class Sweep:
         workers: int,
         progress: Progress,
         notice: Callable[[str], object],
+        start: Start | None = None,
     ) -> None:
         """
         Args:
             messages: what a worker is told, by the trial's key. ``setting``: what it is told before.
+            start: starts a worker, given the setting; a process on this machine by default.
         """
+        self.start = start or (lambda setting: crew.Worker(setting))
         self.messages, self.setting, self.ledger = messages, setting, ledger
         self.limit, self.progress, self.notice = workers, progress, notice
         self.waiting = list(messages)
@@ -41,7 +46,7 @@ class Sweep:
         self.failed: dict[str, str] = {}
         self.crashes: dict[str, int] = {}
         self.claims: dict[str, contextlib.ExitStack] = {}
-        self.workers: list[crew.Worker] = []
+        self.workers: list[Any] = []
         self.shown = 0.0
         self.told_of_others = False
 
@@ -81,7 +86,7 @@ class Sweep:
                 continue
             idle = [worker for worker in self.workers if worker.task is None]
             if not idle:
-                idle = [crew.Worker(self.setting)]
+                idle = [self.start(self.setting)]
                 self.workers += idle
             idle[0].give(key, self.messages[key])
 
@@ -105,7 +110,7 @@ class Sweep:
         """Wait for the workers, or for other processes if there are none, and take what they say."""
         busy = [worker for worker in self.workers if worker.task is not None]
         if busy:
-            crew.wait(busy, _POLL_SECONDS)
+            busy[0].wait(busy, _POLL_SECONDS)
         elif self.waiting:
             if not self.told_of_others:
                 self.notice(f"Waiting for another process, which is running {len(self.waiting)} of the trials.")
@@ -121,7 +126,7 @@ class Sweep:
                 if worker.task is not None:
                     self.crashed(worker.task, how)
 
-    def take(self, worker: crew.Worker, message: Mapping[str, Any]) -> None:
+    def take(self, worker: Any, message: Mapping[str, Any]) -> None:
         """What a worker says about its trial."""
         assert worker.task is not None
         key = worker.task
@@ -142,7 +147,7 @@ class Sweep:
         else:
             raise self.error(key, message)
 
-    def discard(self, worker: crew.Worker) -> None:
+    def discard(self, worker: Any) -> None:
         self.workers.remove(worker)
         worker.stop()
 

@@ -15,7 +15,7 @@ from .ledger import Ledger, warn
 from .proxy import Evaluation, Recipe
 from .recipes import to_json
 from .record import Record
-from .sweep import Sweep
+from .sweep import Start, Sweep
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def run_trials(
     workers: int = 1,
     progress: Progress | None = None,
     notice: Callable[[str], object] = warn,
+    start: Start | None = None,
 ) -> dict[str, Record]:
     """The record of every task, by key, in the order of the tasks: from the ledger, or run now.
 
@@ -64,6 +65,7 @@ def run_trials(
         corpus: cache keys of the documents' tables (see :mod:`cuvee.proof.exchange`), rows ascending. The caller holds
             the cache (``Store.in_use``).
         notice: told about crashes, one sentence each.
+        start: starts a worker; a process on this machine by default.
 
     Raises:
         UsageError: two evaluation sets share a name, a recipe cannot be sent, or does not suit its proxy.
@@ -91,7 +93,7 @@ def run_trials(
             "corpus": list(corpus),
             "evaluations": digests,
         }
-        sweep = Sweep(messages, setting, ledger, max(1, workers), progress or Progress(), notice)
+        sweep = Sweep(messages, setting, ledger, max(1, workers), progress or Progress(), notice, start)
         sweep.run(len(found))
         found |= sweep.found
     return {key: dataclasses.replace(found[key], arm=task.arm) for key, task in wanted.items()}

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def main(parent: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     try:
-        crew = _Runner(json.loads(inbox.readline() or b"null"), outbox)
+        crew = Runner(json.loads(inbox.readline() or b"null"), outbox)
         for line in inbox:
             crew.answer(json.loads(line))
     except BrokenPipeError:
@@ -72,10 +72,16 @@ def _die_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class _Runner:
+class Outbox(Protocol):
+    """Where lines go."""
+
+    def write(self, line: bytes, /) -> object: ...
+
+
+class Runner:
     """Runs trials with what the first message names."""
 
-    def __init__(self, setting: Mapping[str, Any], outbox: IO[bytes]) -> None:
+    def __init__(self, setting: Mapping[str, Any], outbox: Outbox) -> None:
         self.outbox = outbox
         self.store = Store(Path(setting["store"]))
         self.ledger = Ledger(Path(setting["ledger"]), notice=lambda sentence: None)

@@ -1,0 +1,381 @@
+"""The Ray executor: the same work as on one machine, as tasks of a Ray cluster (``pip install 'cuvee[ray]'``).
+
+Ray schedules, retries, moves states between nodes and spills them; this module decides only what a task is. Workers
+read the pool's files and write to the cache themselves, so files and cache must lie where every node sees them. What
+comes back to the driver is small: how far a task got, and handles of states, which also merge on the workers.
+
+A task that dies with its worker or its node is run again by Ray; a state that is lost with a node is computed again
+from the tasks that made it. Both give the same bits, since work is a pure function of the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import os
+import platform
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import Fold, State
+from ..errors import CuveeError, MissingExtraError, ResourceError, UsageError
+from .executor import Advance, Task, Watch, unheard
+from .files import explain
+from .store import code_digest
+
+if TYPE_CHECKING:
+    from ..source.base import Source
+
+RETRIES = 5
+"""How often Ray runs a task again whose worker or node died."""
+LOOK_SECONDS = 120.0
+MOST_LOOKED_AT = 100
+"""Files of a pool that every node is asked for before work begins, evenly spaced among all of them."""
+_END = 64 << 10
+_KEPT_WORKS = 3
+"""Works that the driver keeps sent and a worker process unpacked: a pass's, its Fold's, and one more."""
+
+
+def _library() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("cuvee[ray]", "Running on a Ray cluster") from None
+    return ray
+
+
+def _pickle() -> Any:
+    """Ray's own serialisation, which sends classes and functions of scripts and notebooks by their content."""
+    from ray import cloudpickle
+
+    return cloudpickle
+
+
+class Ray:
+    """A Ray cluster: the one that is running (``RAY_ADDRESS``, or ``ray.init()`` called before), else one started here.
+
+    Args:
+        workers: cores of a cluster that is started here; 0 takes every core that this process may use.
+        address: of a running cluster, like "auto" or "10.0.0.1:6379"; by default the environment's ``RAY_ADDRESS``.
+        gpus: GPUs that every trial of ``cuvee.prove`` asks for (may be a fraction).
+
+    Use it in a ``with``, or call :meth:`close`: a cluster that was started here then ends.
+    """
+
+    remote = True
+
+    def __init__(self, workers: int = 0, address: str | None = None, gpus: float = 0.0) -> None:
+        self.library = ray = _library()
+        self.gpus = gpus
+        self._began = not ray.is_initialized()
+        if self._began:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            address = address or os.environ.get("RAY_ADDRESS")
+            where: dict[str, Any] = {"address": address} if address else _alone(workers)
+            try:
+                ray.init(**where, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+                said = str(error).strip().split("\n")[0].rstrip(".")
+                raise ResourceError(
+                    f"The Ray cluster {address or 'on this machine'} cannot be reached ({said}). Start one with "
+                    "'ray start --head', set RAY_ADDRESS to its address, or run without --on ray."
+                ) from error
+        self._cores = _cores(ray)
+        self._sent: OrderedDict[int, tuple[Any, Any, str]] = OrderedDict()
+
+    def __enter__(self) -> Ray:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster; end it if it was started here."""
+        if self._began and self.library.is_initialized():
+            self.library.shutdown()
+
+    @property
+    def workers(self) -> int:
+        """Cores of the cluster; nodes may join and leave."""
+        with contextlib.suppress(Exception):
+            self._cores = _cores(self.library)
+        return self._cores
+
+    @property
+    def trials(self) -> int:
+        """As many as there are cores, or GPUs if trials ask for them."""
+        if not self.gpus:
+            return self.workers
+        found = float(self.library.cluster_resources().get("GPU", 0))
+        if found < self.gpus:
+            raise ResourceError(
+                f"Trials ask for {self.gpus:g} GPU each, and the Ray cluster has {found:g}. Add a node with one, or "
+                "run without --gpus."
+            )
+        return max(1, min(self.workers, int(found / self.gpus)))
+
+    def ready(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
+        """Ask every node whether it runs this code, sees these files with this content, and shares this cache."""
+        step = max(1, -(-len(sources) // MOST_LOOKED_AT))
+        chosen = [*sources[::step], *sources[-1:]]
+        expected = {source.path: _content(source) for source in chosen}
+        token = os.urandom(16).hex()
+        probes = [folder.resolve() / f".probe-{token[:8]}" for folder in folders]
+        try:
+            for probe in probes:
+                probe.parent.mkdir(parents=True, exist_ok=True)
+                probe.write_text(token)
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            nodes = [node for node in self.library.nodes() if node["Alive"]]
+            look = _remote(self.library, _look)
+            found = {}
+            for node in nodes:
+                near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                asked = look.options(scheduling_strategy=near, num_cpus=0)
+                found[node["NodeManagerAddress"] + "/" + node["NodeID"][:6]] = asked.remote(
+                    [str(probe) for probe in probes], chosen
+                )
+            for name, answer in found.items():
+                self._compare(name, answer, token, expected)
+        except OSError as error:
+            raise explain(error, Path(error.filename or folders[0])) from error
+        finally:
+            for probe in probes:
+                probe.unlink(missing_ok=True)
+
+    def _compare(self, name: str, answer: Any, token: str, expected: dict[str, str]) -> None:
+        """Refuse a node that cannot do the work, or would do another."""
+        ray = self.library
+        try:
+            theirs = ray.get(answer, timeout=LOOK_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            raise ResourceError(f"The Ray node {name} did not answer within {LOOK_SECONDS:.0f} s. Remove it.") from None
+        except ray.exceptions.RayError as error:
+            missing = "No module named" in str(error)
+            why = "cuvee is not installed there" if missing else f"it failed: {_last_line(error)}"
+            raise ResourceError(
+                f"The Ray node {name} cannot run cuvee: {why}. Install the same version of cuvee on every node."
+            ) from error
+        mine = _about()
+        for what, ours in mine.items():
+            if theirs["about"].get(what) != ours:
+                raise ResourceError(
+                    f"The Ray node {name} has {what} {theirs['about'].get(what)}, and this machine {ours}: results "
+                    "could differ. Install the same versions everywhere."
+                )
+        for probe, found in theirs["tokens"].items():
+            if found != token:
+                raise ResourceError(
+                    f"The Ray node {name} does not see the folder {Path(probe).parent} of this machine. Name folders "
+                    "that all nodes share, with --cache and --ledger."
+                )
+        for path, content in expected.items():
+            seen = theirs["files"].get(path)
+            if seen != content:
+                why = f"cannot read {path} ({seen})" if seen is None or " " in seen else f"sees another file as {path}"
+                raise ResourceError(f"The Ray node {name} {why}. Put the pool where all nodes see it.")
+
+    def map(
+        self,
+        work: Callable[[Task, Watch], Any],
+        tasks: Iterable[Task],
+        advance: Advance = unheard,
+        outputs: Callable[[Task], int] | None = None,
+    ) -> Iterator[tuple[Task, Any]]:
+        """See :class:`cuvee.engine.executor.Executor`. Twice as many tasks as cores are under way."""
+        ray = self.library
+        packed, key = self._packed(work)
+        call = _remote(ray, _call)
+        pending: dict[Any, tuple[Task, list[Any]]] = {}
+        waiting = iter(tasks)
+
+        def submit(task: Task) -> None:
+            count = outputs(task) if outputs is not None else 1
+            refs = call.options(num_returns=count).remote(key, packed, task, outputs is not None)
+            refs = refs if isinstance(refs, list) else [refs]
+            pending[refs[0]] = (task, refs)
+
+        try:
+            for task in itertools.islice(waiting, 2 * self.workers):
+                submit(task)
+            while pending:
+                done, _ = ray.wait(list(pending), num_returns=1, fetch_local=False)
+                for ref in done:
+                    task, refs = pending.pop(ref)
+                    amount, result = self._get(ref)
+                    advance(amount)
+                    yield task, (result, *refs[1:]) if outputs is not None else result
+                    for task in itertools.islice(waiting, 1):
+                        submit(task)
+        finally:  # an error, an interrupt or a caller that stopped listening
+            for ref in pending:
+                with contextlib.suppress(Exception):
+                    ray.cancel(ref)
+
+    def merge(self, fold: Fold, left: Any, right: Any) -> Any:
+        packed, key = self._packed(fold)
+        return _remote(self.library, _merge).remote(key, packed, left, right)
+
+    def fetch(self, handle: Any) -> State:
+        if isinstance(handle, dict):
+            return handle
+        return {name: np.array(array) for name, array in self._get(handle).items()}
+
+    def _get(self, ref: Any) -> Any:
+        """The object behind a reference; failures of the work, of workers and of nodes as cuvee's own errors."""
+        ray = self.library
+        try:
+            return ray.get(ref)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, Refused):
+                raise error.cause.error() from None
+            failed = CuveeError(
+                f"Work on a Ray worker failed: {_last_line(error)}. This is a defect; please report it."
+            )
+            failed.add_note(str(error))
+            raise failed from None
+        except ray.exceptions.OutOfMemoryError as error:
+            raise ResourceError(
+                "A Ray worker ran out of memory again and again. Give nodes more memory or fewer cores."
+            ) from error
+        except ray.exceptions.RayError as error:
+            raise ResourceError(
+                f"A task was lost with its Ray worker or node {RETRIES + 1} times, the last time so: "
+                f"{_last_line(error)}. What is finished is in the cache: the same command goes on there."
+            ) from error
+
+    def _packed(self, work: Any) -> tuple[Any, str]:
+        """Work as one object of the cluster, sent to a node once, and a name for it."""
+        if id(work) not in self._sent:
+            raw = _pickle().dumps(work)
+            name = hashlib.blake2b(raw, digest_size=16).hexdigest()
+            self._sent[id(work)] = (work, self.library.put(np.frombuffer(raw, np.uint8)), name)
+            while len(self._sent) > _KEPT_WORKS:
+                self._sent.popitem(last=False)
+        self._sent.move_to_end(id(work))
+        _, sent, name = self._sent[id(work)]
+        return sent, name
+
+
+def _alone(workers: int) -> dict[str, Any]:
+    """How a cluster on this machine is started."""
+    return {"num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
+
+
+def _cores(ray: Any) -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().split("\n") if line.strip()]
+    return lines[-1].strip().rstrip(".") if lines else type(error).__name__
+
+
+@functools.cache
+def _remote(ray: Any, function: Callable[..., Any]) -> Any:
+    return ray.remote(max_retries=RETRIES)(function)
+
+
+class Refused(Exception):  # noqa: N818
+    """One of cuvee's own errors on its way from a worker: the name of its class, and its sentence."""
+
+    def error(self) -> CuveeError:
+        from .. import errors
+
+        kind, sentence = self.args
+        known = getattr(errors, kind, CuveeError)
+        found: CuveeError = (UsageError if known is MissingExtraError else known)(sentence)
+        return found
+
+
+_unpacked: OrderedDict[str, Any] = OrderedDict()
+
+
+def _unpack(key: str, packed: Any) -> Any:
+    """Work in this process, with arrays of its own: kernels are compiled for arrays that may be written to."""
+    if key not in _unpacked:
+        _unpacked[key] = _pickle().loads(packed.tobytes())
+        while len(_unpacked) > _KEPT_WORKS:
+            _unpacked.popitem(last=False)
+    _unpacked.move_to_end(key)
+    return _unpacked[key]
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.amount = 0.0
+
+    def add(self, amount: float) -> None:
+        self.amount += amount
+
+
+def _call(key: str, packed: Any, task: Any, states: bool) -> Any:
+    """Runs on a worker: one task of some work."""
+    told = _Told()
+    try:
+        result = _unpack(key, packed)(task, Watch(advance=told.add))
+    except CuveeError as error:
+        raise Refused(type(error).__name__, str(error)) from error
+    if not states:
+        return told.amount, result
+    head, *rest = result
+    return ((told.amount, head), *rest) if rest else (told.amount, head)
+
+
+def _merge(key: str, packed: Any, left: State, right: State) -> State:
+    """Runs on a worker: merges two states, which Ray hands over read-only."""
+    fold = _unpack(key, packed)
+    return dict(fold.merge(*({name: np.array(array) for name, array in state.items()} for state in (left, right))))
+
+
+def _about() -> dict[str, str]:
+    """What results may depend on besides data and plan."""
+    import numba
+    import pyarrow
+
+    return {
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        "the processor kind": platform.machine(),
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+        "PyArrow": pyarrow.__version__,
+        "cuvee's sources in version": code_digest()[:12],
+    }
+
+
+def _content(source: Source) -> str:
+    """What a file holds, as far as its size and its two ends tell."""
+    path = Path(source.path)
+    if "://" in source.path or not path.is_file():
+        return source.stamp()
+    with path.open("rb") as stream:
+        size = path.stat().st_size
+        found = hashlib.blake2b(stream.read(_END), digest_size=16)
+        stream.seek(max(0, size - _END))
+        found.update(stream.read(_END))
+    return f"{size}-{found.hexdigest()}"
+
+
+def _look(probes: Sequence[str], sources: Sequence[Source]) -> dict[str, Any]:
+    """Runs on every node: what it is, and what it sees."""
+    seen = {}
+    for source in sources:
+        try:
+            seen[source.path] = _content(source)
+        except (OSError, CuveeError) as error:
+            seen[source.path] = f"it says: {getattr(error, 'strerror', None) or error}"
+    tokens = {}
+    for probe in probes:
+        tokens[probe] = ""
+        with contextlib.suppress(OSError):
+            tokens[probe] = Path(probe).read_text()
+    return {"about": _about(), "files": seen, "tokens": tokens}
