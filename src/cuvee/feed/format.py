@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -82,6 +83,10 @@ class Format(ABC):
     @abstractmethod
     def piece_bytes(self, shard_bytes: int) -> int:
         """Into pieces of which size rows are to be cut before they are written; a shard ends between pieces."""
+
+    def footer(self, path: Path) -> str | None:
+        """A digest of what at a finished file's end tells how to read it, where the format has no checksum for it."""
+        return None
 
     def notes(self) -> list[str]:
         """What the user should know about the conversion."""

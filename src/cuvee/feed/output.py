@@ -16,10 +16,10 @@ from ..engine.store import digest
 from ..errors import UsageError
 from ..layout import sealed
 from ..source.files import plain
+from ..source.written import KIND as KIND
 from .selection import Selection
 from .shards import Entry
 
-KIND = "cuvee documents"
 MANIFEST_VERSION = 1
 JOURNAL = "progress.jsonl"
 

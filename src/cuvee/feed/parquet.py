@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 
 from ..source.base import Index, Source, Spec
 from ..source.columns import strings
+from ..source.files import File
+from ..source.parquet import footer_digest
 from .format import Format, Shard, Sink
 from .reach import Block, drained
 from .records import Long, Records
@@ -63,6 +66,10 @@ class Parquet(Format):
     def piece_bytes(self, shard_bytes: int) -> int:
         self.group_bytes = max(1, min(ROW_GROUP_BYTES, shard_bytes // 4))
         return self.group_bytes
+
+    def footer(self, path: Path) -> str | None:
+        with File.local(path).open() as file:
+            return footer_digest(file)
 
     def notes(self) -> list[str]:
         return self._notes + self.records.notes()

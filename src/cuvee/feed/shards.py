@@ -24,9 +24,11 @@ class Entry:
     rows: int
     bytes: int
     blake2b: str
+    footer: str | None = None
+    """Digest of a Parquet file's footer; other formats have none."""
 
     def as_json(self) -> dict[str, str | int]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class MisfitError(Exception):
@@ -42,6 +44,7 @@ class Shards:
     Args:
         finished: the shards that stand in the folder already.
         record: told of each new one.
+        tag: stands in the names of the files, so that they differ from those of another job.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Shards:
         shard_bytes: int,
         finished: Sequence[Entry] = (),
         record: Callable[[Entry], None] = lambda entry: None,
+        tag: str = "",
     ) -> None:
         self.folder, self.format, self.shard_bytes = folder, format, shard_bytes
+        self._tag = f"-{tag}" if tag else ""
         self.piece_bytes = format.piece_bytes(shard_bytes)
         self.entries = list(finished)
         self.skip = sum(entry.rows for entry in finished)
@@ -95,7 +100,7 @@ class Shards:
                 self.close()
 
     def _name(self) -> str:
-        name = f"part-{len(self.entries):05d}{self.format.suffix}"
+        name = f"part-{len(self.entries):05d}{self._tag}{self.format.suffix}"
         return f"{self.format.folder}/{name}" if self.format.folder else name
 
     def _begun(self) -> tuple[Shard, Sink]:
@@ -113,7 +118,9 @@ class Shards:
             return
         self._shard.close()
         self._stack.close()
-        entry = Entry(self._name(), self._rows, self._sink.bytes, self._sink.hexdigest())
+        name = self._name()
+        footer = self.format.footer(self.folder / name)
+        entry = Entry(name, self._rows, self._sink.bytes, self._sink.hexdigest(), footer)
         self._shard = self._stack = self._sink = None
         self.entries.append(entry)
         self._record(entry)

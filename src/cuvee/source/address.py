@@ -46,14 +46,19 @@ class Address:
         if found is None:
             bare = _OPTIONS.fullmatch(text)
             found = _ADDRESS.fullmatch(bare[1]) if bare else None
-            return found and cls(found[1].lower(), found[2], (found[3] or "").strip("/"), bare[2] if bare else "")
+            return found and cls(found[1], found[2], (found[3] or "").strip("/"), bare[2] if bare else "")
         key, options = found[3] or "", ""
         if split := _OPTIONS.fullmatch(key):
             key, options = split[1], split[2]
-        return cls(found[1].lower(), found[2], key.strip("/"), options)
+        return cls(found[1], found[2], key.strip("/"), options)
 
     def __str__(self) -> str:
         return self.at(self.key)
+
+    @property
+    def kind(self) -> str:
+        """The scheme in lower case."""
+        return self.scheme.lower()
 
     def at(self, key: str) -> str:
         """The same address with another key."""
@@ -83,25 +88,25 @@ def open_address(address: Address, writing: bool = False) -> tuple[Any, str]:
 
 
 def _checked(address: Address) -> str:
-    if address.scheme not in SCHEMES:
+    if address.kind not in SCHEMES:
         raise DataError(
             f"{plain(str(address))}: addresses of this kind cannot be read; name local paths, file://, s3://, gs:// or "
             "hdfs://."
         )
-    if address.scheme == "s3" and "@" in address.host:
+    if address.kind == "s3" and "@" in address.host:
         raise UsageError(
             f"s3://...@{plain(address.host.rpartition('@')[2])}: an address may hold no keys, because it is written "
             "into plans and reports. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
         )
-    if not address.host and address.scheme in ("s3", "gs", "gcs"):
-        raise UsageError(f"{plain(str(address))}: names no bucket. Write {address.scheme}://BUCKET/KEY.")
+    if not address.host and address.kind in ("s3", "gs", "gcs"):
+        raise UsageError(f"{plain(str(address))}: names no bucket. Write {address.kind}://BUCKET/KEY.")
     return plain(str(address))
 
 
 def _opened(address: Address, writing: bool, environment: tuple[tuple[str, str], ...]) -> tuple[Any, str]:
-    if address.scheme == "s3":
+    if address.kind == "s3":
         return _s3(address.host, address.options, writing, environment), f"{address.host}/{address.key}".rstrip("/")
-    if address.scheme in ("gs", "gcs"):
+    if address.kind in ("gs", "gcs"):
         bucket = address.host.rpartition("@")[2]
         return _other(address.at(""), environment), f"{bucket}/{address.key}".rstrip("/")
     try:

@@ -23,6 +23,7 @@ from .formats import SUPPORTED, TABLES, extensions, kind_of, source_of
 from .hf import MARKS, hf_sources, refuse_dict
 from .retry import persist
 from .text import TextSource
+from .written import JOURNAL, MANIFEST, SHARD, Listed, beside, shards
 
 _OURS = {"selection": {PLAN, SELECTION}, "profile": {PROFILE, REPORT}}
 """What tells a folder that cuvee wrote, by what it holds."""
@@ -102,7 +103,7 @@ def _local(path: str, found: Found, taken: set[str]) -> None:
         status = Path(path).stat()
     if stat.S_ISDIR(status.st_mode):
         entries = list(_walk(path, found))
-        _folder(File.local(path), entries, found, taken)
+        _folder(File.local(path), entries, found, taken, _outputs(entries))
         return
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{plain(path)}: is a pipe, socket or device, not a file. Save the data to a file first.")
@@ -166,24 +167,40 @@ def _remote(address: Address, filesystem: Any, path: str, found: Found, taken: s
         root = path[: first.start()].rsplit("/", 1)[0] if "/" in path[: first.start()] else ""
     listed = persist(lambda: filesystem.get_file_info(pafs.FileSelector(root, recursive=True)), uri)
     pattern = re.compile(_pattern(path))
-    entries = []
+    entries, every, unfinished = list[_Entry](), list[_Entry](), list[_Entry]()
     for info in sorted(listed, key=lambda info: _bytes(info.path)):
-        if info.type != pafs.FileType.File or (wild and not pattern.fullmatch(info.path)):
+        if info.type != pafs.FileType.File:
             continue
         item = entry(info, root)
+        every.append(item)
+        if item.below.rsplit("/", 1)[-1] == JOURNAL:
+            unfinished.append(item)
+        if wild and not pattern.fullmatch(info.path):
+            continue
         if not wild and any(part.startswith((".", "_")) for part in item.below.split("/")):
             found.skipped.append((item.file.name, "hidden"))
             continue
         entries.append(item)
     if wild and not entries:
         raise DataError(f"{plain(uri)}: nothing matches. Check the pattern.")
-    _folder(file(root), entries, found, taken)
+    _refuse_unfinished(unfinished, {item.below for item in every})
+    _folder(file(root), entries, found, taken, _outputs(every))
+
+
+def _refuse_unfinished(journals: list[_Entry], names: set[str]) -> None:
+    """An output that is being written to an object store, or that was interrupted, has a journal and no manifest."""
+    for journal in journals:
+        if f"{journal.below.removesuffix(JOURNAL)}{MANIFEST}" not in names:
+            raise DataError(
+                f"{plain(journal.file.name)}: stands for an output that cuvee write has not finished. Run that command "
+                "again, or remove the folder."
+            )
 
 
 def _absent(address: Address, filesystem: Any, path: str) -> DataError:
     """Nothing is there: is it the bucket?"""
     bucket = path.partition("/")[0]
-    if address.scheme in ("s3", "gs", "gcs") and bucket:
+    if address.kind in ("s3", "gs", "gcs") and bucket:
         info = persist(lambda: filesystem.get_file_info(bucket), str(address))
         if info.type == pafs.FileType.NotFound:
             return DataError(f"{plain(str(address))}: there is no such bucket. Check the address and the endpoint.")
@@ -204,11 +221,13 @@ def _file(entry: _Entry, found: Found, taken: set[str]) -> None:
         return
     if entry.size == 0:
         raise DataError(f"{plain(file.name)}: is empty (0 bytes). Leave it out or fetch it again.")
+    if listed := beside(file):
+        listed.check(file.name, entry.size)
     kind = kind_of(file)
     if kind.format == "text":
         found.sources.append(TextSource(file.name, [(file, file.path.rsplit("/", 1)[-1])]))
     else:
-        found.sources.append(source_of(file, kind))
+        found.sources.append(source_of(file, kind, listed.footer if listed else None))
 
 
 def _again(file: File, found: Found, taken: set[str]) -> bool:
@@ -220,8 +239,13 @@ def _again(file: File, found: Found, taken: set[str]) -> bool:
     return False
 
 
-def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) -> None:
-    """The files of a folder: saved datasets as a whole, tables one by one; text files only where there is no table."""
+def _folder(
+    folder: File, entries: list[_Entry], found: Found, taken: set[str], outputs: dict[str, Listed | None]
+) -> None:
+    """The files of a folder: saved datasets as a whole, tables one by one; text files only where there is no table.
+
+    ``outputs``: what manifests say about shards, see ``_outputs``.
+    """
     names = {entry.below for entry in entries}
     if "dataset_dict.json" in names:
         refuse_dict(folder)
@@ -253,6 +277,8 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
             found.skipped.append((entry.file.name, "notes, not data"))
         elif _again(entry.file, found, taken):
             continue
+        elif entry.below in outputs and outputs[entry.below] is None:
+            found.skipped.append((entry.file.name, f"a shard that is not in its {MANIFEST}"))
         elif entry.size == 0 and extensions(name)[0] in TABLES:
             found.skipped.append((entry.file.name, "empty (0 bytes)"))
         else:
@@ -263,7 +289,8 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
                 reason = "one JSON document, not JSON Lines" if kind.format == "document" else "no known format"
                 found.skipped.append((entry.file.name, reason))
             else:
-                found.sources.append(source_of(entry.file, kind))
+                listed = outputs.get(entry.below)
+                found.sources.append(source_of(entry.file, kind, listed.footer if listed else None))
     if len(found.sources) > begun:
         found.skipped += [(entry.file.name, "text beside tables; name it to read it") for entry in texts]
     elif texts:
@@ -277,6 +304,32 @@ def _folder(folder: File, entries: list[_Entry], found: Found, taken: set[str]) 
     elif not any(reason == "named before" for _, reason in found.skipped[passed:]):
         count = len(found.skipped)
         raise DataError(f"{plain(folder.name)}: holds no data ({count} files skipped). Supported: {SUPPORTED}.")
+
+
+def _outputs(entries: list[_Entry]) -> dict[str, Listed | None]:
+    """The shards in folders that ``cuvee write`` made, by path: what the manifest says, None if it does not list it.
+
+    Raises:
+        DataError: naming a shard that is missing or of another size.
+    """
+    sizes = {entry.below: entry for entry in entries}
+    found: dict[str, Listed | None] = {}
+    for entry in entries:
+        base = entry.below[: -len(MANIFEST)]
+        if f"/{entry.below}".endswith(f"/{MANIFEST}") and (listed := shards(entry.file)) is not None:
+            for name, shard in listed.items():
+                there = sizes.get(base + name)
+                if there is None:
+                    raise DataError(
+                        f"{plain(entry.file.name)}: lists {plain(name)}, which is not there. Fetch it, or run cuvee "
+                        f"write again; or remove {MANIFEST} to read what is left."
+                    )
+                shard.check(there.file.name, there.size)
+                found[base + name] = shard
+            for below in sizes:
+                if below.startswith(base) and SHARD.fullmatch(below[len(base) :]):
+                    found.setdefault(below, None)
+    return found
 
 
 def _results(names: set[str]) -> dict[str, str]:

@@ -59,6 +59,15 @@ class File:
     def is_local(self) -> bool:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
+    def sibling(self, path: str) -> File:
+        """The file at another path of the same filesystem, named in the same way."""
+        if self.is_local:
+            return File(self.filesystem, path, path)
+        address = Address.parse(self.name)
+        assert address is not None
+        base = self.path[: len(self.path) - len(address.key)]
+        return File(self.filesystem, path, address.at(path[len(base) :].lstrip("/")))
+
     def __reduce__(self) -> Any:
         """Another process opens the address with its own credentials."""
         if self.is_local:

@@ -90,8 +90,8 @@ def _is_lines(head: bytes) -> bool:
         return len(lines[0].strip()) > 1
 
 
-def source_of(file: File, kind: Kind) -> Source:
-    """A reader for a file of a table format."""
+def source_of(file: File, kind: Kind, footer: str | None = None) -> Source:
+    """A reader for a file of a table format; ``footer``: see ``ParquetSource``."""
     if kind.compression and kind.format not in ("jsonl", "csv", "tsv"):
         raise DataError(f"{plain(file.name)}: {kind.format} inside {kind.compression}. Decompress it first.")
     match kind.format:
@@ -100,7 +100,7 @@ def source_of(file: File, kind: Kind) -> Source:
         case "csv" | "tsv":
             return CsvSource(file, "\t" if kind.format == "tsv" else ",", kind.compression)
         case "parquet":
-            return ParquetSource(file)
+            return ParquetSource(file, footer)
         case "arrow":
             return ArrowSource(file)
         case "npy" | "npz":

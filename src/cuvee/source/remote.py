@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 
+import pyarrow.fs as pafs
+
 from cuvee.errors import DataError
 
 from .retry import GivenUpError, persist, plain
@@ -131,6 +133,13 @@ class Remote:
                 f"{plain(self.name)} changed while it was being read: it is another version than at first. Run the "
                 "same command again when nobody writes to it any more."
             )
+
+    def known(self) -> Version | None:
+        """The version of now; None if there is no such object."""
+        return persist(lambda: self._open()[1] if self._exists() else None, self.name)
+
+    def _exists(self) -> bool:
+        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
 
     def expect(self, version: Version) -> None:
         """Refuse any other version from now on."""
