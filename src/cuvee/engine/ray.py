@@ -141,9 +141,8 @@ class Ray:
             for node in nodes:
                 near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 asked = look.options(scheduling_strategy=near, num_cpus=0)
-                found[node["NodeManagerAddress"] + "/" + node["NodeID"][:6]] = asked.remote(
-                    [str(probe) for probe in probes], chosen
-                )
+                name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
+                found[name] = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
             for name, answer in found.items():
                 self._compare(name, answer, token, expected)
         except OSError as error:
@@ -159,6 +158,10 @@ class Ray:
             theirs = ray.get(answer, timeout=LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
             raise ResourceError(f"The Ray node {name} did not answer within {LOOK_SECONDS:.0f} s. Remove it.") from None
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, Refused):
+                raise error.cause.error() from None
+            raise ResourceError(f"The Ray node {name} cannot run cuvee: {_last_line(error)}.") from error
         except ray.exceptions.RayError as error:
             missing = "No module named" in str(error)
             why = "cuvee is not installed there" if missing else f"it failed: {_last_line(error)}"
@@ -200,7 +203,7 @@ class Ray:
 
         def submit(task: Task) -> None:
             count = outputs(task) if outputs is not None else 1
-            refs = call.options(num_returns=count).remote(key, packed, task, outputs is not None)
+            refs = call.options(num_returns=count).remote(key, str(Path.cwd()), packed, task, outputs is not None)
             refs = refs if isinstance(refs, list) else [refs]
             pending[refs[0]] = (task, refs)
 
@@ -223,7 +226,7 @@ class Ray:
 
     def merge(self, fold: Fold, left: Any, right: Any) -> Any:
         packed, key = self._packed(fold)
-        return _remote(self.library, _merge).remote(key, packed, left, right)
+        return _remote(self.library, _merge).remote(key, str(Path.cwd()), packed, left, right)
 
     def fetch(self, handle: Any) -> State:
         if isinstance(handle, dict):
@@ -297,11 +300,25 @@ class Refused(Exception):  # noqa: N818
         return found
 
 
+def enter(folder: str) -> None:
+    """Work in the driver's folder, so that relative paths mean the same."""
+    if str(Path.cwd()) != folder:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise Refused(
+                "ResourceError",
+                f"The Ray node {platform.node()} does not see the folder {folder} ({error.strerror}), from which paths "
+                "are read. Start from a folder that all nodes share.",
+            ) from None
+
+
 _unpacked: OrderedDict[str, Any] = OrderedDict()
 
 
-def _unpack(key: str, packed: Any) -> Any:
+def _unpack(key: str, folder: str, packed: Any) -> Any:
     """Work in this process, with arrays of its own: kernels are compiled for arrays that may be written to."""
+    enter(folder)
     if key not in _unpacked:
         _unpacked[key] = _pickle().loads(packed.tobytes())
         while len(_unpacked) > _KEPT_WORKS:
@@ -318,11 +335,11 @@ class _Told:
         self.amount += amount
 
 
-def _call(key: str, packed: Any, task: Any, states: bool) -> Any:
+def _call(key: str, folder: str, packed: Any, task: Any, states: bool) -> Any:
     """Runs on a worker: one task of some work."""
     told = _Told()
     try:
-        result = _unpack(key, packed)(task, Watch(advance=told.add))
+        result = _unpack(key, folder, packed)(task, Watch(advance=told.add))
     except CuveeError as error:
         raise Refused(type(error).__name__, str(error)) from error
     if not states:
@@ -331,9 +348,9 @@ def _call(key: str, packed: Any, task: Any, states: bool) -> Any:
     return ((told.amount, head), *rest) if rest else (told.amount, head)
 
 
-def _merge(key: str, packed: Any, left: State, right: State) -> State:
+def _merge(key: str, folder: str, packed: Any, left: State, right: State) -> State:
     """Runs on a worker: merges two states, which Ray hands over read-only."""
-    fold = _unpack(key, packed)
+    fold = _unpack(key, folder, packed)
     return dict(fold.merge(*({name: np.array(array) for name, array in state.items()} for state in (left, right))))
 
 
@@ -365,8 +382,9 @@ def _content(source: Source) -> str:
     return f"{size}-{found.hexdigest()}"
 
 
-def _look(probes: Sequence[str], sources: Sequence[Source]) -> dict[str, Any]:
+def _look(folder: str, probes: Sequence[str], sources: Sequence[Source]) -> dict[str, Any]:
     """Runs on every node: what it is, and what it sees."""
+    enter(folder)
     seen = {}
     for source in sources:
         try:

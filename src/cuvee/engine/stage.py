@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .facts import Facts
 from .manifest import Manifest, Span
@@ -17,6 +17,8 @@ class Stage:
     facts: Facts
     label: str
     facts_ready: bool = False
+    code: str = field(default_factory=code_digest)
+    """Of the process that began the run: a worker's own could differ if somebody edits the sources meanwhile."""
     _facts_plan: str = ""
 
     @property
@@ -28,7 +30,7 @@ class Stage:
 
     @property
     def plan(self) -> str:
-        return digest(code_digest(), self.manifest.digest, self.facts_plan)
+        return digest(self.code, self.manifest.digest, self.facts_plan)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -41,4 +43,4 @@ class Stage:
 
     def key(self, kind: str, span: Span) -> str:
         """Where the cache keeps what it knows about a span."""
-        return digest(kind, code_digest(), self.facts_plan, self.manifest.span_key(span))
+        return digest(kind, self.code, self.facts_plan, self.manifest.span_key(span))

@@ -6,18 +6,20 @@ import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ..engine.ray import Ray
+from ..engine.ray import Ray, enter
 from .crew import THREADS
 
 
 class _Trials:
     """Runs on a cluster's node: one trial after another, while another thread hands out what is said about them."""
 
-    def __init__(self, setting: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str, setting: Mapping[str, Any]) -> None:
         from .worker import Runner
 
+        enter(folder)
         self._lock = threading.Lock()
         self._said: list[dict[str, Any]] = []
         self._runner = Runner(setting, self)
@@ -51,7 +53,7 @@ class RayWorker:
             max_restarts=0,
             runtime_env={"env_vars": environment},
         )
-        self._actor = kind.remote(dict(setting))
+        self._actor = kind.remote(str(Path.cwd()), dict(setting))
         self._running: Any = None
         self._end = ""
 
