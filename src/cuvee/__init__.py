@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
     from .feed.write import WriteResult, write_selection
     from .mixing import Mixed, mix_sources
+    from .near_duplicates import Guarded, guard
     from .pool import Reading
     from .profiling import Profiled, profile
     from .proving import Proved, prove
@@ -30,6 +31,8 @@ _LAZY = {
     "Proved": "proving",
     "mix_sources": "mixing",
     "Mixed": "mixing",
+    "guard": "near_duplicates",
+    "Guarded": "near_duplicates",
     "Reading": "pool",
     "WriteResult": "feed.write",
     **dict.fromkeys(("CuveeError", "UsageError", "DataError", "ResourceError", "BusyError"), "errors"),
@@ -39,6 +42,7 @@ __all__ = [
     "BusyError",
     "CuveeError",
     "DataError",
+    "Guarded",
     "Mixed",
     "Profiled",
     "Proved",
@@ -48,6 +52,7 @@ __all__ = [
     "UsageError",
     "WriteResult",
     "__version__",
+    "guard",
     "mix_sources",
     "profile",
     "prove",

@@ -201,6 +201,85 @@ def select(
         _print(result.summary, selecting.lines(result), flags)
 
 
+@cli.command(short_help="Find rows that repeat others, exactly or nearly, and leave them out.")
+@click.argument("pool", nargs=-1, required=True)
+@click.option(
+    "--duplicates",
+    type=click.Choice(["near", "exact"]),
+    default="near",
+    show_default=True,
+    help="What to look for; near includes exact.",
+)
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="How MinHash is set, like fineweb or cuvee:n=13,permutations=256: cuvee, fineweb, refinedweb, slimpajama, "
+    "data-juicer, nemo-curator [cuvee].",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="J",
+    help="Near-duplicates share at least this much of their n-grams, by estimate; 0 takes every candidate "
+    "[0.8 for cuvee, 0 for other presets].",
+)
+@click.option(
+    "--normal",
+    type=click.Choice(["bytes", "space", "punctuation", "digits"]),
+    default="space",
+    show_default=True,
+    help="What exact comparison passes over: nothing; case and white space; signs, too; differing numbers, too.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["global", "domain"]),
+    default="global",
+    show_default=True,
+    help="Compare all rows, or only those of the same domain.",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["first", "longest", "random"]),
+    default="first",
+    show_default=True,
+    help="Which rows of a cluster stay: the pool's first, the longest, or some drawn by --seed.",
+)
+@click.option("--copies", type=int, default=1, show_default=True, help="How many rows of a cluster stay.")
+@click.option("--record", is_flag=True, help="Keep every row, and only record how often it occurs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="What --keep random keeps.")
+@click.option("-o", "--output", default="out/guard", show_default=True, help="Folder for selection, clusters, report.")
+@click.option("--skip-bad", is_flag=True, help="Go on without rows that cannot be used; they are counted and listed.")
+@READING
+@RUNNING
+def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: Any) -> None:
+    """Find the rows of POOL that repeat others, exactly or nearly, and choose the pool without them.
+
+    \b
+    cuvee guard pool/                                    pairs that share 80 % of their word 5-grams
+    cuvee guard pool/ --duplicates exact                 equal but for case and white space
+    cuvee guard pool/ --preset fineweb --scope domain    as FineWeb did, each crawl (domain) by itself
+    cuvee guard pool/ --threshold 0.9 --keep longest -o unique/
+    cuvee guard pool/ --copies 3                         cap repetition instead of ending it
+    cuvee guard pool/ --record                           remove nothing, look at clusters.parquet
+
+    OUTPUT gets selection.parquet (which rows stay, for cuvee write and cuvee prove), clusters.parquet (row, cluster,
+    n_copies of every row that has copies), plan.json and report.html. The digest is the same for any number of workers
+    and any cut of the same rows into files.
+    """
+    from . import near_duplicates, quantities
+
+    names = ("duplicates", "threshold", "normal", "scope", "keep", "copies", "record", "seed", "output")
+    asked: dict[str, Any] = {name: flags.pop(name) for name in names}
+    if preset is not None:
+        asked["preset"], asked["settings"] = quantities.method_call(preset)
+    with _running(flags, skip_bad) as common:
+        if flags["plan_only"]:
+            _print_plan(near_duplicates.plan(pool, **asked, **_without(common, "progress", "show_text")), flags)
+            return
+        result = near_duplicates.guard(pool, **asked, command=_command(), **common)
+        _print(result.summary, near_duplicates.lines(result), flags)
+
+
 @cli.command(short_help="Write the documents of a selection for a trainer.")
 @click.argument("selection", type=click.Path(path_type=Path))
 @click.option(

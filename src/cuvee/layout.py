@@ -16,6 +16,7 @@ PROFILE = "profile.json"
 PROOF = "proof.json"
 MIX = "mix.json"
 FIT = "fit.json"
+CLUSTERS = "clusters.parquet"
 REPORT = "report.html"
 REJECTS = "rejects.jsonl"
 PLAN_FORMAT = 1
@@ -52,5 +53,5 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and (own not in names or names - {SELECTION, PLAN, PROFILE, PROOF, MIX, FIT, REPORT, REJECTS}):
+    if names and (own not in names or names - {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, REPORT, REJECTS}):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")
