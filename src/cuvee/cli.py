@@ -282,9 +282,7 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
 
 @cli.command(short_help="Write the documents of a selection for a trainer.")
 @click.argument("selection", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=None, help="Folder for the documents [SELECTION-data]."
-)
+@click.option("-o", "--output", help="Folder or address (s3://...) for the documents [SELECTION-data].")
 @click.option(
     "--format",
     "form",
@@ -302,7 +300,7 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 def write(
     selection: Path,
-    output: Path | None,
+    output: str | None,
     form: str,
     shard: str,
     shuffle: int | None,

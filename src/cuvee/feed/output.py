@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ..engine.files import append, explain, file_digest, staging_of, write_whole
+from ..engine.files import append, explain, file_digest, lock, staging_of, whole_folder, write_whole
 from ..engine.progress import Progress
 from ..engine.store import digest
 from ..errors import UsageError
-from ..layout import sealed
 from ..source.files import plain
 from ..source.written import KIND as KIND
+from ..source.written import MANIFEST
+from .journal import journal_line, journal_lines
 from .selection import Selection
 from .shards import Entry
 
@@ -34,18 +36,51 @@ class Staging:
 
     Args:
         output: the folder to write.
-        job: all that the bytes of the shards depend on, JSON-able.
     """
 
-    def __init__(self, output: Path, job: dict[str, Any]) -> None:
+    tag = ""
+    """Stands in the names of shards; here they need none, since folders are replaced as a whole."""
+
+    def __init__(self, output: Path) -> None:
         self._root = staging_of(output)
         self.folder = self._root / output.name
         self._output, self._journal = output, self._root / JOURNAL
-        self._job = digest(job)
+        self._job = ""
         self._count: int | None = None
         """How many shards the journal lists; None while that is being found out."""
         self.counts: list[int] = []
         """What was recorded with the last shard."""
+
+    def __str__(self) -> str:
+        return str(self._output)
+
+    def place(self, name: str) -> Path:
+        """Where a file of the output stands in the end."""
+        return self._output / name
+
+    def check(self, folder: Path, selection: Selection) -> None:
+        """Refuse an output that may not be replaced."""
+        check_output(self._output, folder, selection)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the right to write."""
+        return lock(self._output)
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """``job``: all that the bytes of the shards depend on, JSON-able."""
+        self._job = digest(job)
+
+    def building(self) -> AbstractContextManager[Path]:
+        """The folder that becomes the output when the block ends well."""
+        return whole_folder(self._output, self.folder)
+
+    def finish(self, folder: Path, manifest: bytes) -> None:
+        """Add the manifest."""
+        write_whole(folder / MANIFEST, manifest)
+
+    def discard(self) -> None:
+        """The finished shards are of no use."""
+        self.remove()
 
     def resume(self, progress: Progress) -> list[Entry]:
         """The intact shards that an earlier run of this job finished; everything else is removed."""
@@ -82,22 +117,15 @@ class Staging:
             self.remove()
 
     def _line(self, number: int, entry: Entry, counts: list[int]) -> bytes:
-        content = sealed({"job": self._job, "number": number, "shard": entry.as_json(), "counts": counts})
-        return json.dumps(content).encode() + b"\n"
+        return journal_line(self._job, number, entry.as_json(), counts)
 
     def _listed(self) -> list[tuple[Entry, list[int]]]:
-        """What the journal says, up to its first line that is cut short, damaged or another job's."""
-        found: list[tuple[Entry, list[int]]] = []
+        """What the journal says."""
         try:
-            for line in self._journal.read_bytes().splitlines():
-                content = json.loads(line)
-                right = (sealed(content)["seal"], self._job, len(found))
-                if (content["seal"], content["job"], content["number"]) != right:
-                    break
-                found.append((Entry(**content["shard"]), content["counts"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            pass
-        return found
+            lines = journal_lines(self._journal.read_bytes(), self._job)
+            return [(Entry(**content["shard"]), content["counts"]) for content in lines]
+        except (OSError, KeyError, TypeError):
+            return []
 
     def _intact(self, entries: list[Entry], progress: Progress) -> list[Entry]:
         """Those before the first that is not on the disk as it was written."""

@@ -19,7 +19,6 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from .. import __version__
-from ..engine.files import lock, whole_folder, write_whole
 from ..engine.progress import Progress
 from ..engine.store import Store, code_digest
 from ..errors import DataError, ResourceError, UsageError
@@ -28,12 +27,13 @@ from ..source.files import plain
 from .dolma import Dolma
 from .jsonl import Jsonl
 from .order import SHUFFLE_BYTES, Prepared, in_pool_order, shuffled, too_large
-from .output import KIND, MANIFEST_VERSION, Staging, check_output
+from .output import KIND, MANIFEST_VERSION, Staging
 from .parquet import Parquet
 from .pool import Files, check_unchanged, open_files, open_source
 from .reach import Block, blocks
 from .selection import Selection, Survey
 from .shards import Entry, MisfitError, Shards
+from .upload import Upload, upload_of
 
 FormatName = Literal["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "dolma"]
 Order = Literal["pool", "shuffled"]
@@ -43,9 +43,9 @@ _Writer = Parquet | Jsonl | Dolma
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What was written. ``bytes`` is the size of the files on disk; rows and tokens count repeats."""
+    """What was written: paths or addresses; ``bytes`` is the size of the files; rows and tokens count repeats."""
 
-    files: tuple[Path, ...]
+    files: tuple[Path | str, ...]
     rows: int
     tokens: int
     bytes: int
@@ -54,7 +54,7 @@ class WriteResult:
 
 def write_selection(
     folder: Path,
-    output: Path,
+    output: Path | str,
     *,
     format: FormatName = "parquet",
     shard_bytes: int = SHARD_BYTES,
@@ -71,7 +71,8 @@ def write_selection(
 
     Args:
         folder: what ``cuvee select`` wrote.
-        output: the folder to write; replaced as a whole if cuvee wrote it, refused if it holds anything else.
+        output: the folder to write, or an address (``s3://bucket/train``, see ``upload.py``); replaced as a whole if
+            cuvee wrote it, refused if it holds anything else.
         format: "parquet", "jsonl", "jsonl.gz", "jsonl.zst" or "dolma".
         shard_bytes: a file is closed once it holds this many bytes as written.
         order: "pool", or "shuffled" by a hash of seed and key, which must fit into ``shuffle_bytes`` of memory.
@@ -85,30 +86,35 @@ def write_selection(
     if shard_bytes < 1:
         raise UsageError(f"A shard must have at least 1 byte, not {shard_bytes}.")
     progress = progress or Progress()
-    folder, output = Path(folder).resolve(), Path(output).resolve()
+    folder = Path(folder).resolve()
+    target = upload_of(output)
     selection = Selection.open(folder)
     survey = selection.survey()
     if survey.rows == 0:
         raise DataError(f"The selection in {folder} chose no rows: there is nothing to write. Raise its budget.")
     if order == "shuffled" and survey.distinct_bytes > shuffle_bytes:
         raise too_large(survey.distinct_bytes, shuffle_bytes)
-    check_output(output, folder, selection)
-    with lock(output):
-        check_output(output, folder, selection)
+    staging = target if isinstance(target, Upload) else Staging(target.resolve())
+    staging.check(folder, selection)
+    with staging.lock():
+        staging.check(folder, selection)
         files = open_files(selection, survey, opener, store)
         writer = _format(format, selection, files, survey.largest)
         shuffle = {"order": order, "seed": seed if order == "shuffled" else None}
-        staging = Staging(output, _job(format, selection, survey, {**shuffle, "shard_bytes": shard_bytes}))
+        staging.begin(_job(format, selection, survey, {**shuffle, "shard_bytes": shard_bytes}))
         try:
             finished = staging.resume(progress)
-            with whole_folder(output, staging.folder) as building:
+            with staging.building() as building:
                 progress.begin(f"writing {format}", survey.distinct_bytes)
                 counts = _Counts(writer, staging.counts if order == "pool" else [])
 
                 def record(entry: Entry) -> None:
                     staging.record(entry, counts.before)
 
-                with _sayable(format), Shards(building, writer, shard_bytes, finished, record) as shards:
+                with (
+                    _sayable(format),
+                    Shards(building, writer, shard_bytes, finished, record, staging.tag) as shards,
+                ):
                     stream = _prepared(selection, files, counts, progress, shards if order == "pool" else None)
                     ordered = in_pool_order(stream) if order == "pool" else shuffled(stream, seed, shuffle_bytes)
                     for batch in ordered:
@@ -120,11 +126,11 @@ def write_selection(
                 manifest = _manifest(format, selection, survey, shards, {**shuffle, "notes": notes})
                 written = sum(entry.rows for entry in shards.entries) + shards.skip
                 assert written == survey.rows, f"{written} rows written, {survey.rows} chosen"
-                write_whole(building / "manifest.json", manifest)
+                staging.finish(building, manifest)
         except MisfitError:
-            staging.remove()
+            staging.discard()
             raise DataError(
-                f"The shards that an earlier run left beside {plain(str(output))} are not of this selection, and were "
+                f"The shards that an earlier run left beside {plain(str(staging))} are not of this selection, and were "
                 "removed. Run the same command again."
             ) from None
         except BaseException:
@@ -132,7 +138,7 @@ def write_selection(
             raise
         staging.remove()
     return WriteResult(
-        files=tuple(output / entry.name for entry in shards.entries),
+        files=tuple(staging.place(entry.name) for entry in shards.entries),
         rows=survey.rows,
         tokens=survey.tokens,
         bytes=sum(entry.bytes for entry in shards.entries),
@@ -153,12 +159,12 @@ def _job(name: str, selection: Selection, survey: Survey, more: dict[str, Any]) 
     }
 
 
-def _check_unchanged(selection: Selection, files: Files, staging: Staging) -> None:
+def _check_unchanged(selection: Selection, files: Files, staging: Staging | Upload) -> None:
     """Finished shards may hold rows of a file that changed: they are of no use to anyone."""
     try:
         check_unchanged(selection, files)
     except DataError:
-        staging.remove()
+        staging.discard()
         raise
 
 
