@@ -391,6 +391,8 @@ class _Job:
         sizes, number = np.unique(members.sizes(), return_counts=True)
         repeats = int((sizes - 1) @ number)
         said = parameters(rule.minhash) if rule.minhash is not None else {}
+        if said:
+            said["permutations_seed"] = said.pop("seed")
         return {
             "format": PLAN_FORMAT,
             "title": f"{'Near and exact' if rule.minhash else 'Exact'} duplicates",

@@ -11,6 +11,8 @@ from ..text import Markup, escape
 from .svg import Axis, Chart, both, bottom, circle, frame, label, left, line, nothing, path
 
 _HEIGHT, _TOP = 220, 20
+FEWEST = 10
+"""Points of fewer pairs stand in the table alone: their intervals would say nothing and hide the rest."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def detection(
         for a, b in ((finite(x), finite(y)) for x, y in zip(similarity, chance, strict=False))
         if a is not None and b is not None and 0 <= a <= 1
     ]
-    points = [one for one in planted if one.pairs > 0 and 0 <= one.similarity <= 1]
+    known = [one for one in planted if one.pairs > 0 and 0 <= one.similarity <= 1]
+    points = [one for one in known if one.pairs >= FEWEST]
     numbers = table(
         ["Similarity of planted pairs", "Pairs", "Found", "95 % interval", "Candidates expected"],
         [
@@ -50,7 +53,7 @@ def detection(
                 escape(f"{percent(one.low)} to {percent(one.high)}"),
                 escape(percent(one.expected)),
             ]
-            for one in points
+            for one in known
         ],
         "Planted pairs found, by exact Jaccard similarity",
     )
@@ -62,7 +65,7 @@ def detection(
         parts = [left(y, 1, width - 1, percent, 4), line(x(0), y(0), x(1), y(0), "grid")]
         if threshold is not None and 0 < threshold < 1:
             parts.append(line(x(threshold), _TOP, x(threshold), y(0), "drop"))
-            parts.append(label(x(threshold) - 6, _TOP + 12, f"kept above {threshold:g}", "note halo", "end"))
+            parts.append(label(x(threshold) - 6, y(0.22), f"kept above {threshold:g}", "note halo", "end"))
         parts.append(path([(x(a), y(b)) for a, b in curve], "line random"))
         parts += [_mark(x, y, one) for one in points]
         parts.append(bottom(x, _TOP + _HEIGHT + 10, number, "Jaccard similarity"))

@@ -1,0 +1,173 @@
+"""Rows with equal keys: the same clusters for any cut into tasks and any order, against a definition in Python."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cuvee.engine import group as module
+from cuvee.engine.executor import Stopped, Watch
+from cuvee.engine.group import Clusters, EqualKeys, Share, group, shares, verified
+from cuvee.engine.local import Local
+from cuvee.engine.progress import Progress
+from cuvee.engine.store import Store
+
+
+def components(edges: list[tuple[int, int]]) -> dict[int, int]:
+    """The oracle: rows that hang together, by repeated relabelling."""
+    root = {row: row for edge in edges for row in edge}
+    while any(root[a] != root[b] for a, b in edges):
+        for a, b in edges:
+            root[a] = root[b] = min(root[a], root[b])
+    return root
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25))), st.integers(1, 7), st.randoms())
+def test_clusters_do_not_depend_on_order_or_parts(edges: list[tuple[int, int]], step: int, chance: Any) -> None:
+    edges = [(a * 10**12, b * 10**12) for a, b in edges if a != b]  # rows far apart: memory follows members alone
+    chance.shuffle(edges)
+    clusters = Clusters(_limit=3)
+    for at in range(0, len(edges), step):
+        left, right = zip(*edges[at : at + step], strict=True)
+        clusters.add(np.array(left, np.int64), np.array(right, np.int64))
+    row, root = clusters.members()
+    assert dict(zip(row.tolist(), root.tolist(), strict=True)) == components(edges)
+    assert row.tolist() == sorted(row.tolist())
+
+
+def test_a_long_chain_is_one_cluster() -> None:
+    size, clusters = 200_000, Clusters()
+    order = np.random.default_rng(0).permutation(size - 1)
+    clusters.add(order, order + 1)
+    row, root = clusters.members()
+    assert len(row) == size and (root == 0).all()
+
+
+def stored(store: Store, spans: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Facts and keys as the engine leaves them."""
+    facts, keys, first = [], [], 0
+    for number, span in enumerate(spans):
+        rows = len(span["key"])
+        names = sorted({*span["domain"]}, key=lambda name: (number % 2, name) if number % 2 else name)
+        table = {
+            "row": np.arange(first, first + rows),
+            "domain": np.array([names.index(name) for name in span["domain"]], np.int32),
+        }
+        for what, columns, note in (("f", table, {"domains": names}), ("k", span["columns"], {})):
+            key = f"{what}{number:039x}"
+            store.put_table(key, [pa.RecordBatch.from_pydict(columns)], note)
+            (facts if what == "f" else keys).append(key)
+        first += rows
+    return facts, keys
+
+
+def spans_of(draw: np.random.Generator, sizes: list[int]) -> list[dict[str, Any]]:
+    spans = []
+    for size in sizes:
+        key = draw.integers(0, 40, size).astype(np.uint64) * np.uint64(0x123456789ABCDEF1)
+        counted = draw.integers(0, 3, size).astype(np.int32)
+        domain = draw.choice(["a", "b", "c"], size).tolist()
+        columns = {"band": key, "shingles": counted} if size else {}
+        spans.append({"key": key, "shingles": counted, "domain": domain, "columns": columns})
+    return spans
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("task_rows", [7, 50, 10_000])
+def test_pairs_are_a_forest_of_equal_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool, task_rows: int
+) -> None:
+    monkeypatch.setattr(module, "TASK_ROWS", task_rows)
+    store = Store(tmp_path)
+    spans = spans_of(np.random.default_rng(3), [40, 0, 1, 90, 69])
+    facts, keys = stored(store, spans)
+    by_key: dict[Any, list[int]] = defaultdict(list)
+    row = 0
+    for span in spans:
+        for key, counted, domain in zip(span["key"].tolist(), span["shingles"], span["domain"], strict=True):
+            if counted:
+                by_key[key, domain if apart else ""].append(row)
+            row += 1
+    work = EqualKeys(store, facts, keys, "shingles", apart)
+    found: dict[Share, Any] = dict(group(work, ["band"], row, Local(2), Progress(), "near"))
+    assert len(found) == max(1, -(-row // task_rows))
+    clusters = Clusters()
+    for left, right in found.values():
+        clusters.add(left, right)
+    want = components([pair for rows in by_key.values() for pair in itertools.pairwise(rows)])
+    assert dict(zip(*(part.tolist() for part in clusters.members()), strict=True)) == want
+    pairs = sum(len(left) for left, _ in found.values())
+    assert pairs == sum(len(rows) - 1 for rows in by_key.values()), "a spanning forest has no pair too many"
+
+
+def test_every_key_is_in_one_share() -> None:
+    keys = np.random.default_rng(0).integers(0, 1 << 63, 1000, dtype=np.uint64) * np.uint64(2)
+    for parts in (1, 3, 7):
+        tasks = shares(["x"], parts * module.TASK_ROWS)
+        assert [one.part for one in tasks] == list(range(parts))
+        number = (keys >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)
+        assert set(number.tolist()) == set(range(parts))
+
+
+def test_answers_are_kept_and_damaged_ones_computed_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    facts, keys = stored(store, spans_of(np.random.default_rng(1), [50, 50]))
+    given = {store.path(key) for key in (*facts, *keys)}
+    work = pickle.loads(pickle.dumps(EqualKeys(store, facts, keys, name="this")))
+    share, watch = Share("band", 0, 1), Watch()
+    first = work(share, watch)
+    (answer,) = {*tmp_path.rglob("*.arrow")} - given
+    answer.write_bytes(answer.read_bytes()[:-40])
+    fresh = EqualKeys(Store(tmp_path), facts, keys, name="this")
+    assert all((a == b).all() for a, b in zip(first, fresh(share, watch), strict=True)), "computed again"
+    for path in given:
+        path.unlink()
+    assert all((a == b).all() for a, b in zip(first, fresh(share, watch), strict=True)), "only the answer was read"
+
+
+def test_a_damaged_column_is_refused_not_used(tmp_path: Path) -> None:
+    facts, keys = stored(Store(tmp_path), spans_of(np.random.default_rng(1), [50, 50]))
+    path = Store(tmp_path).path(keys[1])
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(FileNotFoundError, match="damaged"):
+        EqualKeys(Store(tmp_path), facts, keys)(Share("band", 0, 1), Watch())
+
+
+def test_work_stops_when_asked(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    facts, keys = stored(store, spans_of(np.random.default_rng(1), [5]))
+    with pytest.raises(Stopped):
+        EqualKeys(store, facts, keys)(Share("band", 0, 1), Watch(stopped=lambda: True))
+
+
+def test_verification_keeps_what_is_similar_together() -> None:
+    """In a group A B A B the two As are a pair though a B stands between them."""
+    one, other = np.full(4, 0x1111111111111111, np.uint64), np.full(4, 0x2222222222222222, np.uint64)
+    nearly = one.copy()
+    nearly[3] = 0x1111111100000000  # 28 of 32 bytes agree
+    checks = np.stack([one, other, nearly, other, one])
+    left, right = verified(np.array([0]), np.array([5]), checks, 28)
+    assert sorted(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 2), (0, 4), (1, 3)]
+    left, right = verified(np.array([0]), np.array([5]), checks, 29)
+    assert sorted(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 4), (1, 3)]
+    left, right = verified(np.array([0, 2]), np.array([2, 5]), checks, 29)
+    assert len(left) == 0, "groups are looked at one by one"
+
+
+def test_a_group_of_unlike_rows_costs_a_bounded_number_of_comparisons() -> None:
+    checks = np.random.default_rng(0).integers(0, 1 << 63, (5_000, 2), dtype=np.uint64)
+    checks[-1], checks[-2] = checks[0], checks[module.LEADERS]
+    left, right = verified(np.array([0]), np.array([5_000]), checks, 16)
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 4_999)], "row 64 led nobody"
