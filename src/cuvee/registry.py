@@ -21,6 +21,8 @@ FOLDERS = ("score", "choose", "policy")
 CONTRACTS = (Method, Choose, Policy)
 """What a method may be. A file may define classes of several: the first of these is the method."""
 GROUP = "cuvee.methods"
+CHOSEN_BY = frozenset({"score", "perplexity", "embedding", "cluster"})
+"""What a rule may choose by: columns that scoring methods give."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def rules() -> list[str]:
     return [
         name
         for name, kind in kinds.items()
-        if issubclass(kind, Choose) and {"score", "perplexity"} & set(kind.card.needs)
+        if issubclass(kind, Choose) and CHOSEN_BY & set(kind.card.needs)
     ]
 
 

@@ -146,7 +146,12 @@ def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Cho
                 f"'{request.method}' chooses by itself, so there is no score for '{request.choose}' to choose by: name "
                 "a scoring method with --with, or leave out --choose."
             )
-        if "score" in kind.card.needs:
+        if asked := registry.CHOSEN_BY & set(kind.card.needs):
+            if "score" not in asked:
+                raise UsageError(
+                    f"'{request.method}' chooses by the column {' and '.join(sorted(asked))}: "
+                    f"use --with {registry.giving(asked)[0]} --choose {request.method}."
+                )
             raise UsageError(
                 f"'{request.method}' chooses by a score: name a scoring method with --with, "
                 f"and use --choose {request.method}."
@@ -167,7 +172,7 @@ def _rule(request: Request, scorer: Method) -> Choose:
     """The rule named by --choose, if it suits the method."""
     name = request.choose or ""
     chosen = _load_rule(name)
-    asked = set(chosen.card.needs) & {"score", "perplexity"}
+    asked = set(chosen.card.needs) & registry.CHOSEN_BY
     if not asked:
         raise UsageError(f"'{name}' does not look at scores: use --with {name} instead of --choose {name}.")
     if asked - set(scorer.card.gives):

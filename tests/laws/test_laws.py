@@ -262,7 +262,10 @@ def test_choose_laws(name: str, tmp_path: Path) -> None:
         "bytes": chance.integers(1, 4000, rows),
         "domain": chance.integers(0, 3, rows).astype(np.int32),
         "content": chance.integers(0, 2**63, rows).astype(np.uint64),
+        "embedding": chance.normal(size=(rows, 8)).astype(np.float16),
+        "cluster": chance.integers(-1, 12, rows).astype(np.int32),
     }
+    data["embedding"][::19] = 0
     like = {"like": str(_selection(tmp_path))} if name == "length_matched" else {}
     method = make(kind, EXAMPLES.get(name, {}) | like, name)
     results = []

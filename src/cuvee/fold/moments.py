@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..core import Array, Batch, Fold, State
 from ..feature.embed import Embedder
-from ..feature.embed_kernels import add_gram
+from ..feature.embed_kernels import add_gram, add_to_groups
 from ..feature.static_embedding import DIMENSIONS, StaticEmbedding, tokenize
 from ..feature.static_embedding import tables as static_tables
 
@@ -106,6 +106,23 @@ class Moments(Fold):
     def finish(self, state: State) -> list[Gaussian]:
         parts = zip(state["count"], state["total"], state["gram"], strict=True)
         return [Gaussian(int(count), total, mirrored(gram)) for count, total, gram in parts]
+
+
+@dataclass(frozen=True)
+class Sums(Moments):
+    """The counts and sums alone; ``finish`` gives Gaussians whose ``gram`` is empty."""
+
+    def empty(self) -> State:
+        groups, d = self.grouping.groups, self.embedder.width
+        return {"count": np.zeros(groups, np.int64), "total": np.zeros((groups, d)), "gram": np.zeros((groups, 0, 0))}
+
+    def update(self, state: State, batch: Batch) -> State:
+        vectors = self.embedder.vectors(batch)
+        group = self.grouping.of(batch, vectors)
+        used = np.any(vectors != 0, axis=1) & (group >= 0)
+        state["count"] += np.bincount(group[used], minlength=len(state["count"]))
+        add_to_groups(vectors[used], group[used], state["total"])
+        return state
 
 
 @dataclass(frozen=True)
