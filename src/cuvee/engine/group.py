@@ -67,17 +67,23 @@ class EqualKeys:
 
     def __call__(self, share: Share, watch: Watch) -> tuple[Ints, Ints]:
         """The pairs, (left, right) with left < right: global rows, int64."""
-        kept = digest("equal keys", self.name, share.column, share.part, share.parts) if self.name else ""
-        if kept:
-            try:
-                (batch,), _ = self.store.table(kept)
-                return batch.column("left").to_numpy(), batch.column("right").to_numpy()
-            except FileNotFoundError:
-                pass
         left, right = self._pairs(share, watch)
-        if kept:
-            self.store.put_table(kept, [pa.RecordBatch.from_pydict({"left": left, "right": right})])
+        if self.name:
+            self.store.put_table(self._key(share), [pa.RecordBatch.from_pydict({"left": left, "right": right})])
         return left, right
+
+    def _key(self, share: Share) -> str:
+        return digest("equal keys", self.name, share.column, share.part, share.parts)
+
+    def known(self, share: Share) -> tuple[Ints, Ints] | None:
+        """The answer of an earlier run, if the cache has it."""
+        if not self.name:
+            return None
+        try:
+            (batch,), _ = self.store.table(self._key(share))
+        except FileNotFoundError:
+            return None
+        return batch.column("left").to_numpy(), batch.column("right").to_numpy()
 
     def _pairs(self, share: Share, watch: Watch) -> tuple[Ints, Ints]:
         value, row, place = self._gather(share, watch)
@@ -237,8 +243,16 @@ class Clusters:
 def group(
     work: EqualKeys, columns: Sequence[str], rows: int, executor: Executor, progress: Progress, label: str
 ) -> Iterator[tuple[Share, tuple[Ints, Ints]]]:
-    """Run the tasks for some columns of a pool with so many usable rows: (task, pairs) as they finish."""
-    tasks = shares(columns, rows)
+    """The tasks for some columns of a pool with so many usable rows: (task, pairs) as they finish, known ones first."""
+    tasks = []
+    for share in shares(columns, rows):
+        answer = work.known(share)
+        if answer is None:
+            tasks.append(share)
+        else:
+            yield share, answer
+    if not tasks:
+        return
     progress.begin(label, 8 * len(tasks) * rows)
     yield from executor.map(work, tasks, progress.advance)
     progress.end()

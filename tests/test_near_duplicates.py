@@ -1,0 +1,468 @@
+"""``cuvee guard``: the right rows go, whatever the workers, files, kills and texts; every refusal is a sentence."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee.core import Batch
+from cuvee.engine import group, manifest
+from cuvee.engine.group import EqualKeys
+from cuvee.engine.local import Local
+from cuvee.engine.store import Store
+from cuvee.engine.work import SpanWork
+from cuvee.errors import DataError, UsageError
+from cuvee.examples import as_batch
+from cuvee.feature.minhash import PRESETS, MinHash, jaccard
+from cuvee.feature.normal import STEPS, NormalHash
+from cuvee.near_duplicates import Guarded, guard, lines, make_rule, plan
+from cuvee.planted import measured_curve, wilson
+from cuvee.proof.candidates import open_candidates
+from tests.command import Answer, line_of
+from tests.command import cuvee as run_command
+from tests.test_same_bits import Shuffled, as_jsonl, split
+
+WORDS = [f"word{number:03}" for number in range(400)]
+
+
+def documents(seed: int = 0, originals: int = 60) -> list[str]:
+    """Unlike texts, each with up to three copies: exact, in other spacing and case, or with a few words replaced."""
+    draw = np.random.default_rng(seed)
+    texts = []
+    for number in range(originals):
+        words = draw.choice(WORDS, 120).tolist()
+        texts.append(" ".join(words))
+        for copy in range(number % 4):
+            changed = list(words)
+            if copy == 1:
+                for at in draw.choice(120, 3, replace=False):
+                    changed[at] = "other"
+            texts.append(" ".join(changed) if copy else "  " + " \n".join(words).upper())
+    order = draw.permutation(len(texts))
+    return [texts[at] for at in order]
+
+
+def pool_of(tmp_path: Path, texts: list[str], **columns: list[Any]) -> Path:
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pa.table({"text": texts, **columns}), path, row_group_size=50)
+    return path
+
+
+def clusters_of(result: Guarded) -> dict[int, tuple[int, int, bool]]:
+    """row -> (cluster, n_copies, kept)."""
+    table = pq.read_table(result.folder / "clusters.parquet").to_pylist()
+    return {one["row"]: (one["cluster"], one["n_copies"], one["kept"]) for one in table}
+
+
+def kept_rows(result: Guarded) -> list[int]:
+    return pq.read_table(result.folder / "selection.parquet")["row"].to_pylist()
+
+
+def brute_force(texts: list[str], threshold: float) -> dict[int, int]:
+    """row -> first row of its cluster, by the exact similarity of all pairs; rows without a partner are left out."""
+    sets = MinHash().shingles(as_batch([text.encode() for text in texts]))
+    root = list(range(len(texts)))
+    for a, b in itertools.combinations(range(len(texts)), 2):
+        if " ".join(texts[a].lower().split()) == " ".join(texts[b].lower().split()) or (
+            jaccard(sets[a], sets[b]) >= threshold
+        ):
+            low, high = sorted((root[a], root[b]))
+            root = [low if one == high else one for one in root]
+    return {row: first for row, first in enumerate(root) if root.count(first) > 1}
+
+
+def test_what_goes_is_what_repeats(tmp_path: Path) -> None:
+    """Copies have a similarity of 0.75 to 1, unlike texts of 0: any threshold between gives the same answer."""
+    texts = documents()
+    result = guard(pool_of(tmp_path, texts), threshold=0.5, output=tmp_path / "out")
+    want = brute_force(texts, 0.4)
+    found = clusters_of(result)
+    assert {row: cluster for row, (cluster, _, _) in found.items()} == want
+    assert all(copies == list(want.values()).count(cluster) for cluster, copies, _ in found.values())
+    assert [row for row, (_, _, kept) in found.items() if kept] == sorted(set(want.values()))
+    assert kept_rows(result) == [row for row in range(len(texts)) if want.get(row, row) == row]
+    counts = result.summary["counts"]
+    assert counts["exact"] + counts["near"] == counts["removed"] == len(want) - counts["clusters"]
+    assert counts["exact"] == len(texts) - len({" ".join(text.lower().split()) for text in texts})
+
+
+def test_exact_alone(tmp_path: Path) -> None:
+    texts = ["One text.", "one  TEXT.\n", "one text", "two 11 texts", "two 7 texts", "", "other"]
+    texts[5] = "x"
+    pool = pool_of(tmp_path, texts)
+
+    def kept(normal: str) -> list[int]:
+        return kept_rows(guard(pool, duplicates="exact", normal=normal, output=tmp_path / normal))
+
+    assert kept("bytes") == [0, 1, 2, 3, 4, 5, 6]
+    assert kept("space") == [0, 2, 3, 4, 5, 6]
+    assert kept("punctuation") == [0, 3, 4, 5, 6]
+    assert kept("digits") == [0, 3, 5, 6]
+
+
+def test_short_texts_have_exact_duplicates_only(tmp_path: Path) -> None:
+    result = guard(pool_of(tmp_path, ["a b c", "a b d", "A b c", "d", "D ", "e"]), output=tmp_path / "out")
+    assert kept_rows(result) == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_normal_hashes_follow_the_definition(step: str) -> None:
+    import re
+
+    texts = ["A  b", "a b ", "a, b", "a b 12", "a b 7", "a b ٣", "ÀB", "àb", "a_b", "a\u2003b", "", " ", "…", "12", "0"]
+
+    def normal(text: str) -> str:
+        if step == "bytes":
+            return text
+        text = " ".join(text.lower().split())
+        if step != "space":
+            text = " ".join(re.sub(r"[^\w\s]+", " ", text).split())
+        return re.sub(r"\d+", "0", text) if step == "digits" else text
+
+    found = NormalHash(step).apply(as_batch([text.encode() for text in texts]))["exact"]  # type: ignore[arg-type]
+    for a, b in itertools.combinations(range(len(texts)), 2):
+        assert (found[a] == found[b]) == (normal(texts[a]) == normal(texts[b])), (texts[a], texts[b])
+
+
+@pytest.fixture
+def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans of a chunk or two, and key ranges of a few hundred rows."""
+    monkeypatch.setattr(manifest, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(manifest, "SPAN_BYTES", (1, 1))
+    monkeypatch.setattr(group, "TASK_ROWS", 40)
+    monkeypatch.setattr(group, "MERGE_PAIRS", 5)
+
+
+RULES: list[dict[str, Any]] = [
+    {},
+    {"preset": "fineweb", "keep": "longest"},
+    {"keep": "random", "scope": "domain", "copies": 2},
+    {"duplicates": "exact"},
+    {"record": True},
+]
+
+
+@pytest.mark.usefixtures("many_tasks")
+@pytest.mark.parametrize("rule", RULES, ids=["near", "fineweb", "random", "exact", "record"])
+def test_same_bits_for_any_workers_files_and_order(tmp_path: Path, rule: dict[str, Any]) -> None:
+    texts = documents(3)
+    table = pa.table({"text": texts, "domain": [f"d{len(text) % 3}" for text in texts]})
+    pq.write_table(table, tmp_path / "pool.parquet", row_group_size=33)
+    found = {}
+
+    def once(name: str, paths: Path, **more: Any) -> None:
+        result = guard(paths, output=tmp_path / name, cache=tmp_path / f"cache {name}", **rule, **more)
+        found[name] = (result.digest, clusters_of(result))
+
+    for workers in (1, 3):
+        once(f"{workers} workers", tmp_path / "pool.parquet", workers=workers)
+    for seed in range(2):
+        once(f"order {seed}", tmp_path / "pool.parquet", executor=Shuffled(seed))
+    for parts in (2, 17):
+        once(f"{parts} files", split(table, parts, tmp_path / f"split{parts}"))
+    once("jsonl", as_jsonl(table, tmp_path / "pool.jsonl.gz"))
+    first = found["1 workers"]
+    assert all(one == first for one in found.values())
+    assert first[1], "something was found"
+
+
+def test_larger_spans_and_tasks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(tmp_path, documents(4))
+    whole = guard(pool, output=tmp_path / "whole").digest
+    monkeypatch.setattr(manifest, "SPAN_BYTES", (1, 1))
+    monkeypatch.setattr(manifest, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(group, "TASK_ROWS", 9)
+    assert guard(pool, output=tmp_path / "cut", cache=tmp_path / "fresh").digest == whole
+
+
+@pytest.mark.usefixtures("many_tasks")
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, documents(5))
+
+    class Dying(Local):
+        def map(self, work: Any, *arguments: Any, **more: Any) -> Any:
+            for number, item in enumerate(super().map(work, *arguments, **more)):
+                if number >= 2 and isinstance(work, SpanWork | EqualKeys):
+                    raise KeyboardInterrupt
+                yield item
+
+    whole = guard(pool, output=tmp_path / "whole", cache=tmp_path / "own").digest
+    died = 0
+    for _ in range(400):
+        try:
+            resumed = guard(pool, output=tmp_path / "out", cache=tmp_path / "shared", executor=Dying(1)).digest
+            break
+        except KeyboardInterrupt:
+            died += 1
+            assert not (tmp_path / "out").exists()
+    assert died > 2 and resumed == whole
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
+    pool = pool_of(tmp_path, documents(6, 400))
+    command = line_of("guard", pool, "-o", tmp_path / "out", "--cache", tmp_path / "cache", "--quiet")
+    chance = random.Random(seed)
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(chance.uniform(0.2, 2.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "out").exists():
+            names = {path.name for path in (tmp_path / "out").iterdir()}
+            assert names == {"selection.parquet", "clusters.parquet", "plan.json", "report.html"}
+            json.loads((tmp_path / "out" / "plan.json").read_text())
+    subprocess.run(command, check=True, capture_output=True)
+    resumed = json.loads((tmp_path / "out" / "plan.json").read_text())["reproduce"]["digest"]
+    assert resumed == guard(pool, output=tmp_path / "other").digest
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith((".tmp", ".lock", ".replaced"))]
+
+
+def test_a_second_run_reads_no_text_but_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(tmp_path, documents(7))
+    first = guard(pool, output=tmp_path / "one").digest
+    monkeypatch.setattr(manifest.Manifest, "read", lambda self, span: (_ for _ in ()).throw(AssertionError("read")))
+    assert guard(pool, output=tmp_path / "two").digest == first
+    assert guard(pool, output=tmp_path / "three", keep="longest", copies=2).summary["counts"]["removed"] > 0
+
+
+def test_which_rows_of_a_cluster_stay(tmp_path: Path) -> None:
+    text = "the same text of more than five words"
+    texts = [f"{text} {'!' * size}" for size in (1, 5, 3, 2)] + ["something else altogether, five words"]
+    pool = pool_of(tmp_path, texts, id=[f"id{number}" for number in range(5)])
+
+    def kept(**rule: Any) -> list[int]:
+        return kept_rows(guard(pool, output=tmp_path / "out", **rule))
+
+    assert kept() == [0, 4]
+    assert kept(keep="longest") == [1, 4]
+    assert kept(keep="longest", copies=2) == [1, 2, 4]
+    assert kept(copies=3) == [0, 1, 2, 4]
+    assert kept(record=True) == [0, 1, 2, 3, 4]
+    drawn = {tuple(kept(keep="random", seed=seed)) for seed in range(12)}
+    assert len(drawn) > 1 and all(len(rows) == 2 and rows[1] == 4 for rows in drawn)
+
+
+def test_domains_by_themselves(tmp_path: Path) -> None:
+    text = "one text that stands in both domains"
+    pool = pool_of(tmp_path, [text, text, "else", text, text], domain=["a", "b", "a", "b", "a"])
+    assert kept_rows(guard(pool, output=tmp_path / "out")) == [0, 2]
+    result = guard(pool, output=tmp_path / "out", scope="domain")
+    assert kept_rows(result) == [0, 1, 2]
+    assert [one["kept_rows"] for one in result.summary["domains"]] == [2, 1]
+
+
+def test_the_selection_is_one(tmp_path: Path) -> None:
+    """Written like any other, opened for a proof, and its score says how often the pool has the text."""
+    texts = documents(8)
+    result = guard(pool_of(tmp_path, texts), threshold=0.5, output=tmp_path / "out")
+    written = cuvee.write_selection(tmp_path / "out", tmp_path / "data")
+    found = pa.concat_tables([pq.read_table(path) for path in written.files])["text"].to_pylist()
+    assert found == [texts[row] for row in kept_rows(result)]
+    table = pq.read_table(tmp_path / "out" / "selection.parquet")
+    assert int(sum(table["score"].to_pylist())) == len(texts)
+    assert set(table["reason"].to_pylist()) == {"no duplicate found", "kept of its cluster: first"}
+    engine, (candidate,) = open_candidates([tmp_path / "out"], Store(), Local(1), cuvee_progress())
+    assert engine.rows == len(texts) and candidate.row.tolist() == kept_rows(result)
+
+
+def cuvee_progress() -> Any:
+    from cuvee.engine.progress import Progress
+
+    return Progress()
+
+
+def test_planted_pairs_lie_on_the_curve(tmp_path: Path, demo_table: pa.Table) -> None:
+    """On real text, without verification, in every bin: found within 4 standard deviations of the curve."""
+    texts = [text.encode() for text in demo_table["text"].to_pylist()[::7]]
+    for name in ("fineweb", "data-juicer", "slimpajama"):
+        bins = measured_curve(PRESETS[name].minhash, None, texts, seed=1)
+        assert sum(one["pairs"] for one in bins) > 1_000
+        for one in bins:
+            p, n = one["candidates_expected"], one["pairs"]
+            # bins gather several similarities, which only lessens the spread
+            assert abs(one["found"] - n * p) <= 4 * np.sqrt(n * p * (1 - p)) + 1, (name, one)
+
+
+def test_verification_removes_what_lies_below_the_threshold(demo_table: pa.Table) -> None:
+    texts = [text.encode() for text in demo_table["text"].to_pylist()[::7]]
+    bins = measured_curve(MinHash(), 0.8, texts, seed=1)
+    low = [one for one in bins if one["high"] <= 0.65]
+    high = [one for one in bins if one["low"] >= 0.9]
+    assert sum(one["found"] for one in low) == 0 and sum(one["pairs"] for one in low) > 300
+    assert sum(one["found"] for one in high) > 0.97 * sum(one["pairs"] for one in high) > 100
+
+
+def test_no_long_text_no_curve() -> None:
+    assert measured_curve(MinHash(), None, [b"short", b""], 0) == []
+
+
+def test_wilson_intervals() -> None:
+    assert np.round(wilson(8, 10), 4).tolist() == [0.4902, 0.9433]
+    assert wilson(0, 10)[0] == 0 < wilson(0, 10)[1] and wilson(10, 10)[1] == 1
+
+
+HOSTILE = [
+    "<script>alert(1)</script> " * 3 + "and six more words follow here",
+    "\x1b[2J\x1b]0;title\x07 screen text of more than five words",
+    "‮right to left‬ and five more words",
+    "\u0000nul and other controls \x01\x02\x03 in five words",
+    "ﷺ" * 2_000,
+    "word " * 50_000,
+    "é" * 70 + " combining " + "a\u0301" * 40,
+    "=cmd|' /C calc'!A0 one two three four",
+]
+
+
+def test_hostile_texts(tmp_path: Path) -> None:
+    """Twice each, as text, domain and id: all found, nothing runs, nothing reaches the terminal raw."""
+    names = [text[:40] for text in HOSTILE]
+    pool = pool_of(tmp_path, HOSTILE * 2, domain=names * 2, id=[f"{at} {name}" for at, name in enumerate(names * 2)])
+    answer = run_command("guard", pool, "-o", tmp_path / "out")
+    answer.screen()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<script" not in page and "\x1b" not in page
+    assert kept_rows(Guarded(tmp_path / "out", {})) == list(range(8))
+
+
+def test_no_text_leaves_none(tmp_path: Path) -> None:
+    texts = ["a secret sentence of more than five words"] * 9 + documents(9)
+    result = guard(pool_of(tmp_path, texts), output=tmp_path / "out", show_text=False)
+    for name in ("report.html", "plan.json"):
+        content = (tmp_path / "out" / name).read_text()
+        assert "secret sentence" not in content and "word001" not in content
+    assert result.summary["largest"][0]["count"] == 9
+
+
+def test_a_pool_without_repetition(tmp_path: Path) -> None:
+    answer = run_command("guard", pool_of(tmp_path, ["one", "two", "three"]), "-o", tmp_path / "out")
+    assert answer.screen()[0] == "No exact or near duplicate among 3 rows: all of them are kept."
+    assert pq.read_table(tmp_path / "out" / "clusters.parquet").num_rows == 0
+
+
+def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text('{"text": "one"}\n{"no": 1}\n{"text": "one"}\n')
+    with pytest.raises(DataError, match="--skip-bad"):
+        guard(path, output=tmp_path / "out")
+    result = guard(path, output=tmp_path / "out", reading=cuvee.Reading(skip_bad=True))
+    assert result.summary["counts"]["rejected"] == 1 and kept_rows(result) == [0]
+    assert "rejected" in " ".join(lines(result))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--preset", "nothing"], "no preset 'nothing'"),
+        (["--preset", "fineweb:bands=0"], "at least 1"),
+        (["--preset", "fineweb:bands=x"], "whole number"),
+        (["--preset", "fineweb:color=red"], "no parameter 'color'"),
+        (["--preset", "cuvee:permutations=8,bands=9,rows=9"], "need 81 permutations"),
+        (["--threshold", "1.5"], "between 0 and 1"),
+        (["--threshold", "nan"], "between 0 and 1"),
+        (["--copies", "0"], "at least 1"),
+        (["--record", "--copies", "2"], "leave them out"),
+        (["--duplicates", "exact", "--threshold", "0.8"], "near-duplicates"),
+        (["--scope", "domain"], "domain column"),
+        (["--text", "nothing"], "nothing"),
+    ],
+)
+def test_refusals_are_sentences(tmp_path: Path, asked: list[str], words: str) -> None:
+    answer = run_command("guard", pool_of(tmp_path, ["one", "two"]), "-o", tmp_path / "out", *asked)
+    assert words in answer.error() and answer.status in (2, 3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pool_without_texts_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"label": [1, 2]}), tmp_path / "pool.parquet")
+    answer = run_command("guard", tmp_path / "pool.parquet", "--label", "label", "-o", tmp_path / "out")
+    assert answer.status in (2, 3) and "text" in answer.error()
+
+
+def test_command_line(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, documents(10), domain=[f"d{at % 2}" for at in range(len(documents(10)))])
+    answer = run_command("guard", pool, "-o", tmp_path / "out")
+    screen = answer.screen()
+    assert "repeat others" in screen[0] and any(line.startswith("next: cuvee write") for line in screen)
+    asked = ("--preset", "fineweb:n=3", "--threshold", "0.7", "--keep", "longest", "--scope", "domain", "--json")
+    parsed = json.loads(run_command("guard", pool, "-o", tmp_path / "out", *asked).out)
+    assert parsed["method"]["parameters"]["n"] == 3 and parsed["method"]["parameters"]["threshold"] == 0.7
+    assert (
+        parsed["reproduce"]["digest"]
+        == guard(
+            pool,
+            preset="fineweb",
+            settings={"n": 3},
+            threshold=0.7,
+            keep="longest",
+            scope="domain",
+            output=tmp_path / "o",
+        ).digest
+    )
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    answer = run_command("guard", pool, "-o", tmp_path / "out", "--plan")
+    assert "14 bands" not in answer.out and "18 bands of 7" in answer.out and answer.status == 0
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+
+def test_the_call_is_told_as_it_was_made(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, ["one", "two"])
+    result = guard(pool, threshold=0.7, keep="longest", output=tmp_path / "out")
+    said = result.summary["reproduce"]["command"]
+    assert eval(said, {"cuvee": cuvee}).digest == result.digest
+    assert "threshold=0.7" in said and "scope" not in said
+
+
+def test_what_parameters_follow_from() -> None:
+    def bands(**asked: Any) -> tuple[int, int, int]:
+        found = make_rule(**asked).minhash
+        assert found is not None
+        return found.bands, found.rows, found.permutations
+
+    assert bands() == (18, 7, 128) and make_rule().threshold == 0.8
+    assert bands(threshold=0.7) == (25, 5, 128)
+    assert bands(settings={"permutations": 256}) == bands(settings={"permutations": "256"}) == (28, 9, 256)
+    assert bands(settings={"bands": 40, "rows": 5}) == (40, 5, 200)
+    assert bands(preset="fineweb", threshold=0.9) == (14, 8, 112)
+    assert make_rule(preset="fineweb").threshold == 0 and make_rule(preset="fineweb", threshold=0.6).threshold == 0.6
+    with pytest.raises(UsageError, match="permutations"):
+        make_rule(preset="fineweb", settings={"permutations": 100})
+
+
+def test_a_plan_names_the_rule_and_its_files(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, ["one", "two"])
+    found = plan(pool, output=str(tmp_path / "out"), reading=cuvee.Reading(), preset="slimpajama", record=True)
+    assert "9 bands of 13" in found["near"] and found["keeps"].startswith("every row")
+    assert str(tmp_path / "out" / "clusters.parquet") in found["writes"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_do_not_depend_on_their_batch() -> None:
+    texts = [text.encode() for text in documents(11)[:40]]
+    together = NormalHash().apply(as_batch(texts))["exact"].tolist()
+    data = as_batch(texts)
+    for cut in (1, 13, 39):
+        parts = [
+            Batch(data.data, data.offsets[a : b + 1], data.row[a:b], data.key[a:b]) for a, b in ((0, cut), (cut, 40))
+        ]
+        assert together == [one for part in parts for one in NormalHash().apply(part)["exact"].tolist()]
+
+
+def test_help_teaches() -> None:
+    answer: Answer = run_command("guard", "--help")
+    assert answer.status == 0
+    for words in ("--preset fineweb --scope domain", "clusters.parquet", "--copies 3", "selection.parquet"):
+        assert words in answer.out
