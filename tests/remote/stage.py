@@ -71,6 +71,8 @@ class Proxy:
     """Before every answer."""
     requests: list[Request] = field(default_factory=list)
     down: bool = False
+    busy: int = 0
+    """How many requests are being answered."""
     after: Callable[[Request], None] = lambda request: None
     """Called before a request is passed on."""
 
@@ -110,13 +112,21 @@ class Proxy:
             with self._lock:
                 number = len(self.requests)
                 self.requests.append(request)
-            self.after(request)
-            time.sleep(self.delay_seconds)
-            harm = self.harm(request, number)
-            if harm in ("500", "503"):
-                client.sendall(f"HTTP/1.1 {harm} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-                return
-            self._pass_on(client, request, head, rest, harm)
+                self.busy += 1
+            try:
+                self._answer(client, request, number, head, rest)
+            finally:
+                with self._lock:
+                    self.busy -= 1
+
+    def _answer(self, client: socket.socket, request: Request, number: int, head: bytes, rest: bytes) -> None:
+        self.after(request)
+        time.sleep(self.delay_seconds)
+        harm = self.harm(request, number)
+        if harm in ("500", "503"):
+            client.sendall(f"HTTP/1.1 {harm} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            return
+        self._pass_on(client, request, head, rest, harm)
 
     def _pass_on(self, client: socket.socket, request: Request, head: bytes, rest: bytes, harm: str | None) -> None:
         with socket.create_connection(("127.0.0.1", self.port), 60) as server:

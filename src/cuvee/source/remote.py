@@ -15,9 +15,9 @@ import hashlib
 import io
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -33,7 +33,7 @@ END = 64 << 10
 PIECE = 1 << 20
 FIRST_AHEAD, MOST_AHEAD = 2, 8
 KEPT_BYTES = 64 << 20
-HEAD_BYTES = 2 << 20
+EDGE_BYTES = 4 << 20
 GAP = 32 << 10
 """Ranges of a Parquet file that are closer than this are fetched together."""
 CONNECTIONS = 16
@@ -54,15 +54,19 @@ class Version:
         return f"{self.size} {self.time} {self.tag}"
 
 
+Key = tuple[str, Version, int, int]
+"""Name and version of an object, first byte and size."""
+
+
 class Kept:
     """The most recently used pieces, up to a limit of bytes. Several threads may use it."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._size = limit, 0
-        self._pieces: OrderedDict[tuple[str, Version, int, int], bytes] = OrderedDict()
+        self._pieces: OrderedDict[Key, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, key: tuple[str, Version, int, int], data: bytes) -> None:
+    def put(self, key: Key, data: bytes) -> None:
         with self._lock:
             if key not in self._pieces:
                 self._size += len(data)
@@ -71,7 +75,7 @@ class Kept:
             while self._size > self.limit:
                 self._size -= len(self._pieces.popitem(last=False)[1])
 
-    def get(self, key: tuple[str, Version, int, int]) -> bytes | None:
+    def get(self, key: Key) -> bytes | None:
         with self._lock:
             if key in self._pieces:
                 self._pieces.move_to_end(key)
@@ -79,6 +83,8 @@ class Kept:
 
 
 kept = Kept(KEPT_BYTES)
+_flying: dict[Key, Future[bytes]] = {}
+"""The pieces that are on their way, whoever sent for them."""
 
 
 @cache
@@ -284,6 +290,8 @@ class Window:
         self._held: dict[int, tuple[bytes, int]] = {}
         """By piece: its bytes, and how many of them are still to be read."""
         self._depth, self._brought, self._last = FIRST_AHEAD, 0, -1
+        self._read: deque[tuple[int, bytes]] = deque()
+        """Where the last pieces begin that were read to the end, and their bytes."""
         self._stopped = threading.Event()
 
     def read(self, offset: int, size: int) -> Iterator[memoryview]:
@@ -304,6 +312,9 @@ class Window:
                 self._held[number] = data, left
             else:
                 del self._held[number]
+                self._read.append((start, data))
+                while len(self._read) * PIECE > EDGE_BYTES:
+                    self._read.popleft()
             offset = stop
 
     def _order(self, number: int, offset: int, end: int) -> None:
@@ -317,27 +328,41 @@ class Window:
             if extent is None:
                 break
             if k not in self._coming and k not in self._held:
-                fetch = partial(self.remote.fetch, extent[0], extent[1] - extent[0], self._stopped)
-                self._coming[k] = crew().submit(fetch)
+                self._coming[k] = self._send(*extent)
+
+    def _send(self, start: int, end: int) -> Future[bytes]:
+        key = (self.remote.name, self.remote.version, start, end - start)
+        future = _flying.get(key)
+        if future is None:
+            future = crew().submit(partial(self.remote.fetch, start, end - start, self._stopped))
+            _flying[key] = future
+            future.add_done_callback(lambda _: _flying.pop(key, None))
+        return future
 
     def _piece(self, number: int) -> bytes:
         if number in self._held:
             return self._held[number][0]
         start, end = self.plan.extent(number) or (0, 0)
-        coming = self._coming.pop(number, None)
-        if coming is None:
-            data = self.remote.fetch(start, end - start)
-            if self._brought < HEAD_BYTES:
-                self._brought += len(data)
-                kept.put((self.remote.name, self.remote.version, start, len(data)), data)
-        else:
+        coming = self._coming.pop(number, None) or _flying.get(
+            (self.remote.name, self.remote.version, start, end - start)
+        )
+        data = b""
+        if coming is not None:
             if not coming.done():
                 self._depth = min(2 * self._depth, MOST_AHEAD)
-            data = coming.result()
+            with suppress(CancelledError, GivenUpError):  # another reader had sent for it, and has gone
+                data = coming.result()
+        data = data or self.remote.fetch(start, end - start)
         if len(data) != end - start:
             raise DataError(f"{plain(self.remote.name)}: has fewer bytes than it says. {_TRUNCATED}")
         self._held[number] = data, len(data)
+        if self._brought < EDGE_BYTES:
+            self._brought += len(data)
+            self._keep(start, data)
         return data
+
+    def _keep(self, start: int, data: bytes) -> None:
+        kept.put((self.remote.name, self.remote.version, start, len(data)), data)
 
     def forget(self, before: int) -> None:
         """Let go of the pieces before one."""
@@ -348,7 +373,12 @@ class Window:
 
     def close(self) -> None:
         self._stopped.set()
+        for number, (data, _) in self._held.items():
+            self._read.append(((self.plan.extent(number) or (0, 0))[0], data))
+        for start, data in self._read:
+            self._keep(start, data)
         self._held.clear()
+        self._read.clear()
         for number in list(self._coming):
             self._give_up(number)
 
@@ -358,8 +388,8 @@ class Window:
             return
 
         def keep(done: Future[bytes]) -> None:
-            with suppress(Exception, GivenUpError):
-                kept.put((self.remote.name, self.remote.version, extent[0], extent[1] - extent[0]), done.result())
+            with suppress(Exception):
+                self._keep(extent[0], done.result())
 
         coming.add_done_callback(keep)
 
