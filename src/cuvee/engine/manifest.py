@@ -101,7 +101,8 @@ class Manifest:
         self.stamps = list(stamps)
         self.starts = np.concatenate([[0], np.cumsum([index.rows for index in indices])]).astype(np.int64)
         self.rows = int(self.starts[-1])
-        self.chunks = -(-self.rows // CHUNK_ROWS)
+        self.chunk_rows = CHUNK_ROWS
+        self.chunks = -(-self.rows // self.chunk_rows)
         self._segments = [_Segments(index.segments) for index in indices]
         self.bytes = sum(segments.bytes() for segments in self._segments)
         self.spans = self._spans()
@@ -143,7 +144,7 @@ class Manifest:
         for start, segments in zip(self.starts.tolist(), self._segments, strict=False):
             for end, size in segments.ends(start):
                 held += size
-                last = -(-end // CHUNK_ROWS)
+                last = -(-end // self.chunk_rows)
                 if held >= aim and last > first:
                     close(last)
                     first, held = last, 0
@@ -153,7 +154,7 @@ class Manifest:
 
     def span_key(self, span: Span) -> str:
         """What a span's rows are read from: file stamps with the row range in each; independent of paths."""
-        low, high = span.first * CHUNK_ROWS, min(span.last * CHUNK_ROWS, self.rows)
+        low, high = span.first * self.chunk_rows, min(span.last * self.chunk_rows, self.rows)
         parts = []
         for number in range(self.file_of(low), self.file_of(high - 1) + 1):
             start = int(self.starts[number])
@@ -205,13 +206,13 @@ class Manifest:
 
     def read(self, span: Span) -> Iterator[Piece]:
         """The span's rows in order, each piece within one chunk and one file."""
-        low, high = span.first * CHUNK_ROWS, min(span.last * CHUNK_ROWS, self.rows)
+        low, high = span.first * self.chunk_rows, min(span.last * self.chunk_rows, self.rows)
         for number, raw, take in self.raw(low, high):
             first = int(self.starts[number]) + raw.first_row
             begin = 0
             while begin < take:
-                chunk = (first + begin) // CHUNK_ROWS
-                end = min(take, (chunk + 1) * CHUNK_ROWS - first)
+                chunk = (first + begin) // self.chunk_rows
+                end = min(take, (chunk + 1) * self.chunk_rows - first)
                 yield _piece(chunk, number, raw, first, begin, end)
                 begin = end
 

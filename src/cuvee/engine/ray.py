@@ -14,8 +14,10 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import logging
 import os
 import platform
+import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 RETRIES = 5
 """How often Ray runs a task again whose worker or node died."""
+KNOCK_SECONDS = 10.0
 LOOK_SECONDS = 120.0
 MOST_LOOKED_AT = 100
 """Files of a pool that every node is asked for before work begins, evenly spaced among all of them."""
@@ -75,19 +78,17 @@ class Ray:
         self.library = ray = _library()
         self.gpus = gpus
         self._began = not ray.is_initialized()
+        _hush(ray)
         if self._began:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             address = address or os.environ.get("RAY_ADDRESS")
+            _knock(address)
             where: dict[str, Any] = {"address": address} if address else _alone(workers)
             try:
                 ray.init(**where, log_to_driver=False, logging_level="ERROR", configure_logging=False)
             except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-                said = str(error).strip().split("\n")[0].rstrip(".")
-                raise ResourceError(
-                    f"The Ray cluster {address or 'on this machine'} cannot be reached ({said}). Start one with "
-                    "'ray start --head', set RAY_ADDRESS to its address, or run without --on ray."
-                ) from error
+                raise _unreachable(address, str(error).strip().split("\n")[0].rstrip(".")) from error
         self._cores = _cores(ray)
         self._sent: OrderedDict[int, tuple[Any, Any, str]] = OrderedDict()
 
@@ -144,18 +145,18 @@ class Ray:
                 name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
                 found[name] = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
             for name, answer in found.items():
-                self._compare(name, answer, token, expected)
+                self._compare(name, self._ask(answer, name), token, expected)
         except OSError as error:
             raise explain(error, Path(error.filename or folders[0])) from error
         finally:
             for probe in probes:
                 probe.unlink(missing_ok=True)
 
-    def _compare(self, name: str, answer: Any, token: str, expected: dict[str, str]) -> None:
-        """Refuse a node that cannot do the work, or would do another."""
+    def _ask(self, answer: Any, name: str) -> dict[str, Any]:
+        """What a node said about itself."""
         ray = self.library
         try:
-            theirs = ray.get(answer, timeout=LOOK_SECONDS)
+            return ray.get(answer, timeout=LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
             raise ResourceError(f"The Ray node {name} did not answer within {LOOK_SECONDS:.0f} s. Remove it.") from None
         except ray.exceptions.RayTaskError as error:
@@ -168,6 +169,10 @@ class Ray:
             raise ResourceError(
                 f"The Ray node {name} cannot run cuvee: {why}. Install the same version of cuvee on every node."
             ) from error
+
+    @staticmethod
+    def _compare(name: str, theirs: dict[str, Any], token: str, expected: dict[str, str]) -> None:
+        """Refuse a node that cannot do the work, or would do another."""
         mine = _about()
         for what, ours in mine.items():
             if theirs["about"].get(what) != ours:
@@ -182,9 +187,9 @@ class Ray:
                     "that all nodes share, with --cache and --ledger."
                 )
         for path, content in expected.items():
-            seen = theirs["files"].get(path)
+            seen = theirs["files"][path]
             if seen != content:
-                why = f"cannot read {path} ({seen})" if seen is None or " " in seen else f"sees another file as {path}"
+                why = f"cannot read {path} ({seen[1:]})" if seen[:1] == "!" else f"sees another file as {path}"
                 raise ResourceError(f"The Ray node {name} {why}. Put the pool where all nodes see it.")
 
     def map(
@@ -267,6 +272,31 @@ class Ray:
         self._sent.move_to_end(id(work))
         _, sent, name = self._sent[id(work)]
         return sent, name
+
+
+def _unreachable(address: str | None, why: str) -> ResourceError:
+    return ResourceError(
+        f"The Ray cluster {address or 'on this machine'} cannot be reached ({why}). Start one with 'ray start --head', "
+        "set RAY_ADDRESS to its address, or run without --on ray."
+    )
+
+
+def _knock(address: str | None) -> None:
+    """Refuse an address at which nobody listens, which Ray would go on trying for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(getattr(error, "strerror", None) or error)) from error
+
+
+def _hush(ray: Any) -> None:
+    """Keep Ray's notices off the terminal: retries are its business, and standard output may be read by a program."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with contextlib.suppress(AttributeError):
+        ray._private.worker._worker_logs_enabled = False
 
 
 def _alone(workers: int) -> dict[str, Any]:
@@ -390,7 +420,7 @@ def _look(folder: str, probes: Sequence[str], sources: Sequence[Source]) -> dict
         try:
             seen[source.path] = _content(source)
         except (OSError, CuveeError) as error:
-            seen[source.path] = f"it says: {getattr(error, 'strerror', None) or error}"
+            seen[source.path] = f"!{getattr(error, 'strerror', None) or error}"
     tokens = {}
     for probe in probes:
         tokens[probe] = ""
