@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..core import Batch
 from ..engine.executor import Stopped, Watch
-from ..engine.manifest import CHUNK_ROWS, Manifest, Span
+from ..engine.manifest import Manifest, Span
 from ..engine.run import Engine
 from ..engine.store import Store, digest
 from .draws import Rows
@@ -29,7 +29,7 @@ def gather(engine: Engine, rows: Rows) -> list[str]:
     wanted: dict[Span, Rows] = {}
     keys: dict[Span, str] = {}
     for span in manifest.spans:
-        low, high = np.searchsorted(rows, [span.first * CHUNK_ROWS, span.last * CHUNK_ROWS])
+        low, high = np.searchsorted(rows, [span.first * manifest.chunk_rows, span.last * manifest.chunk_rows])
         if high > low:
             wanted[span] = rows[low:high]
             raw = hashlib.blake2b(wanted[span].tobytes(), digest_size=20).hexdigest()
