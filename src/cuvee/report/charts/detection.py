@@ -65,7 +65,9 @@ def detection(
         parts = [left(y, 1, width - 1, percent, 4), line(x(0), y(0), x(1), y(0), "grid")]
         if threshold is not None and 0 < threshold < 1:
             parts.append(line(x(threshold), _TOP, x(threshold), y(0), "drop"))
-            parts.append(label(x(threshold) - 6, y(0.22), f"kept above {threshold:g}", "note halo", "end"))
+            beside = (-6, "end") if threshold >= 0.5 else (6, "start")
+            words = f"kept above {threshold:g}"
+            parts.append(label(x(threshold) + beside[0], y(0.22), words, "note halo", beside[1]))
         parts.append(path([(x(a), y(b)) for a, b in curve], "line random"))
         parts += [_mark(x, y, one) for one in points]
         parts.append(bottom(x, _TOP + _HEIGHT + 10, number, "Jaccard similarity"))
