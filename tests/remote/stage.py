@@ -57,7 +57,8 @@ class Request:
 
 
 Harm = Callable[[Request, int], str | None]
-"""Given a request and its number, what to do to it: None, "cut" (in the midst of the body), "stall", "500", "503"."""
+"""Given a request and its number, what to do to it: None, "cut" (in the midst of the body), "stall", or a status, with
+the code of an S3 error behind it: "403 AccessDenied"."""
 
 
 @dataclass
@@ -123,8 +124,11 @@ class Proxy:
         self.after(request)
         time.sleep(self.delay_seconds)
         harm = self.harm(request, number)
-        if harm in ("500", "503"):
-            client.sendall(f"HTTP/1.1 {harm} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        if harm is not None and harm[0].isdigit():
+            status, _, code = harm.partition(" ")
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>" * bool(code)
+            top = f"HTTP/1.1 {status} Trouble\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            client.sendall((top + body * (request.method != "HEAD")).encode())
             return
         self._pass_on(client, request, head, rest, harm)
 

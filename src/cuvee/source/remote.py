@@ -127,9 +127,9 @@ class Remote:
         assert self._version is not None
         return self._version
 
-    def check(self, stopped: threading.Event | None = None) -> None:
+    def check(self, place: str = "", stopped: threading.Event | None = None) -> None:
         """Ask the server for the object once more; refuse another version than the first."""
-        handle, found = persist(self._open, self.name, stopped=stopped)
+        handle, found = persist(self._open, self.name, place, stopped)
         with self._lock:
             if self._version is None:
                 self._version = found
@@ -180,11 +180,12 @@ class Remote:
             return found
         parts: list[bytes] = []
         done, broken = 0, self._handle is None
+        place = f"byte {start:,}"
 
         def once() -> bytes:
             nonlocal done, broken
             if broken:
-                self.check(stopped)
+                self.check(place, stopped)
             broken = True
             while done < size:
                 part = self._handle.read_at(size - done, start + done)
@@ -194,7 +195,7 @@ class Remote:
                 done += len(part)
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
-        return persist(once, self.name, f"byte {start:,}", stopped)
+        return persist(once, self.name, place, stopped)
 
     def ends(self) -> str:
         """A digest of the first and the last 64 KB."""
