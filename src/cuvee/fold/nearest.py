@@ -16,6 +16,7 @@ from ..core import Array, Batch, Fold, State
 from ..engine.kernel import kernel
 from ..feature.embed import Embedder, similarities
 from ..feature.static_embedding import StaticEmbedding
+from .kmeans import cut_texts
 
 
 @kernel
@@ -92,3 +93,26 @@ def _lists(state: State) -> tuple[Array, Array, Array, Array]:
 def list_length(targets: int, entries: int = 200_000, least: int = 16) -> int:
     """How many rows each target's list may hold, for about ``entries`` in all."""
     return max(least, entries // max(targets, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class VectorsOf(Fold):
+    """The vectors of some rows: ``rows`` int64, ascending. State: row int64 (m,), vectors float32 (m, d)."""
+
+    embedder: Embedder = field(default_factory=StaticEmbedding)
+    rows: Array = field(default_factory=lambda: np.arange(3))
+    exact = True
+
+    def empty(self) -> State:
+        return {"row": np.zeros(0, np.int64), "vectors": np.zeros((0, self.embedder.width), np.float32)}
+
+    def lift(self, batch: Batch) -> State:
+        wanted = np.flatnonzero(np.isin(batch.row, self.rows, assume_unique=True))
+        columns = {name: values[wanted] for name, values in batch.columns.items() if name == "embedding"}
+        part = Batch(*cut_texts(batch, wanted), batch.row[wanted], batch.key[wanted], columns)
+        return {"row": part.row, "vectors": self.embedder.vectors(part)}
+
+    def merge(self, left: State, right: State) -> State:
+        both = {name: np.concatenate([left[name], right[name]]) for name in left}
+        order = np.argsort(both["row"], kind="stable")
+        return {name: values[order] for name, values in both.items()}

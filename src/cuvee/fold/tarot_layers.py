@@ -1,0 +1,65 @@
+"""The pieces of TAROT's selection that work in memory: layers, the order within the last, and an estimate of the size.
+
+Feng et al., arXiv 2412.00420; the distance between unit vectors is sqrt(2 - 2 u . v), weights are uniform.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Array
+from ..engine.draw import uniform
+from .transport import sinkhorn
+
+Ints = npt.NDArray[np.int64]
+
+
+def distances(x: Array, y: Array) -> npt.NDArray[np.float64]:
+    """sqrt(2 - 2 x . y) of unit vectors, float64 (n, m)."""
+    return np.sqrt(np.maximum(2.0 - 2.0 * (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T), 0.0))
+
+
+def layers(lists: Array, count: Array) -> tuple[Ints, Ints]:
+    """Rows on any list, ascending, and the first column in which each stands, int64."""
+    column = np.broadcast_to(np.arange(lists.shape[1]), lists.shape)
+    inside = column < count[:, None]
+    order = np.argsort(column[inside], kind="stable")
+    rows, first = np.unique(lists[inside][order], return_index=True)
+    return rows.astype(np.int64), column[inside][order][first].astype(np.int64)
+
+
+def partial_order(vectors: Array, before: Ints, these: Ints, targets: Array, epsilon: float, rule: str) -> Ints:
+    """The places ``these`` in the order in which to take them: by the potentials of transport to the targets.
+
+    "union": of all rows in ``before`` and ``these``, the smallest first; "released": of ``these`` alone, the largest.
+    """
+    taking_part = np.concatenate([before, these]) if rule == "union" else these
+    potential = sinkhorn(distances(vectors[taking_part], targets), epsilon).f[-len(these) :]
+    return these[np.lexsort((these, potential if rule == "union" else -potential))]
+
+
+def suggested_size(vectors: Array, targets: Array, epsilon: float, seed: int, folds: int = 5, patience: int = 2) -> int:
+    """How many rows the targets' folds ask for together; see ``methods/score/tarot.py``."""
+    draw = uniform(seed, "tarot folds", np.arange(len(targets), dtype=np.uint64))
+    fold = np.argsort(np.argsort(draw, kind="stable"), kind="stable") % min(folds, len(targets))
+    away = distances(vectors, targets)
+    chosen = np.zeros(len(vectors), bool)
+    for number in range(int(fold.max()) + 1 if len(targets) > 1 else 0):
+        mine, others = fold == number, fold != number
+        nearest = np.argsort(away[:, mine], axis=0, kind="stable")
+        positive = away[:, mine] < np.sqrt(2.0)  # the inner product is above 0
+        best, keep, failed, inside = np.inf, np.zeros(len(vectors), bool), 0, np.zeros(len(vectors), bool)
+        for j in range(len(vectors)):
+            rows = nearest[j][positive[nearest[j], np.arange(mine.sum())]]
+            if not len(rows):
+                break
+            inside[rows] = True
+            cost = sinkhorn(away[np.ix_(inside, others)], epsilon, tolerance=1e-3).cost
+            failed = failed + 1 if cost >= best else 0
+            if cost < best:
+                best, keep = cost, inside.copy()
+            if failed > patience:
+                break
+        chosen |= keep
+    return int(chosen.sum())
