@@ -24,8 +24,10 @@ from .store import Store, code_digest, digest
 CHUNK_ROWS = 4096
 SPAN_BYTES = (4 << 20, 32 << 20)
 """A span holds at least the first amount of text and, in a large pool, about the second."""
-MANY_SPANS, LARGE_SPAN_BYTES = 100_000, 256 << 20
+MANY_SPANS, LARGE_SPAN_BYTES = 100_000, 1 << 30
 """Pools that would have more spans get larger ones, up to this, so that what is asked about each stays small."""
+SPAN_CHUNKS = 256
+"""A span closes at about this many chunks, however short the texts: what is computed per row is held for its rows."""
 CANONICAL_BYTES = 16 << 20
 """Within a chunk, a batch of a float-valued Fold is closed once it holds this much text."""
 
@@ -57,17 +59,24 @@ class Spans(Sequence[Span]):
         return (self[at] for at in range(len(self)))
 
 
-class _Segments:
+class Segments(Sequence[Segment]):
     """A file's segments, held as numbers: 40 bytes each."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
+        """A copy of any sequence of segments."""
         self._table = np.array([astuple(segment) for segment in segments], np.int64).reshape(-1, 5)
 
     def bytes(self) -> int:
         return int(self._table[:, 2].sum())
 
-    def all(self) -> tuple[Segment, ...]:
-        return tuple(Segment(*row) for row in self._table.tolist())
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, at: Any) -> Any:
+        return [Segment(*row) for row in self._table[at].tolist()] if isinstance(at, slice) else self._at(at)
+
+    def _at(self, at: int) -> Segment:
+        return Segment(*self._table[at].tolist())
 
     def ends(self, first: int) -> Iterator[tuple[int, int]]:
         """(row after the segment, bytes) of each, if the file begins at row ``first``."""
@@ -79,7 +88,20 @@ class _Segments:
         at = int(np.searchsorted(self._table[:, 0], row, side="right")) - 1
         while at > 0 and self._table[at, 1] == 0:
             at -= 1
-        return Segment(*self._table[at].tolist())
+        return self._at(at)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A file's index, held as numbers."""
+
+    rows: int
+    segments: Segments
+
+
+def as_numbers(index: Index | Shape) -> Shape:
+    """An index with its segments as numbers: a large pool has millions."""
+    return index if isinstance(index, Shape) else Shape(index.rows, Segments(index.segments))
 
 
 @dataclass
@@ -95,7 +117,9 @@ class Piece:
 class Manifest:
     """The pool's files, their indices and the columns to read."""
 
-    def __init__(self, sources: Sequence[Source], indices: Sequence[Index], spec: Spec, stamps: Sequence[str]) -> None:
+    def __init__(
+        self, sources: Sequence[Source], indices: Sequence[Index | Shape], spec: Spec, stamps: Sequence[str]
+    ) -> None:
         self.sources = list(sources)
         self.spec = spec
         self.stamps = list(stamps)
@@ -103,7 +127,7 @@ class Manifest:
         self.rows = int(self.starts[-1])
         self.chunk_rows = CHUNK_ROWS
         self.chunks = -(-self.rows // self.chunk_rows)
-        self._segments = [_Segments(index.segments) for index in indices]
+        self._segments = [as_numbers(index).segments for index in indices]
         self.bytes = sum(segments.bytes() for segments in self._segments)
         self.spans = self._spans()
         self.digest = digest(self.stamps, asdict(spec))
@@ -123,7 +147,7 @@ class Manifest:
                 segments = [astuple(segment) for segment in index.segments]
                 empty = pa.RecordBatch.from_pydict({"_": pa.array([], pa.int8())})
                 store.put_table(key, [empty], {"rows": index.rows, "segments": segments})
-            indices.append(index)
+            indices.append(as_numbers(index))
             stamps.append(stamp)
         manifest = cls(sources, indices, spec, stamps)
         if manifest.rows == 0:
@@ -145,7 +169,7 @@ class Manifest:
             for end, size in segments.ends(start):
                 held += size
                 last = -(-end // self.chunk_rows)
-                if held >= aim and last > first:
+                if (held >= aim or last - first >= SPAN_CHUNKS) and last > first:
                     close(last)
                     first, held = last, 0
         if first < self.chunks:
@@ -163,7 +187,7 @@ class Manifest:
 
     def index(self, number: int) -> Index:
         """The shape of a file."""
-        return Index(self.rows_of(number), self._segments[number].all())
+        return Index(self.rows_of(number), tuple(self._segments[number]))
 
     def rows_of(self, number: int) -> int:
         """The rows of a file."""

@@ -1,0 +1,196 @@
+"""What scale costs: Ray against threads on the same pool, the driver's memory and time, and a model of larger ones.
+
+``bench/simulation.py`` stands in for the clusters that are not at hand; everything that the model multiplies is
+measured here, in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from .dsir import cuvee_select, fresh
+from .measure import in_turn, middle, python, record
+from .pools import parquet_pool
+
+CORES_A_NODE = 16
+PRICE_A_CORE_HOUR = 0.04
+"""Dollars; an assumption, of the order of what clouds ask for general-purpose cores."""
+FAILURES_A_NODE_HOUR = 1 / (24 * 60)
+"""A node fails every two months: an assumption, at the upper end of what operators report."""
+CACHE_BYTES_A_ROW = 76
+"""Facts (44 bytes), a score (8) and the sample and headers beside them, as stored."""
+POOLS = {"1 TB": 10**12, "10 TB": 10**13, "100 TB": 10**14, "1 PB": 10**15}
+
+
+def main() -> None:
+    """All figures."""
+    megabytes = int(os.environ.get("CUVEE_BENCH_RAY_MB", "1000"))
+    found: dict[str, Any] = {"ray": overhead(megabytes), "driver": driver(), "tasks": tasks()}
+    found["model"] = model(found)
+    record("scale", found)
+
+
+def overhead(megabytes: int) -> dict[str, Any]:
+    """CPU seconds of the same selection by threads and on a Ray cluster of as many cores that is up already."""
+    import ray
+
+    pool = parquet_pool(megabytes)
+    local = fresh(cuvee_select(pool, 5 * megabytes, 2))
+    before = _ray_processes()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    address = ray.get_runtime_context().gcs_address
+    rounds: list[dict[str, float]] = []
+    try:
+        for _ in range(3):
+            threads = in_turn({"local": local}, 1)["local"][0]
+            started = _cpu_of(_ray_processes() - before)
+            there = in_turn({"ray": [*local, "--on", "ray"]}, 1, {"RAY_ADDRESS": address})["ray"][0]
+            # workers of the job are gone when it ends, and the system adds their seconds to their parent's, the raylet
+            time.sleep(3)
+            cluster = _cpu_of(_ray_processes() - before) - started
+            rounds.append(
+                {
+                    "local_cpu": threads.cpu,
+                    "local_wall": threads.wall,
+                    "driver_cpu": there.cpu,
+                    "cluster_cpu": cluster,
+                    "ray_wall": there.wall,
+                    "driver_peak_mb": there.peak_mb,
+                }
+            )
+    finally:
+        ray.shutdown()
+    ratios = [(one["driver_cpu"] + one["cluster_cpu"]) / one["local_cpu"] for one in rounds]
+    walls = [one["ray_wall"] / one["local_wall"] for one in rounds]
+    return {
+        "megabytes": megabytes,
+        "cpu_over_local": middle(ratios),
+        "wall_over_local": middle(walls),
+        "rounds": rounds,
+    }
+
+
+def _ray_processes() -> set[int]:
+    """Processes of Ray on this machine, workers included."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"raylet" in line or b"gcs_server" in line or b"ray::" in line or b"ray/_private" in line:
+                found.add(int(entry.name))
+    return found
+
+
+def _cpu_of(processes: set[int]) -> float:
+    """CPU seconds of processes and of the children that they have waited for."""
+    ticks = 0
+    for number in processes:
+        try:
+            fields = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+_DRIVER = """
+import json, resource, sys, tempfile, time
+from pathlib import Path
+from bench.simulation import Simulated, fake_manifest, run_pass
+from cuvee.engine.store import Store
+chunks = int(sys.argv[1])
+begun = time.process_time()
+manifest = fake_manifest(chunks)
+planned = time.process_time() - begun
+executor = Simulated(nodes=64, cores=16, core_rate=1e8, dispatch_seconds=0.001, failures_per_node_hour=0.5)
+with tempfile.TemporaryDirectory() as place:
+    begun = time.process_time()
+    counted = run_pass(manifest, executor, Store(Path(place)))
+    passed = time.process_time() - begun
+assert counted == chunks, (counted, chunks)
+print(json.dumps({"chunks": chunks, "terabytes": chunks * 4096 * 1000 / 1e12, "spans": len(manifest.spans),
+    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "plan_seconds": planned,
+    "pass_seconds": passed, "merges": executor.merges, "failures": executor.failures,
+    "most_under_way": executor.most_under_way, "lost_share": executor.lost / (executor.busy + executor.lost)}))
+"""
+
+
+def driver() -> list[dict[str, Any]]:
+    """Memory and CPU of the driver, by the number of chunks."""
+    return [json.loads(python(_DRIVER, str(chunks)).output) for chunks in (1_000, 10_000, 100_000, 1_000_000)]
+
+
+_TASKS = """
+import json, resource, sys, time
+from cuvee.engine.ray import Ray
+with Ray(2) as cluster:
+    list(cluster.map(abs_of, range(100)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    begun, cpu = time.monotonic(), time.process_time()
+    number = sum(1 for _ in cluster.map(abs_of, range(int(sys.argv[1]))))
+    print(json.dumps({"tasks": number, "a_second": number / (time.monotonic() - begun),
+        "driver_cpu_seconds_a_task": (time.process_time() - cpu) / number, "peak_mb_before": before,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def tasks() -> list[dict[str, Any]]:
+    """How many tasks that do nothing a real cluster of two cores runs in a second, and what the driver takes."""
+    code = "def abs_of(task, watch):\n    return abs(task)\n" + _TASKS
+    return [json.loads(python(code, str(number)).output) for number in (1_000, 20_000)]
+
+
+def model(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Wall time, traffic, memory and price of a selection on clusters that are not at hand, by simulation."""
+    from cuvee.engine.store import Store
+
+    from .simulation import Simulated, fake_manifest, run_pass
+
+    ray, megabytes = found["ray"]["rounds"], found["ray"]["megabytes"]
+    cpu_a_byte = middle([one["driver_cpu"] + one["cluster_cpu"] for one in ray]) / (megabytes * 1e6)
+    dispatch = max(one["driver_cpu_seconds_a_task"] for one in found["tasks"])
+    rows = []
+    for name, size in POOLS.items():
+        manifest = fake_manifest(-(-size // (4096 * 1000)))
+        for nodes in (10, 100, 1000):
+            executor = Simulated(nodes, CORES_A_NODE, 2 / cpu_a_byte, dispatch, FAILURES_A_NODE_HOUR)
+            begun = time.process_time()
+            with tempfile.TemporaryDirectory() as place:
+                run_pass(manifest, executor, Store(Path(place)))
+            own = time.process_time() - begun
+            hours = 2 * executor.makespan / 3600  # two passes
+            ideal = 2 * size / (nodes * CORES_A_NODE * executor.core_rate) / 3600
+            rows.append(
+                {
+                    "pool": name,
+                    "nodes": nodes,
+                    "spans": len(manifest.spans),
+                    "span_mb": size / len(manifest.spans) / 1e6,
+                    "hours": hours,
+                    "of_ideal": ideal / hours,
+                    "driver_seconds": 2 * own,
+                    "storage_gb_a_second": size / executor.makespan / 1e9,
+                    "cache_gb": size / 1000 * CACHE_BYTES_A_ROW / 1e9,
+                    "failures": 2 * executor.failures,
+                    "lost_share": executor.lost / (executor.busy + executor.lost),
+                    "merge_depth": (manifest.chunks - 1).bit_length(),
+                    "dollars": hours * nodes * CORES_A_NODE * PRICE_A_CORE_HOUR,
+                }
+            )
+            print(rows[-1], file=sys.stderr)
+    print(f"peak of the model: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
