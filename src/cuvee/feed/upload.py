@@ -1,10 +1,10 @@
 """Outputs on object stores: each shard is uploaded whole, and the manifest comes last.
 
-A shard is made in a local folder and uploaded by one call that Python cannot interrupt, so an object appears only when
-it is complete. The names of shards hold a digest of the job, so a new output never overwrites the files of the one
-before: putting the manifest is the moment in which the new one replaces it, and only then are the old shards removed.
-Until then a journal beside them lists what is finished, and the same command goes on from there, as long as
-the objects are those that it uploaded. Cost: local disk for one shard.
+A shard is made in a local folder and uploaded as a whole, so an object appears only when it is complete. The names of
+shards hold a digest of the job, so a new output never overwrites the files of the one before: putting the manifest is
+the moment in which the new one replaces it, and only then are the old shards removed. Until then a journal beside them
+lists what is finished, and the same command goes on from there, as long as the objects are those that it uploaded.
+Cost: local disk for one shard.
 
 A lock in the cache keeps two runs on one machine apart. Object stores have no lock that PyArrow can take: two machines
 that write the same output at once may each replace the other's, but never mix them.
@@ -28,7 +28,7 @@ from ..engine.store import default_root, digest
 from ..errors import BusyError, DataError, ResourceError, UsageError
 from ..source.address import Address, open_address
 from ..source.files import File, plain
-from ..source.remote import MOST_AHEAD, Remote, Version, ahead
+from ..source.remote import MOST_AHEAD, Remote, Version, ahead, crew
 from ..source.retry import persist
 from ..source.written import JOURNAL, MANIFEST, SHARD, shards
 from .journal import journal_line, journal_lines
@@ -37,6 +37,8 @@ from .shards import Entry
 
 _BARE = (pafs.S3FileSystem, pafs.GcsFileSystem)
 """Stores whose folders are nothing but parts of names."""
+
+PART_BYTES = 8 << 20
 
 T = TypeVar("T")
 
@@ -204,13 +206,29 @@ class Upload:
         return None if version is None else remote.fetch(0, version.size)
 
     def _put(self, local: Path, name: str) -> None:
-        """Upload a local file, again from its beginning if the connection breaks for good."""
+        """Upload a local file, again from its beginning if the connection breaks.
+
+        In a thread, because an interrupt would close the stream early, and what is closed appears. PyArrow's own
+        ``copy_files`` is of no use: it never closes the stream, and loses the errors of the last parts.
+        """
         target = self._at(name)
-        if not isinstance(self.filesystem, _BARE):
-            self._try(lambda: self.filesystem.create_dir(target.rpartition("/")[0], recursive=True), name)
-        source = pafs.LocalFileSystem()
-        more = {"source_filesystem": source, "destination_filesystem": self.filesystem, "use_threads": False}
-        self._try(lambda: pafs.copy_files(str(local), target, **more), name)
+        bare = isinstance(self.filesystem, _BARE)
+        first = target if bare else f"{target.rpartition('/')[0]}/.{target.rpartition('/')[2]}.part"
+
+        def send() -> None:
+            if not bare:
+                self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+            with local.open("rb") as source:
+                stream = self.filesystem.open_output_stream(first, compression=None)
+                try:
+                    while piece := source.read(PART_BYTES):
+                        stream.write(piece)
+                finally:
+                    stream.close()
+            if not bare:
+                self.filesystem.move(first, target)
+
+        self._try(lambda: crew().submit(send).result(), name)
 
     def _write(self, name: str, data: bytes) -> None:
         local = self.spool / f"{name}.part"

@@ -164,7 +164,7 @@ class ParquetSource(Source):
                         f"{plain(self.path)}, {place}: declares {part.num_rows} rows, but holds {seen}. {ADVICE}"
                     )
             if file is not None:
-                file.remote.check()
+                file.remote.check("at its end")
 
     def _announce(
         self, file: RemoteFile, metadata: Any, at: int, position: int, paths: list[str] | None, begins: list[int]

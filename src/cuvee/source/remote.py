@@ -431,7 +431,7 @@ class RemoteFile(io.RawIOBase):
 
     def _parts(self, size: int) -> Iterator[memoryview]:
         if self._at >= self.size() and size and self._whole:
-            self.remote.check()
+            self.remote.check("at its end")
         for part in self._window.read(self._at, size):
             self._at += len(part)
             yield part
