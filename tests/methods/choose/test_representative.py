@@ -59,7 +59,7 @@ def test_proportional_strata_represent_better_than_chance() -> None:
     taken = columns.taken(decision)
     assert taken.sum() == 300
     assert np.abs(np.bincount(data["domain"], weights=taken) - [200, 90, 10]).max() <= 2
-    assert decision.notes["domain_chi_square_per_degree"] < 0.05
+    assert decision.notes["domain_chi_square_per_degree"] < 0.1
     assert abs(decision.notes["log_length_difference"]) < 0.05
     assert decision.notes["design_effect"] == pytest.approx(1.0, abs=0.02)
 

@@ -12,8 +12,7 @@ with replacement, or takes the first rows). What a small stratum cannot fill goe
 
 The notes hold what the report needs: for the domains the chi-square distance per degree of freedom between sample and
 pool (about 1 for random rows, below for proportional strata), for log length the difference of means in standard
-deviations, empty strata, and the design effect. ``sample_size`` and ``sample_size_of_share`` tell how many rows a
-wanted precision needs.
+deviations, empty strata, and the design effect. ``fold/strata.py`` tells how many rows a wanted precision needs.
 
 Inputs: columns "domain" and "bytes". Cost: about eight passes over the columns. Trap: it represents what is declared
 and nothing else; equal and Neyman samples need the weights phi_h B / n_h to speak for the pool.
