@@ -7,7 +7,7 @@ import sys
 
 from . import page
 
-NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer")
+NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer", "near_duplicates")
 
 
 def main() -> None:

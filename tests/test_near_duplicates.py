@@ -461,6 +461,19 @@ def test_rows_do_not_depend_on_their_batch() -> None:
         assert together == [one for part in parts for one in NormalHash().apply(part)["exact"].tolist()]
 
 
+def test_every_field_is_documented(tmp_path: Path) -> None:
+    """What plan.json, its counts and method, and clusters.parquet hold stands in the page's tables."""
+    import re
+
+    result = guard(pool_of(tmp_path, documents(12)), output=tmp_path / "out")
+    text = (Path(__file__).parents[1] / "docs" / "guard.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\|.+\|$", text, re.MULTILINE))))
+    held = {*json.loads((tmp_path / "out" / "plan.json").read_text()), *result.summary["counts"]}
+    held |= {*result.summary["method"], *result.summary["curve"], *result.summary["curve"]["planted"][0]}
+    held |= set(pq.read_schema(tmp_path / "out" / "clusters.parquet").names)
+    assert held <= known, sorted(held - known)
+
+
 def test_help_teaches() -> None:
     answer: Answer = run_command("guard", "--help")
     assert answer.status == 0
