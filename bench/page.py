@@ -96,8 +96,8 @@ def page(found: dict[str, Any]) -> str:
                 f"MinHash of {one['permutations']} permutations over word 5-grams, shingling included, against the "
                 f"fastest public implementation that was found ({best}; the others: {slower})",
                 f"{one['ratio']:.1f} times ({rates['cuvee']:,.0f} against {rates.get(best, 0):,.0f} MB per CPU second; "
-                f"recall of planted pairs {recall:.4f} and {theirs.get('recall', 0):.4f}, precision {precision:.3f} and "
-                f"{theirs.get('precision', 0):.3f}, where {len(seeds)} seeds give cuvee {min(spread):.3f} to "
+                f"recall of planted pairs {recall:.4f} and {theirs.get('recall', 0):.4f}, precision {precision:.3f} "
+                f"and {theirs.get('precision', 0):.3f}, where {len(seeds)} seeds give cuvee {min(spread):.3f} to "
                 f"{max(spread):.3f})",
                 "ahead of all",
                 one["ratio"] > 1,
