@@ -30,6 +30,22 @@ WHEN = {
     "perplexity": "You have no target and want to drop boilerplate at one end and noise at the other. With "
     "`fit_on=target`, a clean reference text says what good text looks like.",
     "preselect": "You have the losses of several models on a seed set, and know how able these models are.",
+    "embedding": "You have no target and want rows that cover the pool, or spread out, by meaning and not by wording: "
+    "`--with embedding --choose facility_location`, `k_center` or `herding`.",
+    "clusters": "The pool is lopsided, and you want every kind of text to have its part: `--with clusters` chooses by "
+    "`cluster_clip`.",
+    "rds_plus": "The target has several kinds of text, each of which should be served. The method to beat among those "
+    "that follow a target.",
+    "gotd": "The model has been trained on data like the pool, and you want what it lacks of the target.",
+    "tarot": "You have gradients or other features in which a few directions drown the rest: whitening is its point.",
+    "snp": "The target is a mixture, and its proportions matter more than its single texts.",
+    "leverage": "You need a small weighted sample on which linear functions of the vectors keep their sums.",
+    "k_center": "No kind of row may be missing from a small selection, however rare, and the pool is clean.",
+    "facility_location": "Every row of the pool should have a similar one in a small selection.",
+    "herding": "The selection should look like the pool, only smaller, better than random rows do.",
+    "cluster_clip": "Every cluster should have the same part of the budget. `clusters` uses it by itself.",
+    "simans": "Rows near a known good score are wanted: hard negatives, or texts about as good as a reference.",
+    "representative": "A sample must speak for the pool by domain and length, with figures that show how well.",
     "random": "Always, beside anything else: it is the baseline.",
     "length_matched": "A selection's lengths differ from the pool's. If random rows of the same lengths do as well, "
     "the score found lengths.",
