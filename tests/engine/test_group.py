@@ -169,6 +169,56 @@ def test_verification_keeps_what_is_similar_together() -> None:
     assert len(left) == 0, "groups are looked at one by one"
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50, 1000])
+def test_portions_cover_all_groups(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups are never torn apart but for larger ones, whose parts all begin with the first member."""
+    monkeypatch.setattr(module, "CHECK_ROWS", limit)
+    sizes = np.random.default_rng(0).integers(2, 9, 30)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    parts = [part.tolist() for part in module._portions(starts, int(sizes.sum()))]
+    group_of = np.repeat(starts, sizes)
+    met: list[int] = []
+    for part in parts:
+        assert len(part) <= limit + 1
+        mine = [group_of[at] for at in part]
+        for start in set(mine):
+            assert start in part, "with its first member"
+            if mine.count(start) < sizes[starts.tolist().index(start)]:
+                assert set(mine) == {start} and sizes[starts.tolist().index(start)] > limit
+        met += part
+    assert set(met) == set(range(int(sizes.sum())))
+
+
+@pytest.mark.parametrize("limit", [3, 40])
+def test_verification_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Where similar rows are equal, any portion gives the same clusters."""
+    draw = np.random.default_rng(2)
+    spans = spans_of(draw, [60, 80])
+    for span in spans:
+        kind = draw.integers(0, 2, len(span["key"])).astype(np.uint64)
+        span["kind"] = kind
+        span["columns"]["check"] = kind * np.uint64(0x0101010101010101)
+    store = Store(tmp_path)
+    facts, keys = stored(store, spans)
+    by_both: dict[Any, list[int]] = defaultdict(list)
+    kinds = np.concatenate([span["kind"] for span in spans])
+    for row, (key, kind) in enumerate(zip(np.concatenate([span["key"] for span in spans]), kinds, strict=True)):
+        by_both[int(key), int(kind)].append(row)
+    want = components([pair for rows in by_both.values() for pair in itertools.pairwise(rows)])
+    work = EqualKeys(store, facts, keys, checks=("check",), least=8)
+    clusters = Clusters()
+    clusters.add(*work(Share("band", 0, 1), Watch()))
+    assert dict(zip(*(part.tolist() for part in clusters.members()), strict=True)) == want
+    monkeypatch.setattr(module, "CHECK_ROWS", limit)
+    if limit == 40:  # no group is larger
+        again = Clusters()
+        again.add(*work(Share("band", 0, 1), Watch()))
+        assert [part.tolist() for part in again.members()] == [part.tolist() for part in clusters.members()]
+    else:
+        left, right = work(Share("band", 0, 1), Watch())
+        assert len(left) and all(kinds[a] == kinds[b] for a, b in zip(left, right, strict=True))
+
+
 def test_a_group_of_unlike_rows_costs_a_bounded_number_of_comparisons() -> None:
     checks = np.random.default_rng(0).integers(0, 1 << 63, (5_000, 2), dtype=np.uint64)
     checks[-1], checks[-2] = checks[0], checks[module.LEADERS]

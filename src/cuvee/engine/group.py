@@ -29,6 +29,8 @@ TASK_ROWS = 1 << 22
 """Rows whose keys a task holds at a time: some 256 MB with what sorting them takes."""
 LEADERS = 64
 """Members of a group of equal keys that a row is compared with at most, where pairs are verified."""
+CHECK_ROWS = 1 << 19
+"""Rows whose check columns a task holds at a time."""
 MERGE_PAIRS = 1 << 21
 """Pairs that wait before they are merged into clusters."""
 _SIDE = np.uint64(0x9E3779B97F4A7C15)
@@ -99,9 +101,13 @@ class EqualKeys:
             same = value[1:] == value[:-1]
             return row[:-1][same], row[1:][same]
         starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
-        ends = np.append(starts[1:], len(value))
-        left, right = verified(starts, ends, self._checks(place, watch), self.least)
-        return row[left], row[right]
+        found = [(row[:0], row[:0])]
+        for some in _portions(starts, len(value)):
+            borders = np.flatnonzero(np.append(True, value[some][1:] != value[some][:-1]))
+            ends = np.append(borders[1:], len(some))
+            left, right = verified(borders, ends, self._checks(place[some], watch), self.least)
+            found.append((row[some[left]], row[some[right]]))
+        return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
     def _gather(self, share: Share, watch: Watch) -> tuple[Words, Ints, Ints]:
         """Keys of the share, their rows, and where these stand: number of the span << 32 | row of its block."""
@@ -140,6 +146,23 @@ class EqualKeys:
             for column, name in enumerate(self.checks):
                 found[some, column] = block[name][at]
         return found
+
+
+def _portions(starts: Ints, size: int) -> Iterator[Ints]:
+    """Places of whole groups, about ``CHECK_ROWS`` of them at a time; a larger group goes in parts, each behind its
+    first member."""
+    low = 0
+    while low < size:
+        at = int(np.searchsorted(starts, low + CHECK_ROWS, side="right")) - 1
+        high = size if low + CHECK_ROWS >= size else int(starts[at])
+        if high > low:
+            yield np.arange(low, high)
+            low = high
+            continue
+        high = int(starts[at + 1]) if at + 1 < len(starts) else size
+        for first in range(low + 1, high, CHECK_ROWS):
+            yield np.append(low, np.arange(first, min(first + CHECK_ROWS, high)))
+        low = high
 
 
 def _named(domains: Sequence[str]) -> Words:
