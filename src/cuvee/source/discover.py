@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from cuvee.layout import PLAN, PROFILE, REJECTS, REPORT, SELECTION
 from .address import Address, open_address, rank
 from .base import Source
 from .files import File, plain, reading
-from .formats import SUPPORTED, TABLES, extensions, kind_of, source_of
+from .formats import SUPPORTED, TABLES, Kind, extensions, kind_of, source_of
 from .hf import MARKS, hf_sources, refuse_dict
+from .remote import ahead
 from .retry import persist
 from .text import TextSource
 from .written import JOURNAL, MANIFEST, SHARD, Listed, beside, shards
@@ -255,16 +257,17 @@ def _folder(
     saved = {base for base in saved if f"{base}dataset_info.json" in names}
     for base in sorted(saved):
         prefix = base.rstrip("/")
-        where = File(folder.filesystem, f"{folder.path.rstrip('/')}/{prefix}", f"{folder.name.rstrip('/')}/{prefix}")
-        owner = where if prefix else folder
+        owner = folder.below(prefix) if prefix else folder
         for number, source in enumerate(hf_sources(owner)):
             if not _again(_file_of(source), found, taken):
-                found.order[source.path] = (_bytes(f"{owner.name.rstrip('/')}/"), number)
+                found.order[source.path] = (_bytes(f"{rank(owner.name).rstrip('/')}/"), number)
                 found.sources.append(source)
     texts = []
     ours = _results(names)
     for base, result in ours.items():
-        found.skipped.append((f"{folder.name.rstrip('/')}/{base}".rstrip("/"), f"a cuvee {result}, not data"))
+        place = folder.below(base.rstrip("/")) if base else folder
+        found.skipped.append((place.name.rstrip("/"), f"a cuvee {result}, not data"))
+    unknown = list[_Entry]()
     for entry in entries:
         name = entry.below.rsplit("/", 1)[-1]
         base = entry.below[: len(entry.below) - len(name)]
@@ -282,15 +285,16 @@ def _folder(
         elif entry.size == 0 and extensions(name)[0] in TABLES:
             found.skipped.append((entry.file.name, "empty (0 bytes)"))
         else:
-            kind = kind_of(entry.file)
-            if kind.format == "text":
-                texts.append(entry)
-            elif kind.format in ("unknown", "document", "feather1"):
-                reason = "one JSON document, not JSON Lines" if kind.format == "document" else "no known format"
-                found.skipped.append((entry.file.name, reason))
-            else:
-                listed = outputs.get(entry.below)
-                found.sources.append(source_of(entry.file, kind, listed.footer if listed else None))
+            unknown.append(entry)
+    for entry, kind in zip(unknown, _kinds(unknown), strict=True):
+        if kind.format == "text":
+            texts.append(entry)
+        elif kind.format in ("unknown", "document", "feather1"):
+            reason = "one JSON document, not JSON Lines" if kind.format == "document" else "no known format"
+            found.skipped.append((entry.file.name, reason))
+        else:
+            listed = outputs.get(entry.below)
+            found.sources.append(source_of(entry.file, kind, listed.footer if listed else None))
     if len(found.sources) > begun:
         found.skipped += [(entry.file.name, "text beside tables; name it to read it") for entry in texts]
     elif texts:
@@ -304,6 +308,12 @@ def _folder(
     elif not any(reason == "named before" for _, reason in found.skipped[passed:]):
         count = len(found.skipped)
         raise DataError(f"{plain(folder.name)}: holds no data ({count} files skipped). Supported: {SUPPORTED}.")
+
+
+def _kinds(entries: list[_Entry]) -> Iterator[Kind]:
+    """The formats of the files, of remote ones several at a time."""
+    calls = (partial(kind_of, entry.file) for entry in entries)
+    return ahead(calls) if entries and not entries[0].file.is_local else (call() for call in calls)
 
 
 def _outputs(entries: list[_Entry]) -> dict[str, Listed | None]:

@@ -68,6 +68,12 @@ class File:
         base = self.path[: len(self.path) - len(address.key)]
         return File(self.filesystem, path, address.at(path[len(base) :].lstrip("/")))
 
+    def below(self, path: str) -> File:
+        """What stands at a path below this folder."""
+        if self.is_local:
+            return File(self.filesystem, f"{self.path.rstrip('/')}/{path}", f"{self.name.rstrip('/')}/{path}")
+        return self.sibling(f"{self.path.rstrip('/')}/{path}")
+
     def __reduce__(self) -> Any:
         """Another process opens the address with its own credentials."""
         if self.is_local:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow as pa
 from .base import Bad, Index, RawBatch, Segment, Source, Spec
 from .batches import pieces, to_raw
 from .files import File, reading
+from .remote import PIECE, ahead
 
 GROUP_ROWS = 1024
 GROUP_BYTES = 4 << 20
@@ -50,17 +53,17 @@ class TextSource(Source):
                 with reading(file.name):
                     s = Path(file.path).stat()
                 digest.update(f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}\n".encode())
-            else:
-                with reading(file.name):
-                    info = file.filesystem.get_file_info(file.path)
-                digest.update(f"{info.size} {info.mtime_ns}\n".encode())
+        if len(self.files) > 1 and not self.files[0][0].is_local:
+            for version in ahead(file.remote.renew for file, _ in self.files):
+                digest.update(f"{version}\n".encode())
         return digest.hexdigest()
 
     def index(self) -> Index:
         segments = []
         for first in range(0, len(self.files), GROUP_ROWS):
             group = self.files[first : first + GROUP_ROWS]
-            segments.append(Segment(first, len(group), sum(file.size() for file, _ in group), first))
+            sizes = ahead(file.size for file, _ in group) if not group[0][0].is_local else (f.size() for f, _ in group)
+            segments.append(Segment(first, len(group), sum(sizes), first))
         return Index(len(self.files), tuple(segments))
 
     def read(self, start: Segment, skip: int, spec: Spec) -> Iterator[RawBatch]:
@@ -85,10 +88,7 @@ class TextSource(Source):
         texts: list[bytes] = []
         size = 0
         bad: list[int] = []
-        for number in range(first, len(self.files)):
-            file = self.files[number][0]
-            with file.open() as stream, reading(file.name):
-                text = stream.read(self.row_limit + 1)
+        for number, text in enumerate(self._bodies(first), first):
             bad.append(Bad.TOO_LONG if len(text) > self.row_limit else Bad.OK)
             texts.append(b"" if bad[-1] else text)
             size += len(texts[-1])
@@ -96,6 +96,16 @@ class TextSource(Source):
                 begin = number + 1 - len(texts)
                 yield begin, self._batch(begin, texts), np.array(bad, np.uint8)
                 texts, size, bad = [], 0, []
+
+    def _bodies(self, first: int) -> Iterator[bytes]:
+        """The files' bytes, cut behind the row limit; remote ones are fetched ahead, unless they are large."""
+        early = (partial(_small, file) for file, _ in self.files[first:] if not file.is_local)
+        fetched: Iterator[bytes | None] = repeat(None) if self.files[0][0].is_local else ahead(early)
+        for (file, _), body in zip(self.files[first:], fetched, strict=False):
+            if body is None:
+                with file.open() as stream, reading(file.name):
+                    body = stream.read(self.row_limit + 1)
+            yield body
 
     def _batch(self, begin: int, texts: list[bytes]) -> pa.RecordBatch:
         names = [name for _, name in self.files[begin : begin + len(texts)]]
@@ -108,3 +118,10 @@ class TextSource(Source):
 
     def _domain(self, file: File) -> str | None:
         return self.domain if self.domain is not None else PurePosixPath(file.path).parent.name or None
+
+
+def _small(file: File) -> bytes | None:
+    """The whole object, or None if it is more than a piece."""
+    file.remote.check()
+    size = file.remote.version.size
+    return file.remote.fetch(0, size) if size <= PIECE else None
