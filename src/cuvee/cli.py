@@ -201,7 +201,7 @@ def select(
         _print(result.summary, selecting.lines(result), flags)
 
 
-@cli.command(short_help="Find rows that repeat others, exactly or nearly, and leave them out.")
+@cli.command(short_help="Leave out rows that repeat others, exactly or nearly.")
 @click.argument("pool", nargs=-1, required=True)
 @click.option(
     "--duplicates",
