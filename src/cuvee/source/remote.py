@@ -301,7 +301,9 @@ class Window:
         while offset < end:
             number = self.plan.at(offset)
             if number is None:
-                yield memoryview(self.remote.fetch(offset, end - offset))
+                starts = range(offset, end, PIECE)
+                calls = (partial(self.remote.fetch, at, min(PIECE, end - at), self._stopped) for at in starts)
+                yield from map(memoryview, ahead(calls) if len(starts) > 1 else (call() for call in calls))
                 return
             self._order(number, offset, end)
             start, stop = self.plan.extent(number) or (0, 0)
