@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
+from cuvee.clusters import texts_of
 from cuvee.core import Batch
-from cuvee.engine import group, manifest
+from cuvee.engine import files, group, manifest
 from cuvee.engine.group import EqualKeys
 from cuvee.engine.local import Local
+from cuvee.engine.run import Engine
 from cuvee.engine.store import Store
 from cuvee.engine.work import SpanWork
 from cuvee.errors import DataError, UsageError
@@ -30,9 +32,11 @@ from cuvee.feature.minhash import PRESETS, MinHash, jaccard
 from cuvee.feature.normal import STEPS, NormalHash
 from cuvee.near_duplicates import Guarded, guard, lines, make_rule, plan
 from cuvee.planted import measured_curve, wilson
+from cuvee.pool import open_stage
 from cuvee.proof.candidates import open_candidates
-from tests.command import Answer, line_of
+from tests.command import Answer, Quick, contents, line_of
 from tests.command import cuvee as run_command
+from tests.test_faults import Faulty
 from tests.test_same_bits import Shuffled, as_jsonl, split
 
 WORDS = [f"word{number:03}" for number in range(400)]
@@ -325,6 +329,49 @@ HOSTILE = [
     "é" * 70 + " combining " + "a\u0301" * 40,
     "=cmd|' /C calc'!A0 one two three four",
 ]
+
+
+def test_texts_are_found_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each segment is read once, whatever the format; a compressed file has one."""
+    texts = [f"text {at} " + "é" * (at % 50) for at in range(400)]
+    table = pa.table({"text": texts})
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    pq.write_table(table.slice(0, 150), folder / "a.parquet", row_group_size=40)
+    as_jsonl(table.slice(150, 150), folder / "b.jsonl.gz")
+    as_jsonl(table.slice(300), folder / "c.jsonl")
+    store = Store()
+    engine = Engine(open_stage(folder, cuvee.Reading(), store).stage, None, store, Local(1))
+    reads = []
+    raw = manifest.Manifest.raw
+    monkeypatch.setattr(manifest.Manifest, "raw", lambda self, a, b: reads.append((a, b)) or raw(self, a, b))
+    rows = [399, 0, 39, 40, 149, 150, 151, 299, 300, 3, 3]
+    assert texts_of(engine, rows) == {row: texts[row].encode() for row in rows}
+    assert (150, 300) in reads and len(reads) <= 6
+    assert texts_of(engine, []) == {}
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("kind", ["write", "sync", "rename"])
+def test_every_fault_leaves_the_old_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, lasting: bool
+) -> None:
+    """Every call that can fail on a full disk fails once: a sentence, status 4, the earlier folder as it was."""
+    pool = pool_of(tmp_path, documents(13, 20))
+    monkeypatch.setattr(files, "system", Quick())
+    command = ("guard", pool, "-o", tmp_path / "out", "--quiet")
+    assert run_command(*command, "--keep", "longest", "--cache", tmp_path / "right").status == 0
+    before = contents(tmp_path / "out")
+    for k in range(1, 1_000, 5 if lasting else 1):
+        faulty = Faulty(kind, k, lasting)
+        monkeypatch.setattr(files, "system", faulty)
+        answer = run_command(*command, "--cache", tmp_path / f"cache{k}")
+        if faulty.calls < k:
+            break
+        assert answer.status == 4 and "No space left" in answer.error()
+        assert contents(tmp_path / "out") == before
+        assert not [path.name for path in tmp_path.iterdir() if path.name.endswith((".tmp", ".lock", ".replaced"))]
+    assert k > 1 and answer.status == 0
 
 
 def test_hostile_texts(tmp_path: Path) -> None:

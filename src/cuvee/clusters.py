@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,28 @@ class Members:
         near = np.flatnonzero(others & (self.exact != self.exact[partner]))
         drawn = near[np.lexsort((self.row[near], uniform(seed, "guard pair", self.key[near])))][:most]
         return [(int(self.row[partner[at]]), int(self.row[at])) for at in drawn.tolist()]
+
+
+def texts_of(engine: Engine, rows: Sequence[int]) -> dict[int, bytes]:
+    """The whole texts of some pool rows. A segment of a file is read once, from the first to the last row wanted in it:
+    what cannot be entered in the middle, as compressed JSONL, would else be read anew for every row."""
+    manifest, found = engine.pool.manifest, dict[int, bytes]()
+    for number, group in itertools.groupby(sorted(set(rows)), key=manifest.file_of):
+        first = np.array([segment.first_row for segment in manifest.index(number).segments])
+        start = int(manifest.starts[number])
+
+        def segment_of(row: int, first: Ints = first, start: int = start) -> int:
+            return int(np.searchsorted(first, row - start, side="right"))
+
+        for _, wanted in itertools.groupby(group, key=segment_of):
+            run = list(wanted)
+            for _, raw, take in manifest.raw(run[0], run[-1] + 1):
+                low = start + raw.first_row
+                for row in run:
+                    if low <= row < low + take:
+                        at = row - low
+                        found[row] = raw.data[raw.offsets[at] : raw.offsets[at + 1]].tobytes()
+    return found
 
 
 class ClusterReasons(Reasons):

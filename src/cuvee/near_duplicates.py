@@ -14,7 +14,7 @@ import numpy as np
 
 from . import guard_wording as wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
-from .clusters import ClusterReasons, Kept, Members, write_clusters
+from .clusters import ClusterReasons, Kept, Members, texts_of, write_clusters
 from .core import Batch, Block, Map
 from .engine import files
 from .engine.columns import DiskColumns
@@ -450,7 +450,7 @@ class _Job:
         largest = members.largest(SHOWN_CLUSTERS)
         pairs = members.near_pairs(found.kept, MEASURED_PAIRS, self.rule.seed) if minhash is not None else []
         rows = sorted({row for _, row in largest} | {row for pair in pairs for row in pair})
-        texts = dict(zip(rows, engine.texts(rows), strict=True))
+        texts = texts_of(engine, rows)
         known = cards(engine, found.columns, set(rows))
 
         def shown(row: int, **more: Any) -> dict[str, Any]:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cuvee.engine.executor import Watch
+from cuvee.engine.group import Clusters, EqualKeys, Share
+from cuvee.engine.store import Store
 from cuvee.errors import UsageError
 from cuvee.examples import as_batch
 from cuvee.feature import minhash_kernels as kernels
@@ -243,6 +247,32 @@ def test_datatrove_to_the_bit(number: int) -> None:
         rows.sort(key=lambda row: (minhash_order(minhash, shingles[row], name), row))
         pairs |= {(a, b) for a, b in itertools.pairwise(rows) if block[name][a] == block[name][b]}
     assert pairs == {tuple(pair) for pair in found["candidate_pairs"]}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_clusters_of_datatrove(number: int, tmp_path: Path) -> None:
+    """From texts through its signatures and our shuffle to its clusters; it names them otherwise."""
+    found = golden(f"datatrove_{number}")
+    how = found["config"]
+    minhash = CompatibleMinHash(
+        "datatrove", how["n_grams"], how["num_buckets"], how["hashes_per_bucket"], how["precision"], how["seed"]
+    )
+    batch = batch_of(*found["docs"])
+    store, rows = Store(tmp_path), np.arange(len(batch))
+    facts = {"row": rows, "domain": np.zeros(len(rows), np.int32)}
+    store.put_table("f" * 40, [pa.RecordBatch.from_pydict(facts)], {"domains": ["(all)"]})
+    block = minhash.apply(batch)
+    store.put_table("a" * 40, [pa.RecordBatch.from_pydict(block)])
+    work, clusters = EqualKeys(store, ["f" * 40], ["a" * 40], "shingles"), Clusters()
+    for name in block.keys() - {"shingles"}:
+        clusters.add(*work(Share(name, 0, 1), Watch()))
+    row, root = clusters.members()
+    ours = {frozenset(row[root == one].tolist()) for one in set(root.tolist())}
+    named: dict[int, set[int]] = {}
+    for document, cluster in found["cluster_of"]:
+        named.setdefault(cluster, set()).add(document)
+    assert ours == {frozenset(members) for members in named.values() if len(members) > 1}
+    assert len(rows) - len(found["removed"]) == len(rows) - len(row) + len(ours)
 
 
 def minhash_order(minhash: CompatibleMinHash, shingles: Any, name: str) -> list[int]:
