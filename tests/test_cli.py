@@ -159,7 +159,7 @@ RANDOM = [*SELECT, "--with", "random"]
             [*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "tokp"],
             "No rule is called 'tokp'. Did you mean top_k",
         ),
-        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: gumbel, keep_probability, poisson, soft_cap, thresh"),
+        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: cluster_clip, facility_location, gumbel, herding"),
         ([*RANDOM, "--rows", "1", "--choose", "top_k"], "a scoring method with --with, or leave out --choose"),
         ([*SELECT, "--rows", "1", "--choose", "dsir"], "'dsir' is a scoring method: use --with dsir"),
         (
