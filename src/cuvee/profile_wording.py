@@ -66,7 +66,7 @@ def limits(reading: Reading, opened: Opened, fewest_words: int) -> list[str]:
             "The vocabulary's growth comes from the heads of sampled texts; its exponent says how fast new words "
             "appear, not whether they are good ones.",
         ]
-    found.append("Duplicates are exact ones, to the byte; near duplicates are not looked for.")
+    found.append("Duplicates are exact ones, to the byte; near ones are what cuvee guard looks for.")
     if opened.skipped:
         named = ", ".join(f"{path} ({why})" for path, why in opened.skipped[:5])
         was = "was" if len(opened.skipped) == 1 else "were"
