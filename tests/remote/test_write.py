@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -220,6 +221,23 @@ def test_one_writer_on_this_machine(bucket: Bucket, kept: Path) -> None:
     ):
         write_selection(kept, bucket.address("train"))
     assert bucket.keys("train") == {}
+
+
+def test_a_writer_on_another_machine(bucket: Bucket, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards that another run removed are missed before the manifest is put: the other's output stays as it is."""
+    real = upload.Upload.finish
+
+    def meanwhile(self: upload.Upload, folder: Path, manifest: bytes) -> None:
+        monkeypatch.setattr(upload.Upload, "finish", real)
+        monkeypatch.setattr(upload.Upload, "lock", contextlib.nullcontext)
+        write_selection(kept, bucket.address("train"), format="jsonl")
+        real(self, folder, manifest)
+
+    monkeypatch.setattr(upload.Upload, "finish", meanwhile)
+    with pytest.raises(ResourceError, match="another run writes to the same place"):
+        write_selection(kept, bucket.address("train"))
+    assert json.loads(bucket.get("train/manifest.json"))["format"] == "jsonl"
+    assert texts(discover([bucket.address("train")]).sources) == [text.encode() for text in chosen()]
 
 
 def test_broken_uploads_are_repeated(bucket: Bucket, kept: Path, proxy: NewProxy) -> None:

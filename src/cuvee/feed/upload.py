@@ -6,8 +6,9 @@ the moment in which the new one replaces it, and only then are the old shards re
 lists what is finished, and the same command goes on from there, as long as the objects are those that it uploaded.
 Cost: local disk for one shard.
 
-A lock in the cache keeps two runs on one machine apart. Object stores have no lock that PyArrow can take: two machines
-that write the same output at once may each replace the other's, but never mix them.
+A lock in the cache keeps two runs on one machine apart. Object stores have no lock that PyArrow can take: of two machines
+that write the same output at once, one may remove the other's shards. So these are looked for once more before the
+manifest is put.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Upload:
                 raise UsageError(
                     f"{plain(str(self))} holds {plain(file.path)}, which is being read. Choose another place with -o."
                 )
-        names = self._names()
+        names = set(self._sizes())
         foreign = sorted(names - self._own(names))
         if foreign:
             raise UsageError(
@@ -134,9 +135,16 @@ class Upload:
 
     def finish(self, _folder: Path, manifest: bytes) -> None:
         """Put the manifest; then remove what the output before consisted of."""
+        listed = {str(one["name"]): int(one["bytes"]) for one in json.loads(manifest)["shards"]}
+        present = self._sizes()
+        for name, size in listed.items():
+            if present.get(name) != size:
+                raise ResourceError(
+                    f"{plain(self.place(name))}: is no longer what was uploaded there: another run writes to the same "
+                    "place. Run the same command again when it has ended, or choose another place with -o."
+                )
         self._write(MANIFEST, manifest)
-        listed = {str(one["name"]) for one in json.loads(manifest)["shards"]}
-        for name in sorted(self._names()):
+        for name in sorted(present):
             if name == JOURNAL or (SHARD.fullmatch(name) and name not in listed):
                 self._remove(name)
 
@@ -163,16 +171,16 @@ class Upload:
         except DataError as error:
             raise ResourceError(str(error)) from None
 
-    def _names(self) -> set[str]:
-        """Everything below the address."""
+    def _sizes(self) -> dict[str, int]:
+        """Everything below the address, with its size."""
         info = self._try(lambda: self.filesystem.get_file_info(self.root), "")
         if info.type == pafs.FileType.File:
             raise UsageError(f"{plain(str(self))} is a file, not a folder. Choose another place with -o.")
         if info.type == pafs.FileType.NotFound:
             self._need_bucket()
-            return set()
+            return {}
         listed = self._try(lambda: self.filesystem.get_file_info(pafs.FileSelector(self.root, recursive=True)), "")
-        return {one.path[len(self.root) :].lstrip("/") for one in listed if one.type == pafs.FileType.File}
+        return {one.path[len(self.root) :].lstrip("/"): one.size for one in listed if one.type == pafs.FileType.File}
 
     def _need_bucket(self) -> None:
         bucket = self.root.partition("/")[0]

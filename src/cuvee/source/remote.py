@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
@@ -91,6 +92,15 @@ _flying: dict[Key, Future[bytes]] = {}
 def crew() -> ThreadPoolExecutor:
     """The threads that fetch; begun when first needed, hence behind any fork."""
     return ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="cuvee-fetch")
+
+
+def _in_child() -> None:
+    """A forked process has none of the threads of its parent."""
+    crew.cache_clear()
+    _flying.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def ahead(work: Iterable[Callable[[], T]], depth: int = MOST_AHEAD) -> Iterator[T]:
