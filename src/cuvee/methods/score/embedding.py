@@ -43,7 +43,7 @@ class Embedding(Method):
         cost="two passes, 20,000 documents a second and core; then the rule's",
         bibtex="@software{tulkens2024model2vec, title={Model2Vec: Fast State-of-the-Art Static Embeddings},"
         " author={Tulkens, Stephan and van Dongen, Thomas}, year={2024}, doi={10.5281/zenodo.17270888}}",
-        evidence="tokens and vectors of model2vec 0.10.0; whitening of the published code",
+        evidence="tokens and vectors of model2vec 0.10.0; published whitening; claim: not reproduced (8 seeds)",
         gives=("score", "embedding"),
     )
 

@@ -80,7 +80,7 @@ class GotD(Method):
         bibtex="@inproceedings{kang2024get, title={Get more for less: Principled Data Selection for Warming Up"
         " Fine-Tuning in {LLM}s}, author={Kang, Feiyang and Just, Hoang Anh and Sun, Yifan and Jahagirdar, Himanshu and"
         " Zhang, Yuanzhi and Du, Rongxing and Sahu, Anit Kumar and Jia, Ruoxi}, booktitle={ICLR}, year={2024}}",
-        evidence="potentials of ott-jax 0.6.0; finite differences",
+        evidence="potentials of ott-jax 0.6.0; finite differences; claim: reproduced (8 seeds)",
     )
 
     def fit(self, run: Run) -> Gradient:
