@@ -6,9 +6,9 @@ the moment in which the new one replaces it, and only then are the old shards re
 lists what is finished, and the same command goes on from there, as long as the objects are those that it uploaded.
 Cost: local disk for one shard.
 
-A lock in the cache keeps two runs on one machine apart. Object stores have no lock that PyArrow can take: of two machines
-that write the same output at once, one may remove the other's shards. So these are looked for once more before the
-manifest is put.
+A lock in the cache keeps two runs on one machine apart. Object stores have no lock that PyArrow can take: of two
+machines that write the same output at once, one may remove the other's shards. So these are looked for once more before
+the manifest is put.
 """
 
 from __future__ import annotations

@@ -313,7 +313,8 @@ class Window:
             if number is None:
                 starts = range(offset, end, PIECE)
                 calls = (partial(self.remote.fetch, at, min(PIECE, end - at), self._stopped) for at in starts)
-                yield from map(memoryview, ahead(calls) if len(starts) > 1 else (call() for call in calls))
+                for part in ahead(calls) if len(starts) > 1 else (call() for call in calls):
+                    yield memoryview(part)
                 return
             self._order(number, offset, end)
             start, stop = self.plan.extent(number) or (0, 0)
