@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
     from .feed.write import WriteResult, write_selection
+    from .fitting import Fitted, fit_law
     from .mixing import Mixed, mix_sources
     from .near_duplicates import Guarded, guard
     from .pool import Reading
@@ -29,6 +30,8 @@ _LAZY = {
     "Profiled": "profiling",
     "prove": "proving",
     "Proved": "proving",
+    "fit_law": "fitting",
+    "Fitted": "fitting",
     "mix_sources": "mixing",
     "Mixed": "mixing",
     "guard": "near_duplicates",
@@ -42,6 +45,7 @@ __all__ = [
     "BusyError",
     "CuveeError",
     "DataError",
+    "Fitted",
     "Guarded",
     "Mixed",
     "Profiled",
@@ -52,6 +56,7 @@ __all__ = [
     "UsageError",
     "WriteResult",
     "__version__",
+    "fit_law",
     "guard",
     "mix_sources",
     "profile",

@@ -551,6 +551,75 @@ def mix_pool(
         _print(result.summary, mixing.lines(result), flags)
 
 
+@mix.command("fit", short_help="Learn weights from finished runs.")
+@click.argument("runs")
+@click.option("--with", "law", default="data_mixing_laws", show_default=True, metavar="LAW", help="See: cuvee methods.")
+@click.option("--sources", metavar="NAMES", help="Columns that hold shares [those called mix.NAME].")
+@click.option(
+    "--loss", "losses", multiple=True, metavar="COLUMN", help="Column of an outcome (repeatable) [loss.NAME]."
+)
+@click.option("--objective", metavar="SHARES", help="What counts how much: web=0.5,code=0.5 [all outcomes alike].")
+@click.option("--arms", metavar="FILE", help="For a ledger: a table with a column 'arm' and each arm's shares.")
+@click.option("--sizes", metavar="MIX", help="Tokens of each source: a folder of cuvee mix, or web=10B,code=1B.")
+@click.option("--tokens", metavar="N", help="Tokens of the run that is planned; with --sizes, gives passes.")
+@click.option("--passes", type=float, metavar="N", help="Go through no source more often than this.")
+@click.option("--at", multiple=True, metavar="COLUMN=N", help="Where another column stands (repeatable) [its largest].")
+@click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [400; 40 for trees].")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of resamples and simulated mixtures.")
+@click.option("--skip-bad", is_flag=True, help="Go on without runs whose outcome is not a finite number.")
+@click.option("-o", "--output", default="out/fit", show_default=True, help="Folder for fit.json and the report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def mix_fit(
+    runs: str,
+    law: str,
+    sources: str | None,
+    losses: tuple[str, ...],
+    objective: str | None,
+    arms: str | None,
+    sizes: str | None,
+    tokens: str | None,
+    passes: float | None,
+    at: tuple[str, ...],
+    resamples: int | None,
+    seed: int,
+    skip_bad: bool,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Learn from finished RUNS what a mixture is worth, how far that can be believed, and which mixture to try next.
+
+    \b
+    cuvee mix fit runs.csv                     columns mix.web, mix.code, loss.held_out
+    cuvee mix fit runs.parquet --with regmix --sizes out/mix --tokens 1B --passes 4
+    cuvee mix fit runs.csv --with d_cpt --at share=0.3
+
+    RUNS is a table made by anybody, one row a run, or a ledger's folder with --arms.
+    """
+    from . import fitting, quantities
+    from .mixing import sizes_of
+
+    name, settings = quantities.method_call(law)
+    result = fitting.fit_law(
+        runs,
+        law=name,
+        settings=settings,
+        sources=[one.strip() for one in sources.split(",")] if sources else None,
+        losses=list(losses) or None,
+        objective={key: float(value) for key, value in quantities.weights(objective).items()} if objective else None,
+        arms=arms,
+        sizes=sizes_of(sizes) if sizes else None,
+        tokens=quantities.count(tokens) if tokens else None,
+        passes=passes,
+        at=quantities.settings(at) if at else None,
+        resample=resamples,
+        seed=seed,
+        skip_bad=skip_bad,
+        output=output,
+        command=_command(),
+    )
+    _print(result.summary, fitting.lines(result), {"as_json": as_json})
+
+
 @cli.command(short_help="List the methods, or explain one.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

@@ -4,7 +4,7 @@
     Fold     a mergeable summary of a distribution (counts, quantiles, samples)
     Choose   a decision over score columns under a budget
     Policy   online decisions while a trainer runs
-    Law      a prediction learned from finished trials
+    Law      a prediction learned from finished runs
     Test     a comparison of two distributions
 
 A plug-in needs nothing but this module: a subclass of one contract, named in the entry-point group ``cuvee.methods``.
@@ -301,17 +301,91 @@ class Trial:
     metrics: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Where runs stand, or where a law is asked, one row each.
+
+    Attributes:
+        sources: (k,): names of the mixture's parts; empty for laws without a mixture.
+        mixture: float64, (n, k): shares of training tokens, every row summing to one.
+        values: further columns by name, float64, (n,): "parameters", "tokens", ...
+    """
+
+    sources: tuple[str, ...]
+    mixture: npt.NDArray[np.float64]
+    values: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.mixture)
+
+    def take(self, rows: Array) -> Settings:
+        """The rows at these places, or those that a mask names."""
+        return Settings(self.sources, self.mixture[rows], {name: column[rows] for name, column in self.values.items()})
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs as a law sees them: settings, and one outcome of which less is better unless the law says other.
+
+    Attributes:
+        outcome: float64, (n,), finite.
+        group: int64, (n,): runs of equal number differ in nothing but the seed.
+    """
+
+    settings: Settings
+    outcome: npt.NDArray[np.float64]
+    group: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+    def take(self, rows: Array) -> Runs:
+        """The runs at these places, or those that a mask names."""
+        return Runs(self.settings.take(rows), self.outcome[rows], self.group[rows])
+
+
+class Prediction(ABC):
+    """A fitted law. ``parameters`` is JSON-able."""
+
+    parameters: Mapping[str, Any]
+
+    @abstractmethod
+    def at(self, settings: Settings) -> npt.NDArray[np.float64]:
+        """The expected outcome of each row, float64, (n,); NaN where the law has no answer."""
+
+    def slope(self, settings: Settings) -> npt.NDArray[np.float64] | None:
+        """Its derivative by each share of the mixture, float64, (n, k); None if there is none (trees)."""
+        return None
+
+
 class Law(ABC):
-    """Something learned from trials: mixing laws, scaling laws, downstream prediction."""
+    """A relation between settings and one outcome, learned from finished runs: mixing laws, scaling laws, prices.
+
+    Subclasses are frozen dataclasses of plain parameters. ``card.needs`` names the columns of :class:`Settings` that
+    must be there, "mixture" among them. Judging a fit, intervals and proposals are the same for all laws and live in
+    ``cuvee/law``; so a law has to say only how it is fitted and what it predicts.
+    """
+
+    card: ClassVar[Card]
+    simulated: ClassVar[bool] = False
+    """Whether its best mixture is the mean of the best of many random ones, instead of where descent ends."""
 
     @abstractmethod
-    def fit(self, trials: Sequence[Trial]) -> Law: ...
+    def numbers(self, sources: int) -> int:
+        """How many numbers are fitted for a mixture of so many sources; fewer different settings are refused."""
 
     @abstractmethod
-    def predict(self, setting: Mapping[str, float]) -> tuple[float, tuple[float, float]]: ...
+    def fit(self, runs: Runs) -> Prediction:
+        """Learn from the runs. Must not use chance but from a seed of its own, nor look at the runs' order."""
 
-    @abstractmethod
-    def best(self, constraints: Mapping[str, Any]) -> Mapping[str, float]: ...
+    def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
+        """Fits to many resamples: row b of ``counts``, int64 (b, n), says how often each run is in the b-th.
+
+        A law that can fit many at once overrides this. ``begin``, a fit to all runs, may be where each begins; None
+        asks for a fit that owes nothing to the runs left out.
+        """
+        every = np.arange(len(runs))
+        return [self.fit(runs.take(np.repeat(every, row))) for row in counts]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .mix.apportion import apportion, apportion_capped
 from .mix.base import Mix, Sources
 from .mix.given import Given
 from .pool import Paths, Reading, open_stage
-from .quantities import MOST
+from .quantities import MOST, count
 from .registry import find
 from .request import check_arguments
 
@@ -248,3 +248,37 @@ def write_mix(place: Path, summary: dict[str, Any]) -> None:
     from .report.mix import render
 
     files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
+
+
+def sizes_of(text: str) -> dict[str, int]:
+    """Tokens of each source: from a mix's folder or its mix.json, or written as web=10B,code=1B."""
+    place = Path(text)
+    if place.exists():
+        return {one["name"]: int(one["available"]) for one in read_mix(place)["sources"]}
+    found = {}
+    for part in text.split(","):
+        key, equals, value = part.rpartition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"There is no mix '{part}'. Name a folder of cuvee mix, or write sizes: web=10B,code=1B.")
+        found[key.strip()] = count(value)
+    return found
+
+
+def read_mix(place: Path) -> dict[str, Any]:
+    """The content of a mix's ``mix.json``, checked against its seal.
+
+    Raises:
+        DataError: there is none, it is damaged, or a newer cuvee wrote it.
+    """
+    path = place / MIX if place.is_dir() else place
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"There is no {path}. Name a folder that cuvee mix wrote.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a mix. Run cuvee mix again.") from error
+    if not isinstance(found, dict) or found.get("seal") != sealed(found).get("seal"):
+        raise DataError(f"{path} is damaged or was changed by hand. Run cuvee mix again, with --weights if need be.")
+    if found.get("format") != MIX_FORMAT:
+        raise DataError(f"{path} has format {found.get('format')}; this cuvee reads {MIX_FORMAT}. Update cuvee.")
+    return found

@@ -93,6 +93,18 @@ def weights(text: str) -> dict[str, str]:
     return found
 
 
+def settings(parts: Iterable[str]) -> dict[str, float]:
+    """("tokens=1B", "share=0.3") as numbers by name."""
+    found: dict[str, float] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmbgt]?)\s*", value.lower())
+        if not equals or not key.strip() or match is None:
+            raise UsageError(f"'{part}' is not a setting. Write --at tokens=1B.")
+        found[key.strip()] = float(match.group(1)) * _COUNTS[match.group(2)]
+    return found
+
+
 _WORD = re.compile(r"""\s*((?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|[^\s'"])+)\s*""")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
 

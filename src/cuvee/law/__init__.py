@@ -1,3 +1,7 @@
-"""Laws: one file per law, named as on the command line; what runs made at some settings say about others."""
+"""Laws: one file per law, named as on the command line; what runs made at some settings say about others.
 
-HELPERS: frozenset[str] = frozenset()
+Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
+``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to beat, and ``table`` reads runs.
+"""
+
+HELPERS = frozenset({"baselines", "curve", "judge", "propose", "reach", "table", "wording"})

@@ -1,0 +1,361 @@
+"""``cuvee mix fit``: what finished runs say about mixtures, how far that can be believed, and what to try next."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .core import Law, Prediction, Settings
+from .engine import files
+from .engine.plan import finite, make, parameters
+from .engine.store import digest
+from .errors import DataError, UsageError
+from .law import wording
+from .law.baselines import BASELINES
+from .law.curve import CurveLaw
+from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples
+from .law.propose import Bounds, Question
+from .law.reach import outside
+from .law.table import Table, read_runs
+from .layout import FIT, FIT_FORMAT, REPORT, refuse_foreign, sealed, versions
+from .registry import find
+
+Floats = npt.NDArray[np.float64]
+Fits = list[list[Prediction]]
+"""Fits to resamples: one list for each outcome."""
+LEVEL = 0.9
+"""Of all intervals."""
+RESAMPLES, FEW_RESAMPLES = 400, 40
+"""Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
+
+
+@dataclass
+class Fitted:
+    """A finished fit: the folder it lies in and the content of its ``fit.json``."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The proposed mixture; empty for laws without one."""
+        return {one["name"]: one["weight"] for one in self.summary["proposal"]}
+
+
+def fit_law(
+    runs: str | os.PathLike[str] | Table,
+    *,
+    law: str = "data_mixing_laws",
+    settings: Mapping[str, Any] | None = None,
+    sources: Sequence[str] | None = None,
+    losses: Sequence[str] | None = None,
+    objective: Mapping[str, float] | None = None,
+    arms: str | os.PathLike[str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    tokens: int | None = None,
+    passes: float | None = None,
+    at: Mapping[str, float] | None = None,
+    resample: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    output: str | os.PathLike[str] = "out/fit",
+    command: str | None = None,
+) -> Fitted:
+    """Fit a law to finished runs, judge it on runs left out, and propose a mixture; write fit.json and report.html.
+
+    Args:
+        runs: a CSV or Parquet table, or a ledger's folder with ``arms``; see :mod:`cuvee.law.table` for the columns.
+        law, settings: the law and its parameters; ``cuvee methods`` lists them.
+        sources, losses: columns, where their names do not follow the convention.
+        objective: weight of each outcome in what is minimised [alike].
+        sizes: tokens that each source has: the natural mix, and with ``tokens`` the passes.
+        tokens, passes: of the run that is planned, and the most passes over any source in it.
+        at: where other columns of the law stand for the proposal [their largest values].
+        resample: bootstrap resamples of runs for the intervals.
+        seed: of the bootstrap, and of simulated mixtures.
+        skip_bad: go on without runs that have no finite outcome.
+
+    Raises:
+        UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
+    """
+    started = time.monotonic()
+    kind: Law = make(find("law", law), dict(settings or {}), law)
+    table = (
+        runs
+        if isinstance(runs, Table)
+        else read_runs(Path(runs), sources, losses, Path(arms) if arms else None, skip_bad)
+    )
+    job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed)
+    folder = Path(output)
+    with files.lock(folder):
+        refuse_foreign(folder, FIT, "fit")
+        summary = job.run()
+        name = str(runs) if not isinstance(runs, Table) else "a table"
+        summary["reproduce"] |= {
+            "command": command or f"cuvee.fit_law({name!r}, law={law!r})",
+            "seed": seed,
+            "versions": versions(),
+            "citations": [kind.card.bibtex] if kind.card.bibtex else [],
+            "files": [[name, len(table)]],
+            "timings": {"total": round(time.monotonic() - started, 3)},
+        }
+        summary["next"] = wording.next_command(summary, str(folder))
+        with files.whole_folder(folder) as place:
+            summary |= sealed(finite(summary))
+            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
+            files.write_whole(place / FIT, text.encode())
+            from .report.fit import render
+
+            files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
+    return Fitted(folder, summary)
+
+
+def lines(fitted: Fitted) -> list[str]:
+    """What the command line prints."""
+    return wording.fit_lines(fitted.folder, fitted.summary)
+
+
+@dataclass
+class _Job:
+    """One fit, from a table of runs to all that is said about it."""
+
+    law: Law
+    name: str
+    table: Table
+    objective: Mapping[str, float] | None
+    sizes: Mapping[str, int] | None
+    tokens: int | None
+    passes: float | None
+    asked_at: Mapping[str, float] | None
+    resample: int | None
+    seed: int
+
+    def run(self) -> dict[str, Any]:
+        law, table, needs = self.law, self.table, self.law.card.needs
+        self._check()
+        weight = self._objective()
+        names = [name for name in table.outcomes if weight[name] > 0]
+        share = np.array([weight[name] for name in names])
+        counts = resamples(table.runs(names[0], needs), self._resamples(), self.seed)
+        full: list[Prediction] = []
+        many: Fits = []
+        told = []
+        for name in names:
+            runs = table.runs(name, needs)
+            full.append(law.fit(runs))
+            many.append(law.refit(runs, counts, full[-1]))
+            verdict = judge(law, runs, BASELINES)
+            scales = [one for one in ("tokens", "parameters", "samples", "compute") if one in needs]
+            told.append(
+                {
+                    "name": name,
+                    "weight": weight[name],
+                    "parameters": full[-1].parameters,
+                    **_told(verdict),
+                    "largest": {one: largest_left_out(law, runs, one) for one in scales},
+                    "observed": group_means(runs)[1].tolist(),
+                    "predicted": verdict.predicted.tolist(),
+                }
+            )
+        summary: dict[str, Any] = {
+            "format": FIT_FORMAT,
+            "title": f"What {len(table):,} runs say",
+            "law": {"name": self.name, "parameters": parameters(law), "gives": law.card.gives[0]},
+            "counts": {
+                "runs": len(table),
+                "settings": len(np.unique(table.group)),
+                "sources": len(table.settings.sources),
+                "resamples": len(counts),
+            },
+            "outcomes": told,
+            "proposal": [],
+            "expected": {},
+            "asked": {},
+        }
+        if "mixture" in needs and law.card.gives == ("loss",):
+            summary |= self._proposal(names, share, full, many)
+        if self.asked_at:
+            summary |= self._ask(names, full, many)
+        summary["warnings"] = [*table.notes, *wording.warnings(summary)]
+        summary["verdict"] = wording.verdict(summary)
+        summary["limits"] = wording.limits(summary)
+        proposed = [one["weight"] for one in summary["proposal"]]
+        summary["reproduce"] = {"digest": digest("fit", FIT_FORMAT, self.name, parameters(law), proposed)}
+        return summary
+
+    def _check(self) -> None:
+        table, needs = self.table, self.law.card.needs
+        if "mixture" in needs and len(table.settings.sources) < 2:
+            raise DataError(
+                f"{self.name} needs the mixture of every run, and the table has {len(table.settings.sources)} columns "
+                "of shares. Call them mix.NAME, or name them with --sources."
+            )
+        missing = [one for one in needs if one != "mixture" and one not in table.settings.values]
+        if missing:
+            known = ", ".join(table.settings.values) or "none"
+            raise DataError(
+                f"{self.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
+                f"with a number in every row. The table's other columns of numbers: {known}."
+            )
+        numbers = self.law.numbers(len(table.settings.sources) if "mixture" in needs else 0)
+        shown = table.runs(next(iter(table.outcomes)), needs).settings
+        different = len(np.unique(np.column_stack([shown.mixture, *shown.values.values()]), axis=0))
+        if different <= numbers:
+            raise DataError(
+                f"{self.name} fits {numbers} numbers, and there are only {different} different settings. "
+                f"Give at least {numbers + 1}, better {2 * numbers}; or fit a law with fewer numbers."
+            )
+
+    def _objective(self) -> dict[str, float]:
+        names = list(self.table.outcomes)
+        if self.objective is None:
+            return dict.fromkeys(names, 1 / len(names))
+        unknown = [name for name in self.objective if name not in names]
+        if unknown:
+            raise UsageError(f"No outcome is called '{unknown[0]}'. The table has: {', '.join(names[:12])}.")
+        total = sum(self.objective.values())
+        if not all(math.isfinite(w) and w >= 0 for w in self.objective.values()) or not total > 0:
+            raise UsageError("Weights of outcomes must be numbers of at least 0, and not all 0.")
+        return {name: self.objective.get(name, 0.0) / total for name in names}
+
+    def _resamples(self) -> int:
+        if self.resample is not None:
+            if self.resample < 20:
+                raise UsageError(f"--resamples must be at least 20, not {self.resample}.")
+            return self.resample
+        return RESAMPLES if isinstance(self.law, CurveLaw) else FEW_RESAMPLES
+
+    def _natural(self) -> Floats:
+        """The natural mixture: by the sources' sizes, or else the mean of the mixtures run."""
+        sources = self.table.settings.sources
+        if self.sizes is None:
+            return self.table.settings.mixture.mean(0)
+        missing = [name for name in sources if not self.sizes.get(name)]
+        if missing:
+            raise UsageError(
+                f"The size of the source '{missing[0]}' is not known. Give the tokens of all of: {', '.join(sources)}."
+            )
+        held = np.array([self.sizes[name] for name in sources], np.float64)
+        return held / held.sum()
+
+    def _caps(self) -> Floats:
+        sources = self.table.settings.sources
+        if self.passes is None:
+            return np.ones(len(sources))
+        if self.sizes is None or self.tokens is None:
+            raise UsageError("A bound on passes needs the sources' sizes (--sizes) and the run's --tokens.")
+        return np.array([min(1.0, self.passes * self.sizes.get(name, 0) / self.tokens) for name in sources])
+
+    def _fixed(self) -> Settings:
+        """Where the law's other columns stand for the proposal."""
+        values = {}
+        for name in self.law.card.needs:
+            if name != "mixture":
+                known = self.table.settings.values[name]
+                values[name] = np.array([float((self.asked_at or {}).get(name, known.max()))])
+        return Settings((), np.empty((1, 0)), values)
+
+    def _proposal(self, names: list[str], share: Floats, full: list[Prediction], many: Fits) -> dict[str, Any]:
+        """The proposed mixture with intervals, what is expected of it, and of the mixtures to beat."""
+        table, law = self.table, self.law
+        sources, natural = table.settings.sources, self._natural()
+        runs = table.runs(names[0], law.card.needs)
+        question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
+        best = question.best(law, [[one] for one in full])[0]
+        proposals = question.best(law, many)
+        mean = sum(w * group_means(table.runs(name, law.card.needs))[1] for w, name in zip(share, names, strict=True))
+        assert isinstance(mean, np.ndarray)
+        measured = int(mean.argmin())
+        settings = group_means(runs)[0]
+        compared = {
+            "proposal": best,
+            "proportional": natural,
+            "uniform": np.full(len(sources), 1 / len(sources)),
+            "best_measured": settings.mixture[measured],
+        }
+        points = np.stack(list(compared.values()))
+        here = question.value([[one] for one in full], 0, points)
+        each = np.stack([question.value(many, b, points) for b in range(len(proposals))])
+        # what the winner of a resample promises beyond what the fit to all runs grants it
+        promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
+        granted = question.value([[one] for one in full], 0, proposals)
+        optimism = max(0.0, float(np.nanmean(granted - promised)))
+        expected = {}
+        for place, name in enumerate(compared):
+            low, high = interval(each[:, place], LEVEL)
+            shift = optimism if name == "proposal" else 0.0
+            expected[name] = {"loss": float(here[place]) + shift, "low": low + shift, "high": high + shift}
+        gains = {}
+        for place, name in list(enumerate(compared))[1:]:
+            low, high = interval(each[:, place] - each[:, 0], LEVEL)
+            gains[name] = {
+                "gain": float(here[place] - here[0]) - optimism,
+                "low": low - optimism,
+                "high": high - optimism,
+            }
+        expected["best_measured"]["observed"] = float(mean[measured])
+        beyond = outside(runs, Settings(sources, best[None], self._fixed().values))
+        rows = []
+        for at, name in enumerate(sources):
+            low, high = interval(proposals[:, at], LEVEL)
+            held = (self.sizes or {}).get(name)
+            rows.append(
+                {
+                    "name": name,
+                    "weight": float(best[at]),
+                    "low": min(low, float(best[at])),
+                    "high": max(high, float(best[at])),
+                    "proportional": float(natural[at]),
+                    "best_measured": float(settings.mixture[measured, at]),
+                    "available": held,
+                    "passes": float(best[at]) * self.tokens / held if held and self.tokens else None,
+                }
+            )
+        return {
+            "proposal": rows,
+            "expected": expected,
+            "gains": gains,
+            "optimism": optimism,
+            "extrapolation": beyond,
+            "natural_known": self.sizes is not None,
+            "at": {name: float(column[0]) for name, column in self._fixed().values.items()},
+            "tokens": self.tokens,
+        }
+
+    def _ask(self, names: list[str], full: list[Prediction], many: Fits) -> dict[str, Any]:
+        """What a law without a mixture predicts where the user asks."""
+        needs = [one for one in self.law.card.needs if one != "mixture"]
+        unknown = sorted(set(self.asked_at or {}) - set(needs))
+        if unknown:
+            raise UsageError(
+                f"{self.name} does not look at '{unknown[0]}'. It looks at: {', '.join(needs) or 'nothing'}."
+            )
+        if "mixture" in self.law.card.needs:
+            return {}
+        at = self._fixed()
+        found = {}
+        for name, fitted, resampled in zip(names, full, many, strict=True):
+            low, high = interval(np.array([one.at(at)[0] for one in resampled]), LEVEL)
+            found[name] = {"value": float(fitted.at(at)[0]), "low": low, "high": high}
+        beyond = outside(self.table.runs(names[0], self.law.card.needs), at)
+        return {"asked": found, "extrapolation": beyond, "at": {n: float(c[0]) for n, c in at.values.items()}}
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "error": verdict.error,
+        "noise": verdict.noise,
+        "error_in_noise": verdict.error_in_noise,
+        "rank": verdict.rank,
+        "rank_best": verdict.rank_best,
+        "baselines": verdict.baselines,
+    }

@@ -1,0 +1,119 @@
+"""D-CPT law: loss after continued pretraining by model size, tokens and share of the domain.
+
+Que et al., "D-CPT Law: Domain-specific Continual Pre-Training Scaling Law for Large Language Models", NeurIPS 2024,
+arXiv 2406.01375. With N parameters, D tokens and r the share of the corpus whose loss is modelled,
+
+    L(N, D, r) = E + A / N^alpha + B r^eta / D^beta + C / (r + eps)^gamma,
+
+nine positive numbers, fitted by Huber's loss on logarithms. One fit for the domain's loss (r its share) and one for
+the general loss (r the share of general text). N and D are counted in millions.
+
+Inputs: columns parameters, tokens, share. Cost: a fraction of a second. Traps: that more of a corpus lowers its own
+loss is *not* guaranteed by the form, since B r^eta has the other sign: :func:`rising` says where it fails; eps, C and
+gamma are not identified without runs near r = 0, nor eta and beta if D varies less than fourfold; checkpoints of one
+run are correlated, so one setting's checkpoints share a ``group`` when resampled; every D should end its own schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core import Card, Runs, Settings
+from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
+
+
+@dataclass(frozen=True)
+class DCpt(CurveLaw):
+    """``delta``: where residuals of log losses begin to count linearly."""
+
+    delta: float = 1e-3
+    restarts: int = 64
+    logarithmic: ClassVar[bool] = True
+
+    card: ClassVar[Card] = Card(
+        summary="Loss after continued pretraining by parameters, tokens and the domain's share.",
+        family="law",
+        needs=("parameters", "tokens", "share"),
+        cost="a fraction of a second a fit",
+        bibtex="""@inproceedings{que2024dcpt,
+  title={{D-CPT} Law: Domain-specific Continual Pre-Training Scaling Law for Large Language Models},
+  author={Que, Haoran and Liu, Jiaheng and Zhang, Ge and Zhang, Chenchen and Qu, Xingwei and others},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2024}
+}""",
+        evidence="planted parameters: predictions recovered; the paper's requirements checked numerically",
+        gives=("loss",),
+    )
+
+    def numbers(self, sources: int) -> int:
+        return 9
+
+    def value(self, theta: Numbers, settings: Settings) -> Numbers:
+        n, d = (np.log(settings.values[name] / 1e6) for name in ("parameters", "tokens"))
+        return formula(theta[:, :9], n, d, settings.values["share"])
+
+    def starts(self, runs: Runs) -> Floats:
+        low, high = BOUNDS
+        floor = np.log(max(float(runs.outcome.min()), 1e-3))
+        found = spread(0, self.restarts, np.array(low), np.array(high))
+        found[:, 0] += floor
+        return found
+
+    def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
+        return dict(zip(NAMES, np.exp(theta).tolist(), strict=True))
+
+
+NAMES = ("E", "A", "B", "C", "alpha", "beta", "gamma", "eta", "eps")
+BOUNDS = (
+    (-1.5, -1.0, -1.0, -4.0, -2.0, -2.0, -2.5, -2.5, -4.0),
+    (-0.05, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.5, -0.5),
+)
+
+
+def formula(theta: Numbers, n: Floats, d: Floats, r: Floats) -> Numbers:
+    """The law from log parameters (b, 9), log N and log D in millions, and shares: (b, rows)."""
+    e, a, b, c, alpha, beta, gamma, eta, eps = (theta[:, at : at + 1] for at in range(9))
+    small = np.log(np.maximum(r, 1e-12))
+    size = bounded_exp(a - bounded_exp(alpha, 3.0) * n)
+    data = bounded_exp(b + bounded_exp(eta, 3.0) * small - bounded_exp(beta, 3.0) * d)
+    share = bounded_exp(c - bounded_exp(gamma, 3.0) * np.log(r + bounded_exp(eps, 3.0)))
+    return bounded_exp(e) + size + data + share
+
+
+def rising(law: Any, parameters: float, tokens: float, grid: int = 101) -> Floats:
+    """The shares at which a fit says that more of a corpus raises its own loss: float64, possibly empty."""
+    share = np.linspace(0.0, 1.0, grid)
+    every = np.ones(grid)
+    at = law.at(
+        Settings((), np.empty((grid, 0)), {"parameters": parameters * every, "tokens": tokens * every, "share": share})
+    )
+    return share[1:][np.diff(at) > 0]
+
+
+def largest_share(general: Any, parameters: float, tokens: float, bound: float, grid: int = 1_000) -> float:
+    """The largest share of the domain at which the general loss stays within ``bound``; NaN if none does.
+
+    Args:
+        general: a fit to the general loss, whose share is of general text: one minus the domain's.
+    """
+    share = np.linspace(0.0, 1.0, grid + 1)
+    every = np.ones(grid + 1)
+    settings = Settings(
+        (), np.empty((grid + 1, 0)), {"parameters": parameters * every, "tokens": tokens * every, "share": 1 - share}
+    )
+    fine = np.flatnonzero(general.at(settings) <= bound)
+    return float(share[fine[-1]]) if len(fine) else float("nan")
+
+
+def best_share(domain: Any, parameters: float, domain_tokens: float, grid: int = 1_000) -> float:
+    """With a fixed number of domain tokens, repeated nowhere, the share r at D = domain_tokens / r of least loss."""
+    share = np.linspace(1 / grid, 1.0, grid)
+    settings = Settings(
+        (),
+        np.empty((grid, 0)),
+        {"parameters": parameters * np.ones(grid), "tokens": domain_tokens / share, "share": share},
+    )
+    return float(share[int(np.nanargmin(domain.at(settings)))])

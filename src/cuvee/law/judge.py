@@ -1,0 +1,174 @@
+"""Judging a fitted law on runs that it has not seen, in units of seed noise, beside guesses that know nothing.
+
+All runs of one mixture are left out together (they share its luck), or the runs of the largest scale. Errors are
+divided by the standard deviation of runs that differ in the seed alone, without which an error says nothing; rank
+correlation is given over all mixtures and over the best quarter, where choices are made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Law, Prediction, Runs, Settings
+
+Floats = npt.NDArray[np.float64]
+FOLDS = 10
+"""With more groups than this, so many of them are left out at a time."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How well a law predicts runs left out.
+
+    Attributes:
+        error: mean absolute error of the means of groups left out.
+        noise: standard deviation of runs that differ in the seed alone; None if no setting was run twice.
+        rank, rank_best: Spearman correlation over all groups, and over the best quarter of them; NaN below 4 groups.
+        predicted: float64, (groups,): what was predicted for each group while it was left out.
+        baselines: error of each baseline on the same folds.
+    """
+
+    error: float
+    noise: float | None
+    rank: float
+    rank_best: float
+    predicted: Floats
+    baselines: dict[str, float]
+
+    @property
+    def error_in_noise(self) -> float | None:
+        """The error in units of seed noise."""
+        return self.error / self.noise if self.noise else None
+
+    @property
+    def best_baseline(self) -> tuple[str, float]:
+        """The baseline of least error."""
+        name = min(self.baselines, key=lambda one: (self.baselines[one], one))
+        return name, self.baselines[name]
+
+
+def group_means(runs: Runs) -> tuple[Settings, Floats, Floats]:
+    """One row a group: its settings, its mean outcome, and how many runs it has."""
+    groups, first, inverse = np.unique(runs.group, return_index=True, return_inverse=True)
+    size = np.bincount(inverse, minlength=len(groups)).astype(np.float64)
+    mean = np.bincount(inverse, weights=runs.outcome, minlength=len(groups)) / size
+    return runs.settings.take(first), mean, size
+
+
+def seed_noise(runs: Runs) -> tuple[float | None, int]:
+    """The pooled standard deviation within groups, and its degrees of freedom; (None, 0) without repeated runs."""
+    _, inverse = np.unique(runs.group, return_inverse=True)
+    size = np.bincount(inverse)
+    freedom = int((size - 1).sum())
+    if freedom == 0:
+        return None, 0
+    mean = np.bincount(inverse, weights=runs.outcome) / size
+    squares = float(((runs.outcome - mean[inverse]) ** 2).sum())
+    return math.sqrt(squares / freedom), freedom
+
+
+def ranks(values: Floats) -> Floats:
+    """Ranks from 1, ties sharing their mean."""
+    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
+    top = np.cumsum(count)
+    return (top - (count - 1) / 2)[inverse]
+
+
+def spearman(left: Floats, right: Floats) -> float:
+    """Spearman's rank correlation; NaN with fewer than three values, or if one side is constant."""
+    if len(left) < 3:
+        return math.nan
+    a, b = ranks(left), ranks(right)
+    a, b = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / scale if scale > 0 else math.nan
+
+
+def folds(runs: Runs) -> list[npt.NDArray[np.bool_]]:
+    """Masks of the runs left out: one group at a time, or tenths of the groups dealt by their outcome's rank.
+
+    Dealing by rank gives every fold good and bad mixtures, and depends on nothing but the runs.
+    """
+    groups, inverse = np.unique(runs.group, return_inverse=True)
+    _, mean, _ = group_means(runs)
+    order = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
+    fold = order % min(FOLDS, len(groups))
+    return [fold[inverse] == at for at in range(int(fold.max()) + 1)]
+
+
+def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Verdict:
+    """Leave mixtures out, fit to the others, and compare.
+
+    Every fit owes nothing to what was left out. Baselines are judged on the same folds.
+    """
+    masks = folds(runs)
+    settings, mean, _ = group_means(runs)
+    groups, inverse = np.unique(runs.group, return_inverse=True)
+    counts = np.array([~mask for mask in masks], np.int64)
+    owner = np.zeros(len(groups), np.int64)
+    for at, mask in enumerate(masks):
+        owner[np.unique(inverse[mask])] = at
+
+    def left_out(one: Law) -> Floats:
+        found = np.full(len(groups), np.nan)
+        for at, fitted in enumerate(one.refit(runs, counts)):
+            found[owner == at] = fitted.at(settings.take(owner == at))
+        return found
+
+    predicted = left_out(law)
+    errors = {name: float(np.nanmean(np.abs(left_out(one) - mean))) for name, one in baselines}
+    known = np.isfinite(predicted)
+    error = float(np.abs(predicted[known] - mean[known]).mean()) if known.any() else math.nan
+    best = np.argsort(mean, kind="stable")[: max(4, math.ceil(len(mean) / 4))]
+    best = best[known[best]]
+    few = len(mean) < 4
+    return Verdict(
+        error,
+        seed_noise(runs)[0],
+        math.nan if few else spearman(predicted[known], mean[known]),
+        math.nan if few else spearman(predicted[best], mean[best]),
+        predicted,
+        errors,
+    )
+
+
+def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
+    """Mean absolute error on the runs of the largest value of a column, fitted to all others; None if they are too few.
+
+    Cost: one fit.
+    """
+    values = runs.settings.values[column]
+    largest = values == values.max()
+    rest = runs.take(~largest)
+    if len(np.unique(values)) < 3 or len(np.unique(rest.group)) < law.numbers(len(runs.settings.sources)):
+        return None
+    fitted = law.fit(rest)
+    settings, mean, _ = group_means(runs.take(largest))
+    return float(np.nanmean(np.abs(fitted.at(settings) - mean)))
+
+
+def resamples(runs: Runs, number: int, seed: int) -> npt.NDArray[np.int64]:
+    """How often each run is drawn, int64, (number, n): whole groups with replacement, so that seeds stay together."""
+    groups, inverse = np.unique(runs.group, return_inverse=True)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=number)
+    return drawn[:, inverse].astype(np.int64)
+
+
+def interval(values: Floats, level: float = 0.9) -> tuple[float, float]:
+    """The central quantiles of what is finite; NaN without any."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, (0.5 - level / 2, 0.5 + level / 2))
+    return float(low), float(high)
+
+
+def fits_with_numbers(fitted: Sequence[Prediction], settings: Settings) -> Floats:
+    """Predictions of many fits: float64, (fits, rows)."""
+    return np.stack([one.at(settings) for one in fitted])

@@ -1,0 +1,129 @@
+"""Mixing laws nested with laws of steps and of size: from short runs of small models to a large one.
+
+Ye et al., "Data Mixing Laws", ICLR 2025, arXiv 2403.16952, section 4, the pipeline. (1) For every mixture and model
+size, L(D) = c + (D_0 / D)^alpha over tokens, taken to ``tokens``; (2) for every mixture, the same form over parameters,
+taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In (1) and (2) alpha is shared by all
+curves, which is what makes three points a curve enough.
+
+Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
+and said so. Cost: milliseconds. Traps: errors add up from stage to stage, so each stage's own is among the parameters;
+every D should end its own schedule, or the exponent is that of runs that never cooled down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Card, Law, Prediction, Runs, Settings
+from ..errors import UsageError
+from .curve import Curve
+from .data_mixing_laws import DataMixingLaws
+
+Floats = npt.NDArray[np.float64]
+
+
+def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) -> tuple[Floats, float, float]:
+    """Fit y = c + b (x / x_max)^-alpha to every curve, alpha shared, b and c not negative, and extrapolate.
+
+    Args:
+        curve: int64, (n,), from 0 without gaps. x: above 0. at: where to predict.
+
+    Returns:
+        predictions float64, (curves,); alpha; and the root mean square of all residuals.
+    """
+    scaled = x / x.max()
+    count = np.bincount(curve).astype(np.float64)
+
+    def fit(alpha: float) -> tuple[float, Floats, Floats]:
+        z = scaled**-alpha
+        mean_z, mean_y = np.bincount(curve, z) / count, np.bincount(curve, y) / count
+        zc, yc = z - mean_z[curve], y - mean_y[curve]
+        b = np.maximum(np.bincount(curve, zc * yc) / np.maximum(np.bincount(curve, zc**2), 1e-300), 0.0)
+        c = mean_y - b * mean_z
+        under = c < 0  # then a pure power
+        b = np.where(under, np.bincount(curve, z * y) / np.bincount(curve, z**2), b)
+        c = np.where(under, 0.0, c)
+        return float(((y - c[curve] - b[curve] * z) ** 2).sum()), b, c
+
+    grid = np.geomspace(0.02, 3.0, 80)
+    best = int(np.argmin([fit(alpha)[0] for alpha in grid]))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(60):
+        first, second = high - ratio * (high - low), low + ratio * (high - low)
+        if fit(first)[0] < fit(second)[0]:
+            high = second
+        else:
+            low = first
+    alpha = float(0.5 * (low + high))
+    squares, b, c = fit(alpha)
+    return c + b * (at / x.max()) ** -alpha, alpha, float(np.sqrt(squares / len(y)))
+
+
+@dataclass(frozen=True)
+class _Nested(Prediction):
+    inner: Curve
+    parameters: Mapping[str, Any]
+
+    def at(self, settings: Settings) -> Floats:
+        return self.inner.at(settings)
+
+    def slope(self, settings: Settings) -> Floats | None:
+        return self.inner.slope(settings)
+
+
+@dataclass(frozen=True)
+class NestedMixing(Law):
+    """``tokens``, ``parameters``: of the run that is asked about; 0 is the largest measured."""
+
+    tokens: float = 0.0
+    parameters: float = 0.0
+    delta: float = 0.05
+
+    card: ClassVar[Card] = Card(
+        summary="A mixing law on losses that laws of tokens and of size predict for a larger run.",
+        family="law",
+        needs=("mixture", "tokens", "parameters"),
+        cost="milliseconds a fit",
+        bibtex="""@inproceedings{ye2025data,
+  title={Data Mixing Laws: Optimizing Data Mixtures by Predicting Language Modeling Performance},
+  author={Ye, Jiasheng and Liu, Peiju and Sun, Tianxiang and Zhan, Jun and Zhou, Yunhua and Qiu, Xipeng},
+  booktitle={International Conference on Learning Representations},
+  year={2025}
+}""",
+        evidence="planted three-stage law recovered at ten times the tokens and size",
+        gives=("loss",),
+    )
+
+    def __post_init__(self) -> None:
+        if self.tokens < 0 or self.parameters < 0:
+            raise UsageError("nested_mixing: tokens and parameters must be at least 0.")
+
+    def numbers(self, sources: int) -> int:
+        return DataMixingLaws().numbers(sources)
+
+    def fit(self, runs: Runs) -> Prediction:
+        values = runs.settings.values
+        mixture, loss = runs.settings.mixture, runs.outcome
+        size = values["parameters"]
+        told: dict[str, Any] = {}
+        for stage, target in (("tokens", self.tokens), ("size", self.parameters)):
+            column = values["tokens"] if stage == "tokens" else size
+            if len(np.unique(column)) < 3:
+                told[stage] = "left out: fewer than three values"
+                continue
+            key = np.column_stack([mixture, size]) if stage == "tokens" else mixture
+            _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
+            at = target or float(column.max())
+            loss, alpha, error = shared_power(curve.ravel(), column, loss, at)
+            told[stage] = {"alpha": alpha, "error": error, "at": at}
+            mixture, size = mixture[first], size[first]
+        last = Runs(Settings(runs.settings.sources, mixture), loss, np.arange(len(loss)))
+        inner = DataMixingLaws(self.delta).fit(last)
+        error = float(np.sqrt(((inner.at(last.settings) - loss) ** 2).mean()))
+        return _Nested(inner, {**told, "mixture": {**inner.parameters, "error": error}})

@@ -1,0 +1,238 @@
+"""Reading finished runs: a CSV or Parquet file that anybody made, or cuvee's own ledger of trials.
+
+One row a run. Columns by their names:
+
+    mix.NAME or weight.NAME    share of training tokens from a source; they sum to one in every row
+    loss.NAME or metric.NAME   what came out, less being better unless the law says other
+    seed, run, id, name        ignored
+    any other number           a setting that a law may ask for: parameters, tokens, share, samples, ...
+
+The dot may be an underscore, a slash or a colon. Runs alike in mixture and settings differ in the seed alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..core import Runs, Settings
+from ..errors import DataError, UsageError
+
+Floats = npt.NDArray[np.float64]
+_MIXTURE = re.compile(r"(?:mix|weight)[._/:](.+)")
+_OUTCOME = re.compile(r"(?:loss|metric)[._/:](.+)")
+_IGNORED = frozenset({"seed", "run", "id", "name", "arm"})
+TOLERANCE = 2e-3
+"""How far weights may be from summing to one: tables are often rounded to three digits."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Finished runs with several outcomes.
+
+    Attributes:
+        settings: see :class:`cuvee.core.Settings`; sources sorted by name.
+        outcomes: float64, (n,), by name.
+        group: int64, (n,): equal for runs that differ in the seed alone.
+        notes: sentences about rows and columns that were passed over.
+    """
+
+    settings: Settings
+    outcomes: Mapping[str, Floats]
+    group: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def runs(self, outcome: str, needs: Sequence[str]) -> Runs:
+        """The runs as a law with these needs sees them: nothing of the settings that it does not name."""
+        keep = self.settings if "mixture" in needs else Settings((), np.empty((len(self), 0)), self.settings.values)
+        values = {name: column for name, column in keep.values.items() if name in needs}
+        return Runs(Settings(keep.sources, keep.mixture, values), self.outcomes[outcome], self.group)
+
+
+def read_runs(
+    path: str | Path,
+    sources: Sequence[str] | None = None,
+    losses: Sequence[str] | None = None,
+    arms: str | Path | None = None,
+    skip_bad: bool = False,
+) -> Table:
+    """Read a table of runs, or a ledger's folder together with a table of what its arms are.
+
+    Args:
+        sources: columns that hold shares [those called mix.NAME or weight.NAME].
+        losses: columns that hold outcomes [those called loss.NAME or metric.NAME].
+        arms: for a ledger: a table with a column ``arm`` and each arm's shares and settings.
+        skip_bad: pass over runs without a finite outcome, and say how many.
+
+    Raises:
+        UsageError, DataError: with the row and column that cannot be used.
+    """
+    place = Path(path)
+    if place.is_dir():
+        return _from_ledger(place, arms, losses, skip_bad)
+    if arms is not None:
+        raise UsageError("--arms belongs to a ledger's folder: a table of runs holds its mixtures itself.")
+    return from_arrow(_open(place), str(place), sources, losses, skip_bad)
+
+
+def _open(path: Path) -> pa.Table:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.read_table(path, page_checksum_verification=False)
+        import pyarrow.csv
+
+        delimiter = "\t" if path.suffix in (".tsv", ".tab") else ","
+        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no file {path}. Name a CSV or Parquet table of runs, or a ledger's folder."
+        ) from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read as a table of runs: {told}.") from error
+
+
+def from_arrow(
+    table: pa.Table, name: str, sources: Sequence[str] | None, losses: Sequence[str] | None, skip_bad: bool = False
+) -> Table:
+    """Runs from an Arrow table; ``name`` stands in messages. See :func:`read_runs`."""
+    twice = sorted({one for one in table.column_names if table.column_names.count(one) > 1})
+    if twice:
+        raise DataError(f"{name} has two columns called '{twice[0]}'. Give every column its own name.")
+    if not table.num_rows:
+        raise DataError(f"{name} holds no run. Give one row for every finished run.")
+    shares = _named(table, sources, _MIXTURE, name, "--sources")
+    outcomes = _named(table, losses, _OUTCOME, name, "--loss")
+    if not outcomes:
+        raise DataError(
+            f"{name} has no column of outcomes. Call them loss.NAME, or name them with --loss; "
+            f"its columns are: {', '.join(table.column_names[:12])}."
+        )
+    others = [
+        one
+        for one in table.column_names
+        if one not in {*shares.values(), *outcomes.values(), *_IGNORED} and _numeric(table.column(one).type)
+    ]
+    bad = np.zeros(table.num_rows, bool)
+    found = {label: _numbers(table, column, name) for label, column in outcomes.items()}
+    for label, column in outcomes.items():
+        wrong = np.flatnonzero(~np.isfinite(found[label]))
+        if len(wrong) and not skip_bad:
+            raise DataError(
+                f"Row {wrong[0] + 1} of {name}: {column} is not a finite number ({len(wrong):,} such rows). "
+                "Leave diverged runs out with --skip-bad; they are then counted."
+            )
+        bad[wrong] = True
+    mixture = _mixture(table, shares, name)
+    values = {one: _numbers(table, one, name) for one in others}
+    values = {one: column for one, column in values.items() if np.isfinite(column).all()}
+    notes = [f"{bad.sum():,} of {len(bad):,} runs have no finite outcome and were left out"] if bad.any() else []
+    if bad.all():
+        raise DataError(f"No run of {name} has finite outcomes, so there is nothing to learn from.")
+    keep = ~bad
+    settings = Settings(tuple(shares), mixture[keep], {one: column[keep] for one, column in values.items()})
+    return Table(settings, {label: column[keep] for label, column in found.items()}, groups_of(settings), tuple(notes))
+
+
+def groups_of(settings: Settings) -> npt.NDArray[np.int64]:
+    """Equal numbers for equal mixtures and settings."""
+    columns = [settings.mixture.round(9), *(column[:, None] for column in settings.values.values())]
+    return np.unique(np.hstack(columns), axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def _named(
+    table: pa.Table, asked: Sequence[str] | None, pattern: re.Pattern[str], name: str, option: str
+) -> dict[str, str]:
+    """Column by short name, sorted by short name."""
+    if asked is None:
+        matches = [(pattern.fullmatch(column), column) for column in table.column_names]
+        pairs = [(match[1], column) for match, column in matches if match]
+    else:
+        by_short = {match[1]: one for one in table.column_names if (match := pattern.fullmatch(one))}
+        pairs = []
+        for one in asked:
+            column = one if one in table.column_names else by_short.get(one)
+            if column is None:
+                raise UsageError(
+                    f"{name} has no column '{one}', which {option} names. "
+                    f"Its columns are: {', '.join(table.column_names[:12])}."
+                )
+            match = pattern.fullmatch(column)
+            pairs.append((match[1] if match else column, column))
+    found = dict(sorted(pairs))
+    if len(found) < len(pairs):
+        raise DataError(
+            f"{name} has two columns for one name. Keep one of: {', '.join(column for _, column in pairs)}."
+        )
+    return found
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _numbers(table: pa.Table, column: str, name: str) -> Floats:
+    values = table.column(column)
+    if not _numeric(values.type):
+        raise DataError(f"Column '{column}' of {name} holds {values.type}, not numbers.")
+    return values.cast(pa.float64()).to_numpy().astype(np.float64)
+
+
+def _mixture(table: pa.Table, shares: Mapping[str, str], name: str) -> Floats:
+    if not shares:
+        return np.empty((table.num_rows, 0))
+    found = np.column_stack([_numbers(table, column, name) for column in shares.values()])
+    wrong = np.flatnonzero(~(np.isfinite(found) & (found >= 0)).all(1))
+    if len(wrong):
+        raise DataError(f"Row {wrong[0] + 1} of {name} has a weight that is negative or not a number.")
+    total = found.sum(1)
+    off = np.flatnonzero(np.abs(total - 1) > TOLERANCE)
+    if len(off):
+        raise DataError(
+            f"Row {off[0] + 1} of {name}: the weights sum to {total[off[0]]:.4g}, not to 1 ({len(off):,} such rows). "
+            "Give shares of training tokens, of all sources."
+        )
+    return found / total[:, None]
+
+
+def _from_ledger(folder: Path, arms: str | Path | None, losses: Sequence[str] | None, skip_bad: bool) -> Table:
+    from ..proof.ledger import Ledger
+
+    if arms is None:
+        raise UsageError(
+            f"{folder} is a folder. If it is a ledger of trials, name with --arms a table that has a column 'arm' and "
+            "each arm's shares (mix.NAME)."
+        )
+    told = _open(Path(arms))
+    if "arm" not in told.column_names:
+        raise DataError(f"{arms} has no column 'arm'. Give one row for every arm of the ledger.")
+    place = {arm: at for at, arm in enumerate(told.column("arm").to_pylist())}
+    trials = [trial for trial in Ledger(folder).trials() if trial.arm in place and trial.status == "finished"]
+    if not trials:
+        raise DataError(f"No finished trial of {folder} belongs to an arm of {arms}. Its arms are: {', '.join(place)}.")
+    recipes = [trial.recipe for trial in trials]
+    common = max(sorted(set(recipes)), key=recipes.count)
+    used = [trial for trial in trials if trial.recipe == common]
+    rows = told.take([place[trial.arm] for trial in used])
+    names = sorted(set.intersection(*(set(trial.metrics) for trial in used)))
+    for name in losses or [one for one in names if "/" not in one]:
+        if name not in names:
+            raise UsageError(
+                f"The ledger's trials have no evaluation set '{name}'. They have: {', '.join(names[:12])}."
+            )
+        rows = rows.append_column(f"loss.{name}", pa.array([trial.metrics[name] for trial in used]))
+    found = from_arrow(rows, str(folder), None, losses, skip_bad)
+    others = len(trials) - len(used)
+    notes = (f"{others:,} trials of other recipes were left out",) if others else ()
+    return Table(found.settings, found.outcomes, found.group, (*found.notes, *notes))

@@ -1,0 +1,249 @@
+"""``cuvee mix fit``: from a table of runs to a judged law and a proposal; a sentence for every bad table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee.errors import UsageError
+from cuvee.law.table import read_runs
+from tests.command import cuvee as run
+
+from .planted import NAMES, loss, swarm
+
+
+def frame(count: int = 24, noise: float = 0.01, repeats: int = 2, seed: int = 0) -> dict[str, Any]:
+    runs = swarm(count, noise, seed=seed, repeats=repeats)
+    mixture = runs.settings.mixture
+    random = np.random.default_rng(seed + 100)
+    columns: dict[str, Any] = {"run": [f"r{place}" for place in range(len(runs))]}
+    columns |= {f"mix.{name}": mixture[:, place] for place, name in enumerate(NAMES)}
+    for outcome, name in enumerate(("first", "second", "third")):
+        columns[f"loss.{name}"] = loss(mixture, outcome) + random.normal(0, noise, len(runs))
+    return columns
+
+
+def write(path: Path, columns: dict[str, Any]) -> Path:
+    pyarrow.csv.write_csv(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return write(tmp_path / "runs.csv", frame())
+
+
+def test_fit(runs: Path, tmp_path: Path) -> None:
+    found = cuvee.fit_law(runs, output=tmp_path / "fit", resample=60).summary
+    assert [one["name"] for one in found["outcomes"]] == ["first", "second", "third"]
+    assert all(one["error_in_noise"] < 2 for one in found["outcomes"])
+    weights = {one["name"]: one for one in found["proposal"]}
+    assert sum(one["weight"] for one in weights.values()) == pytest.approx(1)
+    assert all(one["low"] <= one["weight"] <= one["high"] for one in weights.values())
+    assert found["expected"]["proposal"]["loss"] < found["expected"]["uniform"]["loss"]
+    assert found["gains"]["proportional"]["low"] > 0
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["seal"]
+    assert "<script" not in (tmp_path / "fit" / "report.html").read_text()
+
+
+def test_the_same_bits_whatever_the_order_of_rows(runs: Path, tmp_path: Path) -> None:
+    """Parquet or CSV alike; other orders of rows give the same proposal up to the last digits."""
+    table = pyarrow.csv.read_csv(runs)
+    pq.write_table(table, tmp_path / "runs.parquet")
+    first = cuvee.fit_law(runs, output=tmp_path / "a", resample=20)
+    again = cuvee.fit_law(tmp_path / "runs.parquet", output=tmp_path / "b", resample=20)
+    assert first.weights == again.weights
+    shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
+    pq.write_table(shuffled, tmp_path / "shuffled.parquet")
+    other = cuvee.fit_law(tmp_path / "shuffled.parquet", output=tmp_path / "c", resample=20)
+    assert other.weights == pytest.approx(first.weights, abs=1e-4)
+
+
+def test_passes_bound_the_proposal(runs: Path, tmp_path: Path) -> None:
+    sizes = {"books": 10**9, "code": 10**8, "web": 5 * 10**9}
+    asked: dict[str, Any] = {"sizes": sizes, "tokens": 10**9, "resample": 20, "output": tmp_path / "fit"}
+    free = {one["name"]: one for one in cuvee.fit_law(runs, **asked).summary["proposal"]}
+    assert free["code"]["passes"] > 3
+    held = {one["name"]: one for one in cuvee.fit_law(runs, **asked, passes=2).summary["proposal"]}
+    assert held["code"]["passes"] <= 2 + 1e-9 and held["code"]["weight"] <= 0.2 + 1e-9
+    assert free["web"]["proportional"] == pytest.approx(5 / 6.1)
+    with pytest.raises(UsageError, match="of the tokens are missing"):
+        cuvee.fit_law(runs, **{**asked, "tokens": 10**11}, passes=2)
+
+
+def test_objective(runs: Path, tmp_path: Path) -> None:
+    """All weight on one outcome moves the proposal to that outcome's source."""
+    for name, source in (("first", "books"), ("second", "code"), ("third", "web")):
+        found = cuvee.fit_law(runs, objective={name: 1.0}, resample=20, output=tmp_path / name)
+        assert max(found.weights, key=lambda one: found.weights[one]) == source
+
+
+def test_screen_and_report(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = run("mix", "fit", runs, "--resamples", "20", "--sizes", "books=1B,code=1B,web=2B", "-o", "f").screen()
+    assert lines[0].startswith("data_mixing_laws predicts runs left out to")
+    assert any(line.split()[:1] == ["code"] for line in lines)
+    assert lines[-2:] == ["next: cuvee mix export f --to megatron", "report: f/report.html"]
+
+
+def test_a_law_that_does_not_hold_is_not_believed(tmp_path: Path) -> None:
+    columns = frame(repeats=1)
+    for name in ("first", "second", "third"):
+        columns[f"loss.{name}"] = np.random.default_rng(len(name)).normal(2, 0.1, 24)
+    path = write(tmp_path / "noise.csv", columns)
+    found = run("mix", "fit", path, "--resamples", "20", "-o", tmp_path / "out").screen()
+    assert found[0].startswith("Not to be relied on: data_mixing_laws misses")
+
+
+def test_extrapolation_is_said(tmp_path: Path) -> None:
+    """Runs that all hold little code, where code is what helps."""
+    columns = frame(60, repeats=1)
+    few = np.asarray(columns["mix.code"]) < 0.25
+    path = write(tmp_path / "few.csv", {name: np.asarray(column)[few] for name, column in columns.items()})
+    found = cuvee.fit_law(path, objective={"second": 1.0}, resample=20, output=tmp_path / "out").summary
+    assert "away from any mean of the measured mixtures" in " ".join(found["warnings"])
+
+
+def test_a_law_without_a_mixture(tmp_path: Path) -> None:
+    n = np.repeat([1e7, 3e7, 1e8, 3e8, 1e9], 4)
+    d = np.tile([1e9, 3e9, 1e10, 3e10], 5)
+    value = 1.7 + 400 / n**0.34 + 410 / d**0.28
+    noisy = value + np.random.default_rng(0).normal(0, 0.002, 20)
+    path = write(tmp_path / "sizes.csv", {"parameters": n, "tokens": d, "loss.held": noisy})
+    found = run(
+        "mix", "fit", path, "--with", "joint_scaling:form=chinchilla", "--at", "tokens=20B", "--at", "parameters=500M",
+        "--resamples", "30", "--json", "-o", tmp_path / "out",
+    )  # fmt: skip
+    told = json.loads(found.out)
+    truth = 1.7 + 400 / 5e8**0.34 + 410 / 2e10**0.28
+    assert told["asked"]["held"]["value"] == pytest.approx(truth, abs=0.01)
+    assert told["proposal"] == [] and told["extrapolation"] == []
+    assert told["outcomes"][0]["largest"]["tokens"] is not None
+    far = run("mix", "fit", path, "--with", "joint_scaling", "--at", "tokens=1T", "-o", tmp_path / "out")
+    assert any("Extrapolation: tokens is 1e+12" in line for line in far.screen())
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "status", "said"),
+    [
+        ({"mix.code": lambda c: c * 0.5}, [], 3, "the weights sum to"),
+        ({"mix.code": lambda c: -c}, [], 3, "negative or not a number"),
+        ({"loss.first": lambda c: np.where(np.arange(len(c)) == 4, np.nan, c)}, [], 3, "Row 5 of"),
+        ({}, ["--sources", "books,wiki"], 2, "no column 'wiki', which --sources names"),
+        ({}, ["--loss", "loss.other"], 2, "no column 'loss.other', which --loss names"),
+        ({}, ["--objective", "fourth=1"], 2, "No outcome is called 'fourth'"),
+        ({}, ["--with", "data_mixing_law"], 2, "Did you mean data_mixing_laws"),
+        ({}, ["--with", "d_cpt"], 3, "d_cpt needs the columns parameters, tokens, share"),
+        ({}, ["--with", "data_mixing_laws:delta=x"], 2, "delta=x is not"),
+        ({}, ["--resamples", "3"], 2, "at least 20"),
+        ({}, ["--passes", "2"], 2, "--sizes"),
+        ({}, ["--sizes", "books=1B"], 2, "size of the source 'code' is not known"),
+        ({}, ["--arms", "x.csv"], 2, "--arms belongs to a ledger"),
+        ({}, ["--sizes", "nowhere"], 2, "There is no mix 'nowhere'"),
+        ({"loss.first": None, "loss.second": None, "loss.third": None}, [], 3, "no column of outcomes"),
+        ({"mix.code": None, "mix.web": None}, ["--sources", "books"], 3, "the weights sum to"),
+        ({"loss.first": lambda c: [f"x{v}" for v in c]}, [], 3, "not numbers"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, change: dict[str, Any], words: list[str], status: int, said: str) -> None:
+    columns = frame()
+    for name, how in change.items():
+        if how is None:
+            del columns[name]
+        else:
+            columns[name] = how(columns[name])
+    found = run("mix", "fit", write(tmp_path / "runs.csv", columns), *words, "-o", tmp_path / "out")
+    assert found.status == status and said in found.error()
+    assert not (tmp_path / "out").exists()
+
+
+def test_fewer_runs_than_numbers(tmp_path: Path) -> None:
+    """Four mixtures, each run five times, are still four."""
+    found = run("mix", "fit", write(tmp_path / "few.csv", frame(4, repeats=5)), "-o", tmp_path / "out")
+    assert found.status == 3
+    assert "fits 4 numbers, and there are only 4 different settings. Give at least 5, better 8" in found.error()
+
+
+@pytest.mark.parametrize("content", [b"", b"mix.a,loss.b\n", b"\xff\xfe\x00", b'"', b"a,a\n1,2\n"])
+def test_files_that_are_no_table(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    assert run("mix", "fit", tmp_path / "x.csv", "-o", tmp_path / "out").status == 3
+    (tmp_path / "x.parquet").write_bytes(content)
+    assert "cannot be read" in run("mix", "fit", tmp_path / "x.parquet", "-o", tmp_path / "out").error()
+    assert "There is no file" in run("mix", "fit", tmp_path / "y.csv", "-o", tmp_path / "out").error()
+
+
+def test_diverged_runs_are_left_out_on_request(tmp_path: Path) -> None:
+    columns = frame()
+    columns["loss.second"] = np.where(np.arange(48) == 7, np.inf, columns["loss.second"])
+    path = write(tmp_path / "runs.csv", columns)
+    found = run("mix", "fit", path, "--skip-bad", "--resamples", "20", "--json", "-o", tmp_path / "out")
+    told = json.loads(found.out)
+    assert told["counts"]["runs"] == 47 and "1 of 48 runs have no finite outcome" in " ".join(told["warnings"])
+
+
+def test_rounded_weights_and_other_separators(tmp_path: Path) -> None:
+    columns = frame()
+    renamed = {
+        name.replace("mix.", "weight_").replace("loss.", "metric/"): np.round(column, 3)
+        if name.startswith("mix.")
+        else column
+        for name, column in columns.items()
+    }
+    table = read_runs(write(tmp_path / "runs.csv", renamed))
+    assert table.settings.sources == NAMES and list(table.outcomes) == ["first", "second", "third"]
+    assert table.settings.mixture.sum(1) == pytest.approx(np.ones(48), abs=1e-12)
+    assert len(np.unique(table.group)) == 24
+
+
+def test_names_are_harmless(tmp_path: Path) -> None:
+    columns = {name.replace("web", "<script>alert(1)</script>\x1b[2J"): column for name, column in frame().items()}
+    found = run("mix", "fit", write(tmp_path / "x.csv", columns), "--resamples", "20", "-o", tmp_path / "out")
+    found.screen()
+    assert "<script>" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_ledger(tmp_path: Path) -> None:
+    """Trials of cuvee's own ledger, with a table of what its arms are."""
+    from cuvee.proof.ledger import Ledger
+    from cuvee.proof.record import Record
+
+    ledger, random = Ledger(tmp_path / "ledger"), np.random.default_rng(0)
+    mixtures = random.dirichlet([2, 2, 2], 12)
+    for arm, mixture in enumerate(mixtures):
+        for seed in range(2):
+            key = f"{arm:02x}{seed:02x}" * 10
+            value = float(loss(mixture, 0)) + random.normal(0, 0.01)
+            recipe = "r2" if (arm, seed) == (11, 1) else "r1"
+            record = Record(
+                key, f"arm{arm}", f"s{arm}", recipe, "{}", seed, "finished", {}, {"tokens": 1e6},
+                {"held": value, "held/part": value}, (), {}, {}, {}, datetime.now(UTC), 1.0,
+            )  # fmt: skip
+            with ledger.claim(key):
+                ledger.append(record)
+    arms: dict[str, Any] = {"arm": [f"arm{place}" for place in range(12)]}
+    arms |= {f"mix.{name}": mixtures[:, place] for place, name in enumerate(NAMES)}
+    path = write(tmp_path / "arms.csv", arms)
+    table = read_runs(tmp_path / "ledger", arms=path)
+    assert len(table) == 23 and list(table.outcomes) == ["held"] and len(np.unique(table.group)) == 12
+    assert table.notes == ("1 trials of other recipes were left out",)
+    found = run("mix", "fit", tmp_path / "ledger", "-o", tmp_path / "out")
+    assert found.status == 2 and "--arms" in found.error()
+    assert run("mix", "fit", tmp_path / "ledger", "--arms", path, "--resamples", "20", "-o", tmp_path / "out").screen()
+
+
+def test_lightgbm_missing_is_named(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(UsageError, match=r"pip install 'cuvee\[mix\]'"):
+        cuvee.fit_law(runs, law="regmix", output=tmp_path / "out")
+    assert cuvee.fit_law(runs, law="regmix", settings={"model": "linear"}, output=tmp_path / "out").weights
