@@ -6,11 +6,13 @@ measured here, in the same run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -44,23 +46,20 @@ def overhead(megabytes: int) -> dict[str, Any]:
     pool = parquet_pool(megabytes)
     local = fresh(cuvee_select(pool, 5 * megabytes, 2))
     before = _ray_processes()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     address = ray.get_runtime_context().gcs_address
     rounds: list[dict[str, float]] = []
     try:
         for _ in range(3):
             threads = in_turn({"local": local}, 1)["local"][0]
-            started = _cpu_of(_ray_processes() - before)
-            there = in_turn({"ray": [*local, "--on", "ray"]}, 1, {"RAY_ADDRESS": address})["ray"][0]
-            # workers of the job are gone when it ends, and the system adds their seconds to their parent's, the raylet
-            time.sleep(3)
-            cluster = _cpu_of(_ray_processes() - before) - started
+            with _Meter(before) as meter:
+                there = in_turn({"ray": [*local, "--on", "ray"]}, 1, {"RAY_ADDRESS": address})["ray"][0]
             rounds.append(
                 {
                     "local_cpu": threads.cpu,
                     "local_wall": threads.wall,
                     "driver_cpu": there.cpu,
-                    "cluster_cpu": cluster,
+                    "cluster_cpu": meter.seconds,
                     "ray_wall": there.wall,
                     "driver_peak_mb": there.peak_mb,
                 }
@@ -91,16 +90,38 @@ def _ray_processes() -> set[int]:
     return found
 
 
-def _cpu_of(processes: set[int]) -> float:
-    """CPU seconds of processes and of the children that they have waited for."""
-    ticks = 0
-    for number in processes:
-        try:
-            fields = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+class _Meter:
+    """CPU seconds of all Ray processes, looked at ten times a second, since nobody waits for a cluster's workers."""
+
+    def __init__(self, others: set[int]) -> None:
+        self.others, self.first, self.last = others, dict[int, int](), dict[int, int]()
+        self.over = threading.Event()
+
+    def __enter__(self) -> _Meter:
+        self._look(self.first)
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.1):
+            self._look(self.last)
+
+    def _look(self, into: dict[int, int]) -> None:
+        for number in _ray_processes() - self.others:
+            with contextlib.suppress(OSError):
+                fields = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
+                into[number] = int(fields[11]) + int(fields[12])
+
+    @property
+    def seconds(self) -> float:
+        """Since it was begun."""
+        ticks = sum(now - self.first.get(number, 0) for number, now in self.last.items())
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 _DRIVER = """

@@ -21,6 +21,7 @@ import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from ..core import Fold, State
 from ..errors import CuveeError, MissingExtraError, ResourceError, UsageError
 from .executor import Advance, Task, Watch, unheard
 from .files import explain
+from .local import Local
 from .store import code_digest
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ RETRIES = 5
 """How often Ray runs a task again whose worker or node died."""
 KNOCK_SECONDS = 10.0
 LOOK_SECONDS = 120.0
+MOST_THREADS = 4
+SMALL_STATE = 100_000
+"""Bytes of a state that comes along with its task's answer, so that it merges on the driver for less than a task costs.
+Larger ones stay with the workers and merge there."""
 MOST_LOOKED_AT = 100
 """Files of a pool that every node is asked for before work begins, evenly spaced among all of them."""
 _END = 64 << 10
@@ -199,37 +205,51 @@ class Ray:
         advance: Advance = unheard,
         outputs: Callable[[Task], int] | None = None,
     ) -> Iterator[tuple[Task, Any]]:
-        """See :class:`cuvee.engine.executor.Executor`. Twice as many tasks as cores are under way."""
+        """See :class:`cuvee.engine.executor.Executor`. A task of the cluster is a few of these, which run in the
+        threads of one worker process; one more than there is room for is under way, so that none waits for work."""
         ray = self.library
         packed, key = self._packed(work)
+        threads = self._threads()
         call = _remote(ray, _call)
-        pending: dict[Any, tuple[Task, list[Any]]] = {}
+        pending: dict[Any, tuple[list[Task], list[int], list[Any]]] = {}
         waiting = iter(tasks)
 
-        def submit(task: Task) -> None:
-            count = outputs(task) if outputs is not None else 1
-            refs = call.options(num_returns=count).remote(key, str(Path.cwd()), packed, task, outputs is not None)
-            refs = refs if isinstance(refs, list) else [refs]
-            pending[refs[0]] = (task, refs)
+        def submit() -> None:
+            if bundle := list(itertools.islice(waiting, 2 * threads)):
+                states = [outputs(task) - 1 for task in bundle] if outputs is not None else None
+                several = call.options(num_cpus=threads, num_returns=1 + sum(states or ()))
+                refs = several.remote(key, str(Path.cwd()), packed, bundle, states, threads)
+                refs = refs if isinstance(refs, list) else [refs]
+                pending[refs[0]] = (bundle, states or [], refs[1:])
 
         try:
-            for task in itertools.islice(waiting, 2 * self.workers):
-                submit(task)
+            for _ in range(1 + max(1, self.workers // threads)):
+                submit()
             while pending:
                 done, _ = ray.wait(list(pending), num_returns=1, fetch_local=False)
                 for ref in done:
-                    task, refs = pending.pop(ref)
-                    amount, result = self._get(ref)
+                    bundle, states, refs = pending.pop(ref)
+                    amount, heads, sizes = self._get(ref)
                     advance(amount)
-                    yield task, (result, *refs[1:]) if outputs is not None else result
-                    for task in itertools.islice(waiting, 1):
-                        submit(task)
+                    small = (size <= SMALL_STATE for size in sizes)
+                    handles = (self._get(state) if one else state for state, one in zip(refs, small, strict=True))
+                    for at, (task, head) in enumerate(zip(bundle, heads, strict=True)):
+                        own = tuple(itertools.islice(handles, states[at])) if outputs is not None else ()
+                        yield task, (head, *own) if outputs is not None else head
+                    submit()
         finally:  # an error, an interrupt or a caller that stopped listening
             for ref in pending:
                 with contextlib.suppress(Exception):
                     ray.cancel(ref)
 
+    def _threads(self) -> int:
+        """Threads of a worker process: they share what is loaded, but more of them wait for the interpreter's lock."""
+        nodes = [node["Resources"].get("CPU", 0) for node in self.library.nodes() if node["Alive"]]
+        return max(1, min([MOST_THREADS, *(int(cores) for cores in nodes if cores)]))
+
     def merge(self, fold: Fold, left: Any, right: Any) -> Any:
+        if isinstance(left, dict) and isinstance(right, dict):
+            return fold.merge(*({name: np.array(array) for name, array in one.items()} for one in (left, right)))
         packed, key = self._packed(fold)
         return _remote(self.library, _merge).remote(key, str(Path.cwd()), packed, left, right)
 
@@ -301,7 +321,7 @@ def _hush(ray: Any) -> None:
 
 def _alone(workers: int) -> dict[str, Any]:
     """How a cluster on this machine is started."""
-    return {"num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
+    return {"address": "local", "num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
 
 
 def _cores(ray: Any) -> int:
@@ -357,25 +377,31 @@ def _unpack(key: str, folder: str, packed: Any) -> Any:
     return _unpacked[key]
 
 
-class _Told:
-    def __init__(self) -> None:
-        self.amount = 0.0
+def _call(
+    key: str, folder: str, packed: Any, tasks: Sequence[Any], states: Sequence[int] | None, threads: int
+) -> tuple[Any, ...]:
+    """Runs on a worker: some tasks of some work, in threads.
 
-    def add(self, amount: float) -> None:
-        self.amount += amount
+    Returns (what was told of progress, results, sizes of states), and after it the states, if tasks give any.
+    """
+    told: list[float] = []
+    found: dict[int, Any] = {}
+    work = _unpack(key, folder, packed)
 
+    def numbered(number: int, watch: Watch) -> Any:
+        return work(tasks[number], watch)
 
-def _call(key: str, folder: str, packed: Any, task: Any, states: bool) -> Any:
-    """Runs on a worker: one task of some work."""
-    told = _Told()
     try:
-        result = _unpack(key, folder, packed)(task, Watch(advance=told.add))
+        found.update(Local(threads).map(numbered, range(len(tasks)), told.append))
     except CuveeError as error:
         raise Refused(type(error).__name__, str(error)) from error
-    if not states:
-        return told.amount, result
-    head, *rest = result
-    return ((told.amount, head), *rest) if rest else (told.amount, head)
+    results = [found[number] for number in range(len(tasks))]
+    if states is None:
+        return sum(told), results, []
+    rest = [state for result in results for state in result[1:]]
+    sizes = [sum(array.nbytes for array in state.values()) for state in rest]
+    head = (sum(told), [result[0] for result in results], sizes)
+    return (head, *rest) if rest else head
 
 
 def _merge(key: str, folder: str, packed: Any, left: State, right: State) -> State:
@@ -386,15 +412,12 @@ def _merge(key: str, folder: str, packed: Any, left: State, right: State) -> Sta
 
 def _about() -> dict[str, str]:
     """What results may depend on besides data and plan."""
-    import numba
-    import pyarrow
-
     return {
         "Python": ".".join(map(str, sys.version_info[:2])),
         "the processor kind": platform.machine(),
-        "NumPy": np.__version__,
-        "Numba": numba.__version__,
-        "PyArrow": pyarrow.__version__,
+        "NumPy": version("numpy"),
+        "Numba": version("numba"),
+        "PyArrow": version("pyarrow"),
         "cuvee's sources in version": code_digest()[:12],
     }
 

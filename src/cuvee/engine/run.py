@@ -27,6 +27,9 @@ from .store import Store, digest
 from .work import FACTS, FOLDED, MAPPED, SpanKeys, SpanTask, SpanWork
 
 CHECKPOINT_SECONDS = 10.0
+SMALL_BYTES = 16 << 20
+"""A pool or target with no more text than this is read by the driver itself: a cluster's workers would take longer to
+start."""
 REMOTE_CHECKPOINT_SECONDS = 60.0
 """Where states lie in other processes, a checkpoint has to fetch them first."""
 
@@ -168,10 +171,11 @@ class Engine:
         map_keys: SpanKeys | None = None,
     ) -> State:
         spans = stage.manifest.spans
+        executor = Local() if self.executor.remote and stage.manifest.bytes <= SMALL_BYTES else self.executor
         merging = None
         checkpoint = digest("checkpoint", fold_key)
         if fold is not None:
-            merging = Merging(fold, self.executor, stage.manifest.chunks, len(spans))
+            merging = Merging(fold, executor, stage.manifest.chunks, len(spans))
             merging.restore(self.store, checkpoint)
         wants = self._wanted(stage, merging, map_keys)
         todo = np.flatnonzero(wants)
@@ -180,11 +184,12 @@ class Engine:
             if (wants & FACTS).any():
                 stage.facts.counter()  # what it lacks is said before work begins
             if id(stage) not in self._ready:
-                self.executor.ready([self.store.root], stage.manifest.sources)
+                executor.ready([self.store.root], stage.manifest.sources)
                 self._ready.add(id(stage))
             self.passes += 1
             self.progress.begin(label, sum(spans[number].bytes for number in todo.tolist()))
-            self._run(stage, SpanWork(stage, self.store, fold, mapping, map_keys), todo, wants, merging, checkpoint)
+            work = SpanWork(stage, self.store, fold, mapping, map_keys)
+            self._run(stage, work, executor, todo, wants, merging, checkpoint)
             self.progress.end()
         if not stage.facts_ready:
             stage.facts_ready = True
@@ -211,6 +216,7 @@ class Engine:
         self,
         stage: Stage,
         work: SpanWork,
+        executor: Executor,
         todo: npt.NDArray[np.int64],
         wants: npt.NDArray[np.uint8],
         merging: Merging | None,
@@ -224,9 +230,9 @@ class Engine:
         def outputs(task: SpanTask) -> int:
             return 1 + (parts_of(fold, task.span) if fold is not None and task.wants & FOLDED else 0)
 
-        every = REMOTE_CHECKPOINT_SECONDS if self.executor.remote else CHECKPOINT_SECONDS
+        every = REMOTE_CHECKPOINT_SECONDS if executor.remote else CHECKPOINT_SECONDS
         saved = time.monotonic()
-        for task, (seconds, *states) in self.executor.map(work, tasks, self.progress.advance, outputs):
+        for task, (seconds, *states) in executor.map(work, tasks, self.progress.advance, outputs):
             self._spent += seconds
             if merging is None or not states:
                 continue
