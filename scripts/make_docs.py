@@ -40,6 +40,8 @@ WHEN = {
     "tarot": "You have gradients or other features in which a few directions drown the rest: whitening is its point.",
     "snp": "The target is a mixture, and its proportions matter more than its single texts.",
     "leverage": "You need a small weighted sample on which linear functions of the vectors keep their sums.",
+    "weak_supervision": "You have a few labelled rows and must decide which others to label or to train on.",
+    "volume": "A linear model is to be fitted on few rows: they should span the space.",
     "k_center": "No kind of row may be missing from a small selection, however rare, and the pool is clean.",
     "facility_location": "Every row of the pool should have a similar one in a small selection.",
     "herding": "The selection should look like the pool, only smaller, better than random rows do.",
