@@ -160,7 +160,8 @@ class Budget:
 class Columns(Protocol):
     """Everything known about the usable rows, read block by block from disk in global row order: ``row`` int64,
     ``key`` uint64, ``content`` uint64 (hash of the text), ``bytes`` int64, ``tokens`` int64, ``domain`` int32 (code
-    into ``domains``), and in a scored pool what the method gives, such as ``score`` float64.
+    into ``domains``), and in a scored pool what the method gives, such as ``score`` float64, ``cluster`` int32, or
+    ``embedding``, a matrix with a row for each.
     """
 
     domains: Sequence[str]
@@ -427,7 +428,8 @@ class Run(Protocol):
 class Method(ABC):
     """What a file in ``methods/score/`` defines: how to get a score for every row, and how to choose by it.
 
-    The file's name is the method's name. The card's ``needs`` may be "text", "target", "domain", "label".
+    The file's name is the method's name. The card's ``needs`` may be "text", "target", "domain", "label",
+    "embedding" (a column of vectors, or texts to make them from).
     """
 
     card: ClassVar[Card]
