@@ -56,7 +56,7 @@ def _library() -> Any:
     try:
         import ray
     except ImportError:
-        raise MissingExtraError("cuvee[ray]", "Running on a Ray cluster") from None
+        raise MissingExtraError("ray", "Running on a Ray cluster") from None
     return ray
 
 
