@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
+    from .exporting import Export, export_mix
     from .feed.write import WriteResult, write_selection
     from .fitting import Fitted, fit_law
     from .mixing import Mixed, mix_sources
@@ -30,6 +31,8 @@ _LAZY = {
     "Profiled": "profiling",
     "prove": "proving",
     "Proved": "proving",
+    "export_mix": "exporting",
+    "Export": "exporting",
     "fit_law": "fitting",
     "Fitted": "fitting",
     "mix_sources": "mixing",
@@ -45,6 +48,7 @@ __all__ = [
     "BusyError",
     "CuveeError",
     "DataError",
+    "Export",
     "Fitted",
     "Guarded",
     "Mixed",
@@ -56,6 +60,7 @@ __all__ = [
     "UsageError",
     "WriteResult",
     "__version__",
+    "export_mix",
     "fit_law",
     "guard",
     "mix_sources",

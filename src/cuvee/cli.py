@@ -620,6 +620,63 @@ def mix_fit(
     _print(result.summary, fitting.lines(result), {"as_json": as_json})
 
 
+@mix.command("export", short_help="Write a mix as the configuration that a trainer reads.")
+@click.argument("mixture", metavar="MIX", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    required=True,
+    metavar="TRAINER",
+    help="megatron, olmo_core, nanotron, torchtitan, axolotl, llama_factory, streaming, grain, huggingface; or order, "
+    "for a trainer of your own.",
+)
+@click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where a source is (repeatable) [data/NAME].")
+@click.option("--tokens", metavar="N", help="Tokens of the run, where the mix does not say.")
+@click.option("--sequence-length", type=int, default=4096, show_default=True, help="Tokens of a sequence.")
+@click.option("--packed", is_flag=True, help="Examples are packed sequences: no conversion into documents.")
+@click.option("--seed", type=int, default=42, show_default=True, help="For trainers that draw.")
+@click.option("-o", "--output", default="out/export", show_default=True, help="Folder for the files.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def mix_export(
+    mixture: Path,
+    to: str,
+    data: tuple[str, ...],
+    tokens: str | None,
+    sequence_length: int,
+    packed: bool,
+    seed: int,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Write a MIX (the folder of cuvee mix or cuvee mix fit) as the configuration that a trainer reads.
+
+    \b
+    cuvee mix export out/mix --to megatron --data web=/data/web_text_document
+    cuvee mix export out/fit --to order --tokens 1B --sequence-length 2048
+
+    OUTPUT gets the trainer's files and mixture.json, which says the same for any reader. What the trainer does
+    differently from the plan is said; what it cannot do is refused.
+    """
+    from . import exporting, quantities
+
+    places = {}
+    for part in data:
+        name, equals, place = part.partition("=")
+        if not equals or not name or not place:
+            raise UsageError(f"'{part}' is not a place. Write --data web=/data/web.")
+        places[name] = place
+    result = exporting.export_mix(
+        mixture,
+        to,
+        places=places,
+        tokens=quantities.count(tokens) if tokens else None,
+        sequence=sequence_length,
+        packed=packed,
+        seed=seed,
+        output=output,
+    )
+    _print(result.summary, exporting.lines(result), {"as_json": as_json})
+
+
 @cli.command(short_help="List the methods, or explain one.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

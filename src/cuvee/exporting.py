@@ -1,0 +1,210 @@
+"""``cuvee mix export``: a mix as the configuration that a trainer reads, with a neutral description beside it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .engine import files
+from .engine.store import digest
+from .errors import DataError, UsageError
+from .feed import trainers
+from .feed.trainers.base import Exported, Mixture
+from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, sealed
+
+MIXTURE = "mixture.json"
+MIXTURE_FORMAT = 1
+
+
+@dataclass
+class Export:
+    """A finished export: the folder, its files, and what the trainer does differently."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+def names() -> list[str]:
+    """The trainers that --to takes."""
+    return sorted(one.name for one in pkgutil.iter_modules(trainers.__path__) if one.name not in trainers.HELPERS)
+
+
+def export_mix(
+    mix: str | os.PathLike[str],
+    to: str,
+    *,
+    places: Mapping[str, str] | None = None,
+    tokens: int | None = None,
+    sequence: int = 4096,
+    packed: bool = False,
+    seed: int = 42,
+    output: str | os.PathLike[str] = "out/export",
+) -> Export:
+    """Write what a trainer reads, and mixture.json, into ``output``.
+
+    Args:
+        mix: the folder of ``cuvee mix`` or ``cuvee mix fit``.
+        to: a trainer, like "megatron"; :func:`names` lists them.
+        places: where the trainer finds each source [data/NAME].
+        tokens: of the run, where the mix does not say.
+        sequence: tokens of a sequence.
+        packed: examples are packed sequences, so their share is the tokens' share.
+        seed: for trainers that draw.
+
+    Raises:
+        UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
+    """
+    known = names()
+    name = to.replace("-", "_")
+    if name not in known:
+        raise UsageError(f"No trainer is called '{to}'. There are: {', '.join(known)}.")
+    if sequence < 1:
+        raise UsageError(f"--sequence-length must be at least 1, not {sequence}.")
+    mixture = read_mixture(Path(mix), places or {}, tokens, sequence, packed, seed)
+    folder = Path(output)
+    with files.lock(folder):
+        _refuse_foreign(folder)
+        made: Exported = importlib.import_module(f"cuvee.feed.trainers.{name}").export(mixture)
+        summary = _summary(mixture, name, made, Path(mix))
+        with files.whole_folder(folder) as place:
+            for file, content in made.files.items():
+                files.write_whole(place / file, content.encode() if isinstance(content, str) else content)
+            text = json.dumps(sealed(summary), indent=1, ensure_ascii=True, allow_nan=False)
+            files.write_whole(place / MIXTURE, text.encode())
+    return Export(folder, summary)
+
+
+def read_mixture(
+    place: Path, places: Mapping[str, str], tokens: int | None, sequence: int, packed: bool, seed: int
+) -> Mixture:
+    """The mixture of a mix's or a fit's folder; sources without a weight are left out.
+
+    Raises:
+        DataError: neither is there, or it is damaged.
+        UsageError: a place is named for a source that the mix does not use.
+    """
+    found, rows = _read(place)
+    rows = [one for one in rows if one["weight"] > 0]
+    if not rows:
+        raise DataError(
+            f"{place} proposes no mixture: {found.get('verdict', '')} Name a mix, or a fit of a mixing law."
+        )
+    run = tokens if tokens is not None else found.get("planned", found.get("tokens"))
+    if run is not None and run < 1:
+        raise UsageError(f"--tokens must be at least 1, not {run}.")
+    exact = [Fraction(one["tokens"]) if one.get("tokens") else Fraction(one["weight"]) for one in rows]
+    whole = sum(exact)
+    unknown = sorted(set(places) - {one["name"] for one in rows})
+    if unknown:
+        used = ", ".join(one["name"] for one in rows[:12])
+        raise UsageError(f"The mix uses no source called '{unknown[0]}', which --data names. It uses: {used}.")
+    held, documents = (
+        tuple(int(one[key]) for one in rows) if all(one.get(key) for one in rows) else None
+        for key in ("available", "documents")
+    )
+    return Mixture(
+        names=tuple(one["name"] for one in rows),
+        shares=tuple(one / whole for one in exact),
+        places=tuple(places.get(one["name"], f"data/{one['name']}") for one in rows),
+        tokens=run,
+        available=held,
+        documents=documents,
+        sequence=sequence,
+        packed=packed,
+        seed=seed,
+    )
+
+
+def _read(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The content of mix.json or fit.json, and its sources."""
+    for file, rows, form in ((MIX, "sources", MIX_FORMAT), (FIT, "proposal", FIT_FORMAT)):
+        path = place / file if place.is_dir() else place
+        if path.name != file or not path.exists():
+            continue
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read. Make it again with cuvee mix.") from error
+        if not isinstance(found, dict) or found.get("seal") != sealed(found).get("seal"):
+            raise DataError(f"{path} is damaged or was changed by hand. Make it again, with --weights if need be.")
+        if found.get("format") != form:
+            raise DataError(f"{path} has format {found.get('format')}; this cuvee reads {form}. Update cuvee.")
+        return found, list(found[rows])
+    raise DataError(f"{place} holds neither {MIX} nor {FIT}. Name a folder that cuvee mix wrote.")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Only an earlier export may be replaced: its mixture.json lists its files."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file. Choose another place with -o.")
+    inside = {path.name for path in folder.iterdir()}
+    if not inside:
+        return
+    try:
+        own = set(json.loads((folder / MIXTURE).read_text("utf-8"))["files"]) | {MIXTURE}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    if inside - own:
+        raise UsageError(f"{folder} holds files that are not a cuvee export. Choose another place with -o.")
+
+
+def _summary(mixture: Mixture, name: str, made: Exported, mix: Path) -> dict[str, Any]:
+    held, run = mixture.available, mixture.tokens
+    rows = []
+    for at, source in enumerate(mixture.names):
+        share = mixture.shares[at]
+        rows.append(
+            {
+                "name": source,
+                "place": mixture.places[at],
+                "weight": float(share),
+                "planned": None if run is None else round(share * run),
+                "available": held[at] if held else None,
+                "documents": mixture.documents[at] if mixture.documents else None,
+                "passes": float(share * run / held[at]) if held and run else None,
+            }
+        )
+    return {
+        "format": MIXTURE_FORMAT,
+        "trainer": name,
+        "unit": "share of training tokens",
+        "tokens": run,
+        "sequence_length": mixture.sequence,
+        "packed": mixture.packed,
+        "seed": mixture.seed,
+        "sources": rows,
+        "files": sorted(made.files),
+        "use": made.use,
+        "notes": list(made.notes),
+        "facts": dict(made.facts),
+        "from": str(mix),
+        "digest": digest("mixture", list(mixture.names), [str(share) for share in mixture.shares], run),
+    }
+
+
+def lines(export: Export) -> list[str]:
+    """What the command line prints."""
+    from .report.terminal import plural, safe
+
+    found = export.summary
+    said = f"Wrote {plural(len(found['sources']), 'source')} for {found['trainer']} to {safe(export.folder, 60)}"
+    shown = [said if len(said) <= 80 else f"Wrote {plural(len(found['sources']), 'source')} for {found['trainer']} to"]
+    if len(said) > 80:
+        shown.append(f"  {safe(export.folder, 76)}")
+    shown.append(f"  files   {safe(', '.join([*found['files'], MIXTURE]), 70)}")
+    if found["use"]:
+        shown.append(f"  use     {safe(found['use'], 70)}")
+    for note in found["notes"]:
+        wrapped = textwrap.wrap(safe(note, 400), 74)
+        shown += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+    return shown

@@ -1,0 +1,113 @@
+"""What every exporter is given and gives back.
+
+Weights of a mix are shares of training tokens. A trainer that counts packed sequences takes them as they are; one that
+counts examples needs shares of documents, p_i / (mean tokens of a document of i), renormalised. An exporter refuses
+what its format cannot express, or writes whole counts; it never approximates without a note.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import UsageError
+from ...mix.apportion import apportion
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mix to be exported; sources without a weight are left out.
+
+    Attributes:
+        names: (k,), as in the pool.
+        shares: (k,), of training tokens; exact, summing to one.
+        places: (k,), where the trainer finds each source.
+        tokens: of the run; None if it is not known.
+        available, documents: (k,): tokens and documents of each source; None if they are not known.
+        sequence: tokens of a sequence.
+        packed: whether examples are packed sequences of equal length, so that their share is the tokens' share.
+        seed: for trainers that draw.
+    """
+
+    names: tuple[str, ...]
+    shares: tuple[Fraction, ...]
+    places: tuple[str, ...]
+    tokens: int | None = None
+    available: tuple[int, ...] | None = None
+    documents: tuple[int, ...] | None = None
+    sequence: int = 4096
+    packed: bool = False
+    seed: int = 42
+
+    def weights(self) -> list[float]:
+        """Shares of tokens as floats."""
+        return [float(share) for share in self.shares]
+
+    def sequences(self) -> Ints:
+        """Whole sequences of each source in the run: int64, (k,).
+
+        Raises:
+            UsageError: the run's tokens are not known, or fewer than one sequence.
+        """
+        if self.tokens is None:
+            raise UsageError("This export needs the run's tokens. Give --tokens.")
+        if self.tokens < self.sequence:
+            raise UsageError(f"{self.tokens:,} tokens are less than one sequence of {self.sequence:,}. Shorten it.")
+        return apportion(self.shares, self.tokens // self.sequence)
+
+    def examples(self) -> tuple[Fraction, ...]:
+        """Shares of examples: of documents, unless examples are packed sequences."""
+        if self.packed:
+            return self.shares
+        if self.documents is None or self.available is None:
+            raise UsageError(
+                "This trainer counts examples, and the documents of each source are not known. Export a mix that "
+                "cuvee mix made of the pool, or say with --packed that examples are packed sequences."
+            )
+        rate = [
+            share * documents / held
+            for share, documents, held in zip(self.shares, self.documents, self.available, strict=True)
+        ]
+        return tuple(one / sum(rate) for one in rate)
+
+    def passes(self) -> list[Fraction]:
+        """How often the run goes through each source."""
+        if self.tokens is None or self.available is None:
+            raise UsageError(
+                "This export needs the run's tokens and the sources' sizes. Export a mix that cuvee mix made of "
+                "the pool."
+            )
+        return [share * self.tokens / held for share, held in zip(self.shares, self.available, strict=True)]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files by name, what the trainer does differently from the plan, and how it is told to read them."""
+
+    files: Mapping[str, str | bytes]
+    notes: Sequence[str] = ()
+    use: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def quoted(text: str) -> str:
+    """A string in YAML (and JSON): double quotes, everything unusual escaped."""
+    return json.dumps(text)
+
+
+def comment(mixture: Mixture) -> str:
+    """The first line of every text file."""
+    return f"# written by cuvee mix export: {len(mixture.names)} sources; see mixture.json\n"
+
+
+def counts_of(order: npt.NDArray[np.int32] | Sequence[int], sources: int) -> Ints:
+    """How often each source stands in an order."""
+    return np.bincount(np.asarray(order, np.int64), minlength=sources)

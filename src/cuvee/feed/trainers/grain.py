@@ -1,0 +1,63 @@
+"""grain: a deterministic mix by integer proportions, which ends with its shortest source.
+
+Float weights become integers int(100 w / min w), wrong by up to 1 % of the smallest weight, and 0 is refused; so whole
+counts are given instead, which grain takes as they are. The mix is as long as its scarcest source allows, so small
+sources are repeated first, by the passes that the plan needs.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .base import Exported, Ints, Mixture, comment
+
+
+def integer_proportions(weights: list[float]) -> list[int]:
+    """What grain makes of float weights."""
+    return [int(weight * 100 / min(weights)) for weight in weights]
+
+
+def order(proportions: list[int], size: int) -> tuple[list[int], list[int]]:
+    """Source and place in that source of each of ``size`` elements of ``MapDataset.mix``."""
+    found, keys = [], []
+    for t in range(size):
+        index, left = t, list(proportions)
+        for source in range(len(proportions)):  # the first against all others, then the second against the rest
+            first, whole = left[source], sum(left[source:])
+            before, after = -(-index * first // whole), -(-(index + 1) * first // whole)
+            if after > before or source == len(proportions) - 1:
+                found.append(source)
+                keys.append(before if source < len(proportions) - 1 else index)
+                break
+            index -= before
+    return found, keys
+
+
+def export(mixture: Mixture) -> Exported:
+    """``mix.py``: the mixed data set of repeated and shuffled sources."""
+    counts: Ints | None = mixture.sequences() if mixture.packed else None
+    if counts is not None:
+        weights = [int(one) for one in counts]
+    else:
+        shares = mixture.examples()
+        weights = [max(1, round(float(share) * 10**6)) for share in shares]
+    scale = math.gcd(*weights)
+    weights = [weight // scale for weight in weights]
+    known = mixture.tokens is not None and mixture.available is not None
+    times = [max(1, math.ceil(one)) for one in mixture.passes()] if known else [1] * len(mixture.names)
+    rows = "".join(
+        f"    source({place!a}).shuffle(seed={mixture.seed + at}).repeat({often}),\n"
+        for at, (place, often) in enumerate(zip(mixture.places, times, strict=True))
+    )
+    text = (
+        comment(mixture)
+        + "import grain\n\n\ndef mixed(source):\n"
+        + '    """``source`` opens a place as a grain.MapDataset."""\n'
+        + "    parts = [\n"
+        + "".join(f"    {line}\n" for line in rows.splitlines())
+        + f"    ]\n    return grain.MapDataset.mix(parts, weights={weights})\n"
+    )
+    notes = ["The mix ends with its scarcest source: small ones are repeated first, in one order that a seed fixes."]
+    if not known:
+        notes.append("Sizes or tokens are not known, so nothing is repeated: the mix ends when the first source does.")
+    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {"weights": weights, "repeat": times})

@@ -1,0 +1,40 @@
+"""OLMo-core: a source mixture in tokens, exact, with a bound on repetition that is an error beyond.
+
+``SourceMixtureList`` as YAML: every ``target_ratio`` above 0, all summing to one; a source that cannot supply its
+tokens within ``max_repetition_ratio`` stops the run, so that is set to the passes that the plan needs. Places are globs
+of tokenised .npy files. For composable instance sources, which shrink the whole mixture instead: :func:`instances`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .base import Exported, Mixture, comment, quoted
+
+
+def instances(sizes: list[int], ratios: list[float], repetition: list[float]) -> list[int]:
+    """Instances that OLMo-core's mixing source takes without a target size: all shrink to the scarcest one's share."""
+    whole, total = sum(sizes), sum(ratios)
+    ideal = [whole * ratio / total for ratio in ratios]
+    limit = [size * min(most, max(want / size, 1.0)) for size, want, most in zip(sizes, ideal, repetition, strict=True)]
+    scale = min(1.0, *(most / want for most, want in zip(limit, ideal, strict=True)))
+    return [int(want * scale + 1e-9) for want in ideal]
+
+
+def export(mixture: Mixture) -> Exported:
+    """``source-mixture.yaml``."""
+    lines = [comment(mixture), "sources:\n"]
+    known = mixture.available is not None and mixture.tokens is not None
+    needed = [float(one) for one in mixture.passes()] if known else [1.0] * len(mixture.names)
+    for name, weight, place, passes in zip(mixture.names, mixture.weights(), mixture.places, needed, strict=True):
+        lines.append(f"  - source_name: {quoted(name)}\n    target_ratio: {weight!r}\n")
+        lines.append(
+            f"    paths: [{quoted(place)}]\n    max_repetition_ratio: {max(1.0, math.ceil(passes * 1000) / 1000)}\n"
+        )
+    notes = ["A source that cannot supply its tokens within max_repetition_ratio is an error, not a shorter run."]
+    if not known:
+        notes.append(
+            "Sizes or tokens are not known: max_repetition_ratio is 1, raise it for sources that are repeated."
+        )
+    facts = {"requested_tokens": mixture.tokens, "seed": mixture.seed, "sequence_length": mixture.sequence}
+    return Exported({"source-mixture.yaml": "".join(lines)}, notes, "SourceMixtureList, with requested_tokens", facts)

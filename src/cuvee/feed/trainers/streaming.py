@@ -1,0 +1,41 @@
+"""MosaicML Streaming: exact counts of samples for each stream.
+
+``choose`` is used: it is absolute and exact. ``proportion`` is apportioned by the library to the same counts up to its
+own rounding; ``repeat`` is cut to int(size * repeat), so up to a sample of each stream would be lost against the plan.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ...mix.apportion import apportion
+from .base import Exported, Mixture, comment
+
+
+def export(mixture: Mixture) -> Exported:
+    """``streams.py``, and the counts as ``streams.json``."""
+    if mixture.packed or mixture.documents is None:
+        counts = mixture.sequences().tolist()
+    else:
+        shares = mixture.examples()
+        held, documents = sum(mixture.available or ()), sum(mixture.documents)
+        own = zip(mixture.passes(), mixture.documents, strict=True)
+        total = round(sum(times * number for times, number in own)) if held and documents else 0
+        counts = apportion(shares, total).tolist()
+    rows = "".join(
+        f"    Stream(local={place!a}, choose={count}),\n" for place, count in zip(mixture.places, counts, strict=True)
+    )
+    text = (
+        comment(mixture)
+        + f"from streaming import Stream, StreamingDataset\n\nstreams = [\n{rows}]\n"
+        + f"dataset = StreamingDataset(\n    streams=streams, epoch_size={sum(counts)}, shuffle=True, "
+        + f"shuffle_seed={mixture.seed}\n)\n"
+    )
+    told = [{"local": place, "choose": count} for place, count in zip(mixture.places, counts, strict=True)]
+    notes = ["Counts are exact; a stream with more chosen than it holds is repeated."]
+    if not mixture.packed and mixture.documents is not None:
+        notes.append("Samples are documents, by each source's mean length. With packed samples export with --packed.")
+    return Exported(
+        {"streams.py": text, "streams.json": json.dumps(told, indent=1) + "\n"}, notes, "dataset in streams.py",
+        {"choose": counts, "epoch_size": sum(counts)},
+    )  # fmt: skip

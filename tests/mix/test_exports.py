@@ -1,0 +1,310 @@
+"""Exports: each file read back as its trainer would, drawn by the trainer's own published rule, against the plan."""
+
+from __future__ import annotations
+
+import json
+import types
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee import exporting
+from cuvee.errors import DataError, UsageError
+from cuvee.feed.trainers import grain, huggingface, megatron, olmo_core, torchtitan
+from cuvee.feed.trainers.base import Mixture, counts_of
+from cuvee.feed.trainers.llama_factory import plain_names
+from tests.command import cuvee as run
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "trainer_blends"
+HOSTILE = 'poem\'s "x"\n: [y]\\ {z} é'
+TRAINERS = exporting.names()
+
+
+@pytest.mark.parametrize("name", ["three_sources", "skewed"])
+def test_what_trainers_draw(name: str) -> None:
+    """Our copies of the trainers' rules give the orders and counts that the packages gave."""
+    case = json.loads((GOLDEN / f"{name}.json").read_text())
+    inputs, outputs = case["inputs"], case["outputs"]
+    weights, lengths, size, seed = (inputs[key] for key in ("weights", "lengths", "size", "seed"))
+    order = megatron.order(weights, size)
+    assert order.tolist() == outputs["megatron_core_0.16.1"]["order"]
+    assert order.tolist() == outputs["nanotron_one_epoch_before_shuffle"]["order"]
+    assert counts_of(order, 3).tolist() == outputs["megatron_core_0.16.1"]["counts"]
+    told = outputs["grain_0.2.18"]
+    assert grain.integer_proportions(weights) == told["integer_proportions"]
+    assert grain.order(told["integer_proportions"], size) == (told["order"], told["key"])
+    for strategy in ("first_exhausted", "all_exhausted"):
+        drawn = huggingface.order(weights, lengths, seed, strategy)
+        told = outputs[f"hf_datasets_5.2.0_{strategy}"]
+        assert len(drawn) == told["total"]
+        assert [1000 * source + row for source, row in drawn[:60]] == told["first_60"]
+    for key, most in (("olmo_core_3.0.0_sample_sizes", 1.0), ("olmo_core_3.0.0_sample_sizes_rep", 4.0)):
+        assert olmo_core.instances(lengths, weights, [most] * 3) == outputs[key]["sizes"]
+    assert torchtitan.order(weights, 60, seed) == outputs["torchtitan_0.3.0_interleave"]["first_60"]
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sources, one with a name that breaks careless formats, and one that has no weight."""
+    folder = tmp_path_factory.mktemp("mix")
+    names = ["web"] * 40 + ["code"] * 10 + [HOSTILE] * 5 + ["unused"] * 3
+    tokens = [1000] * 40 + [4000] * 10 + [2000] * 5 + [10] * 3
+    columns = {
+        "text": [f"text {at}" for at in range(58)],
+        "domain": names,
+        "n": tokens,
+        "id": [str(at) for at in range(58)],
+    }
+    pq.write_table(pa.table(columns), folder / "pool.parquet")
+    cuvee.mix_sources(
+        folder / "pool.parquet",
+        weights={"web": "0.5", "code": "0.3", HOSTILE: "0.2"},
+        tokens=100_000,
+        reading=cuvee.Reading(tokens="n"),
+        output=folder / "mix",
+        cache=folder / "cache",
+    )
+    return folder / "mix"
+
+
+SHARES = {"code": 0.3, HOSTILE: 0.2, "web": 0.5}
+
+
+def exported(mix: Path, tmp_path: Path, to: str, **asked: Any) -> tuple[Path, dict[str, Any]]:
+    found = exporting.export_mix(mix, to, output=tmp_path / "out", **{"sequence": 100, **asked})
+    return found.folder, found.summary
+
+
+@pytest.mark.parametrize("to", TRAINERS)
+def test_every_export(mix: Path, tmp_path: Path, to: str) -> None:
+    """The neutral description beside it holds the plan; sources without a weight are left out; harmless screens."""
+    folder, summary = exported(mix, tmp_path, to)
+    told = json.loads((folder / "mixture.json").read_text())
+    assert {one["name"]: one["weight"] for one in told["sources"]} == pytest.approx(SHARES)
+    assert {one["name"]: one["planned"] for one in told["sources"]} == {"code": 30_000, HOSTILE: 20_000, "web": 50_000}
+    assert {one["name"]: one["passes"] for one in told["sources"]} == pytest.approx(
+        {"code": 0.75, HOSTILE: 2.0, "web": 1.25}
+    )
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*told["files"], "mixture.json"])
+    assert told["seal"] and summary["use"]
+    found = run("mix", "export", mix, "--to", to, "--sequence-length", "100", "-o", tmp_path / "again")
+    assert found.screen()[0].startswith(f"Wrote 3 sources for {to}")
+    for name in told["files"]:
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def read_yaml(path: Path) -> Any:
+    return pytest.importorskip("yaml").safe_load(path.read_text())
+
+
+def test_megatron(mix: Path, tmp_path: Path) -> None:
+    folder, _ = exported(mix, tmp_path, "megatron", places={"web": "/d/web", "code": "/d/code", HOSTILE: "/d/w"})
+    words = (folder / "data-path.txt").read_text().split()
+    assert words == json.loads((folder / "blend.json").read_text())["train"]
+    weights, places = [float(one) for one in words[::2]], words[1::2]
+    assert places == ["/d/code", "/d/w", "/d/web"] and sum(weights) == pytest.approx(1)
+    drawn = counts_of(megatron.order(weights, 1000), 3)
+    np.testing.assert_allclose(drawn, [300, 200, 500], atol=2)
+    spaced, _ = exported(mix, tmp_path, "megatron")
+    assert not (spaced / "data-path.txt").exists() and json.loads((spaced / "blend.json").read_text())
+
+
+def test_olmo_core(mix: Path, tmp_path: Path) -> None:
+    folder, summary = exported(mix, tmp_path, "olmo_core")
+    rows = read_yaml(folder / "source-mixture.yaml")["sources"]
+    assert {one["source_name"]: one["target_ratio"] for one in rows} == pytest.approx(SHARES)
+    assert sum(one["target_ratio"] for one in rows) == pytest.approx(1, abs=1e-12)
+    held = {"code": 40_000, HOSTILE: 10_000, "web": 40_000}
+    for one in rows:  # OLMo-core's own condition: int(requested * ratio) within size * repetition
+        wanted = int(summary["facts"]["requested_tokens"] * one["target_ratio"])
+        assert wanted <= held[one["source_name"]] * one["max_repetition_ratio"] and one["max_repetition_ratio"] >= 1
+
+
+def test_nanotron(mix: Path, tmp_path: Path) -> None:
+    folder, _ = exported(mix, tmp_path, "nanotron")
+    (stage,) = read_yaml(folder / "data-stages.yaml")["data_stages"]
+    assert stage["start_training_step"] == 1
+    found = stage["data"]["dataset"]
+    assert found["dataset_folder"] == ["data/code", f"data/{HOSTILE}", "data/web"]
+    assert found["dataset_weights"] == pytest.approx(list(SHARES.values()))
+
+
+def executed(path: Path, **names: Any) -> dict[str, Any]:
+    space: dict[str, Any] = dict(names)
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    return space
+
+
+class Recorder:
+    """Stands for a trainer's class or function: remembers what it was called with."""
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        self.positional, self.named = positional, named
+
+
+class Loader:
+    Config = Recorder
+
+
+def test_torchtitan(mix: Path, tmp_path: Path) -> None:
+    folder, _ = exported(mix, tmp_path, "torchtitan", seed=7)
+    made = executed(folder / "dataloader.py", HFDataSource=Recorder, InterleavedHuggingFaceTextDataLoader=Loader)
+    sources = made["dataloader"].named["sources"]
+    assert {one.named["dataset"]: one.named["weight"] for one in sources} == pytest.approx(SHARES)
+    assert all(one.named["infinite"] for one in sources) and made["dataloader"].named["seed"] == 7
+    drawn = counts_of(torchtitan.order([one.named["weight"] for one in sources], 20_000, 7), 3) / 20_000
+    np.testing.assert_allclose(drawn, list(SHARES.values()), atol=0.015)
+
+
+def test_axolotl(mix: Path, tmp_path: Path) -> None:
+    """Documents by whole copies and a slice: passes to the document."""
+    folder, _ = exported(mix, tmp_path, "axolotl")
+    found = read_yaml(folder / "datasets.yaml")
+    splits: dict[str, list[str]] = {}
+    for one in found["datasets"]:
+        splits.setdefault(one["path"].removeprefix("data/"), []).append(one["split"])
+    assert splits == {"code": ["train[:8]"], HOSTILE: ["train", "train"], "web": ["train", "train[:10]"]}
+    assert found["dataset_exact_deduplication"] is False
+
+
+def test_examples_are_documents_unless_packed(mix: Path, tmp_path: Path) -> None:
+    """Documents of 4,000, 2,000 and 1,000 tokens: shares of tokens become shares of documents, and back."""
+    folder, _ = exported(mix, tmp_path, "llama_factory")
+    found = read_yaml(folder / "train.yaml")
+    shares = np.array([float(one) for one in found["interleave_probs"].split(",")])
+    tokens = shares * np.array([4000, 2000, 1000])
+    np.testing.assert_allclose(tokens / tokens.sum(), list(SHARES.values()))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    assert found["dataset"].split(",") == list(info) and found["mix_strategy"] == "interleave_over"
+    packed, _ = exported(mix, tmp_path, "llama_factory", packed=True)
+    again = [float(one) for one in read_yaml(packed / "train.yaml")["interleave_probs"].split(",")]
+    assert again == pytest.approx(list(SHARES.values()))
+
+
+def test_plain_names_stay_apart() -> None:
+    assert plain_names(("a b", "a_b", "a-b", "é")) == ["a_b", "a_b_2", "a_b_3", "source"]
+
+
+def test_streaming(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.SimpleNamespace(Stream=Recorder, StreamingDataset=Recorder)
+    monkeypatch.setitem(__import__("sys").modules, "streaming", module)
+    folder, _ = exported(mix, tmp_path, "streaming")
+    made = executed(folder / "streams.py")["dataset"].named
+    chosen = [one.named["choose"] for one in made["streams"]]
+    assert sum(chosen) == made["epoch_size"]
+    assert chosen == [8, 10, 50] or np.abs(np.array(chosen) - [7.5, 10, 50]).max() < 1
+    packed, _ = exported(mix, tmp_path, "streaming", packed=True)
+    assert [one["choose"] for one in json.loads((packed / "streams.json").read_text())] == [300, 200, 500]
+
+
+def test_grain(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By grain's rule for order and length: the planned counts, and no source ends before the run does."""
+
+    class Part:
+        def __init__(self, place: str) -> None:
+            self.place, self.often = place, 1
+
+        def shuffle(self, seed: int) -> Part:
+            return self
+
+        def repeat(self, often: int) -> Part:
+            self.often = often
+            return self
+
+    class MapDataset:
+        @staticmethod
+        def mix(parts: list[Part], weights: list[int]) -> tuple[list[Part], list[int]]:
+            return parts, weights
+
+    monkeypatch.setitem(__import__("sys").modules, "grain", types.SimpleNamespace(MapDataset=MapDataset))
+    folder, _ = exported(mix, tmp_path, "grain", packed=True)
+    parts, weights = executed(folder / "mix.py")["mixed"](Part)
+    assert [part.place for part in parts] == ["data/code", f"data/{HOSTILE}", "data/web"]
+    assert counts_of(grain.order(weights, 1000)[0], 3).tolist() == [300, 200, 500]
+    held = np.array([400, 100, 400]) * np.array([part.often for part in parts])
+    assert (held / (np.array(weights) / sum(weights))).min() >= 1000
+
+
+def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mixed(Recorder):
+        def take(self, number: int) -> Mixed:
+            self.number = number
+            return self
+
+    module = types.SimpleNamespace(interleave_datasets=Mixed, load_dataset=Recorder)
+    monkeypatch.setitem(__import__("sys").modules, "datasets", module)
+    folder, _ = exported(mix, tmp_path, "huggingface")
+    made = executed(folder / "interleave.py")["mixed"]
+    tokens = np.array(made.named["probabilities"]) * np.array([4000, 2000, 1000])
+    np.testing.assert_allclose(tokens / tokens.sum(), list(SHARES.values()))
+    assert abs(made.number - 67.5) < 1 and len(made.positional[0]) == 3
+
+
+def test_order(mix: Path, tmp_path: Path) -> None:
+    folder, _ = exported(mix, tmp_path, "order")
+    order = np.load(folder / "order.npy")
+    counts = np.cumsum(np.eye(3)[order], 0)
+    exact = np.arange(1, 1001)[:, None] * np.array(list(SHARES.values()))
+    assert order.dtype == np.int32 and np.abs(counts - exact).max() < 1
+
+
+def test_a_fit_is_exported_too(tmp_path: Path) -> None:
+    from tests.law.test_fitting import frame, write
+
+    runs = write(tmp_path / "runs.csv", frame())
+    fitted = cuvee.fit_law(runs, resample=20, output=tmp_path / "fit")
+    folder, summary = exported(tmp_path / "fit", tmp_path, "nanotron")
+    assert {one["name"]: one["weight"] for one in summary["sources"]} == pytest.approx(
+        {name: weight for name, weight in fitted.weights.items() if weight > 0}
+    )
+    with pytest.raises(UsageError, match="--tokens"):
+        exported(tmp_path / "fit", tmp_path, "order")
+    with pytest.raises(UsageError, match="--packed"):
+        exported(tmp_path / "fit", tmp_path, "llama_factory")
+    folder, _ = exported(tmp_path / "fit", tmp_path, "order", tokens=50_000)
+    assert len(np.load(folder / "order.npy")) == 500
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--to", "megatrom"], 2, "No trainer is called 'megatrom'. There are: axolotl, grain"),
+        (["--to", "grain", "--data", "wiki=/d"], 2, "no source called 'wiki'"),
+        (["--to", "grain", "--data", "wiki"], 2, "Write --data web=/data/web"),
+        (["--to", "order", "--sequence-length", "0"], 2, "--sequence-length must be at least 1"),
+        (["--to", "order", "--sequence-length", "1000000"], 2, "less than one sequence"),
+        (["--to", "order", "--tokens", "0"], 2, "--tokens must be at least 1"),
+    ],
+)
+def test_bad_requests(mix: Path, tmp_path: Path, words: list[str], status: int, said: str) -> None:
+    found = run("mix", "export", mix, *words, "-o", tmp_path / "out")
+    assert found.status == status and said in found.error()
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_and_foreign(mix: Path, tmp_path: Path) -> None:
+    for name, content in (("mix.json", "{"), ("mix.json", json.dumps({"format": 1, "sources": []}))):
+        (tmp_path / "bad").mkdir(exist_ok=True)
+        (tmp_path / "bad" / name).write_text(content)
+        with pytest.raises(DataError, match=r"cannot be read|damaged"):
+            exported(tmp_path / "bad", tmp_path, "grain")
+    with pytest.raises(DataError, match="holds neither"):
+        exported(tmp_path, tmp_path, "grain")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not a cuvee export"):
+        exported(mix, tmp_path, "grain")
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_shares_are_exact() -> None:
+    """Nothing is lost between the planned tokens and the sequences: exact fractions all the way."""
+    shares = (Fraction(1, 3), Fraction(1, 3), Fraction(1, 3))
+    mixture = Mixture(("a", "b", "c"), shares, ("a", "b", "c"), tokens=10**9 + 7, sequence=1)
+    assert mixture.sequences().sum() == 10**9 + 7
