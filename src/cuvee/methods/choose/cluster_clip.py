@@ -10,6 +10,9 @@ budget's unit) the expected amounts are
 computed here exactly (whole numbers, the remainder to the lowest cluster numbers). Every row of a cluster is taken
 floor(m_j / N_j) times, and the rows first by a keyed draw once more until m_j is full.
 
+``tail`` merges the smallest clusters into one, as BLAST does with the cells of its grid before it draws cells uniformly
+(arXiv 2505.17871; there 0.001, and no limit of repetitions): otherwise ``k`` tiny clusters get k parts.
+
 Inputs: a column "cluster" (``--with clusters``); rows of cluster -1 are never taken. Cost: three or four passes over
 the columns. Traps: uniform over clusters over-weights junk: combine with a filter, and see ``notes``; the release holds
 no sampler, so the rule follows the paper's text; ``repeats`` = 5 is not the paper's word.
@@ -45,17 +48,27 @@ def water_level(size: Ints, amount: int, repeats: int) -> Ints:
     return found
 
 
+def merge_tail(size: Ints, tail: float) -> Ints:
+    """Where each cluster goes, int64 (clusters,): the smallest to one common place, the last; others stay."""
+    place, order = np.arange(len(size)), np.argsort(size, kind="stable")
+    beyond = np.flatnonzero(np.cumsum(size[order]) > tail * size.sum())
+    if tail > 0 and len(beyond):
+        place[size < size[order[beyond[0]]]] = len(size)
+    return place
+
+
 @dataclass
 class Epochs(Decision):
     """Whole epochs of each cluster, and part of one more."""
 
     epochs: Ints
+    place: Ints
     rest: Prefix
     needs: tuple[str, ...]
     notes: Mapping[str, Any]
 
     def repeats(self, block: Block) -> Ints:
-        whole = np.where(block["cluster"] >= 0, self.epochs[np.maximum(block["cluster"], 0)], 0)
+        whole = np.where(block["cluster"] >= 0, self.epochs[self.place[np.maximum(block["cluster"], 0)]], 0)
         return np.asarray(whole + self.rest.repeats(block), np.int64)
 
     def reasons(self, block: Block) -> list[str]:
@@ -65,9 +78,11 @@ class Epochs(Decision):
 
 @dataclass(frozen=True)
 class ClusterClip(Choose):
-    """``repeats``: the most times that a row is taken."""
+    """``repeats``: the most times that a row is taken; ``tail``: the smallest clusters, which together hold at most
+    about this share of the pool, count as one."""
 
     repeats: int = 5
+    tail: float = 0.0
 
     by_priority: ClassVar[bool] = False
     card: ClassVar[Card] = Card(
@@ -87,6 +102,8 @@ class ClusterClip(Choose):
     def __post_init__(self) -> None:
         if self.repeats < 1:
             raise UsageError(f"cluster_clip: repeats must be at least 1, not {self.repeats}.")
+        if not 0 <= self.tail < 1:
+            raise UsageError(f"cluster_clip: tail is a share from 0 to below 1, not {self.tail}.")
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:
         amount, names = budget.resolve(columns.totals[budget.unit]), columns_for(budget, "cluster")
@@ -99,6 +116,8 @@ class ClusterClip(Choose):
             size = part
         if not size.any():
             raise DataError("No row has a vector, so there are no clusters to choose from.")
+        place = merge_tail(size, self.tail)
+        size = np.bincount(place, weights=size, minlength=len(size) + 1).astype(np.int64)  # exact below 2**53
         amounts = water_level(size, amount, self.repeats)
         epochs = amounts // np.maximum(size, 1)
 
@@ -106,7 +125,7 @@ class ClusterClip(Choose):
             return np.where(block["cluster"] >= 0, draw.uniform("cluster_clip", block["key"]), -np.inf)
 
         def group(block: Block) -> Ints:
-            return np.maximum(block["cluster"], 0).astype(np.int64)
+            return place[np.maximum(block["cluster"], 0)]
 
         rest = cut(columns, priority, budget, needs=("cluster",), group=group, amounts=amounts - epochs * size)
         used_up = rest.notes.get("kept", 0) + int((epochs * size).sum())
@@ -120,4 +139,4 @@ class ClusterClip(Choose):
             "most_repeats": int((epochs + (amounts > epochs * size)).max()),
             "from_clusters_below_the_median": float(amounts[filled & (size < np.median(size[filled]))].sum() / amount),
         }
-        return Epochs(epochs, rest, tuple(dict.fromkeys((*rest.needs, "cluster"))), notes)
+        return Epochs(epochs, place, rest, tuple(dict.fromkeys((*rest.needs, "cluster"))), notes)
