@@ -59,7 +59,7 @@ def trouble(seed: int, *kinds: str, share: float = 0.3) -> Callable[[Request, in
 
 
 @pytest.mark.parametrize("folder", ["parquet", "lines", "packed", "notes"])
-@pytest.mark.parametrize("kinds", [("cut",), ("500", "503"), ("cut", "500")])
+@pytest.mark.parametrize("kinds", [("cut",), ("500", "503")])
 def test_reading_goes_on(filled: Bucket, proxy: NewProxy, folder: str, kinds: tuple[str, ...]) -> None:
     """A third of all requests fails in one way or another: every row comes as from a sound server."""
     expected = texts(discover([filled.address(folder)]).sources)

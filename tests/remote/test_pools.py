@@ -272,6 +272,27 @@ def test_sources_travel_to_other_processes(bucket: Bucket, pool: Path) -> None:
         texts(pickle.loads(sent))
 
 
+def test_saved_datasets_and_results(bucket: Bucket, rows: list[dict[str, str]], tmp_path: Path) -> None:
+    """A Hugging Face dataset in its own order; a result of cuvee beside it is passed over, and refused if named."""
+    for number, name in enumerate(("data-1.arrow", "data-0.arrow")):
+        part = pa.Table.from_pylist(rows[number * 100 : number * 100 + 100])
+        with pa.ipc.new_stream(str(tmp_path / name), part.schema) as writer:
+            writer.write_table(part, max_chunksize=30)
+        bucket.put(f"pool/saved/{name}", (tmp_path / name).read_bytes())
+    state = {"_data_files": [{"filename": "data-1.arrow"}, {"filename": "data-0.arrow"}]}
+    bucket.put("pool/saved/state.json", json.dumps(state).encode())
+    bucket.put("pool/saved/dataset_info.json", b"{}")
+    for name in ("plan.json", "selection.parquet"):
+        bucket.put(f"pool/out/{name}", b"{}")
+    found = discover([bucket.address("pool")])
+    assert texts(found.sources) == [row["text"].encode() for row in rows[:200]]
+    assert (bucket.address("pool/out"), "a cuvee selection, not data") in found.skipped
+    for source in found.sources:
+        assert discover([source.path]).sources[0].path == source.path
+    with pytest.raises(DataError, match="is a cuvee selection, not data"):
+        discover([bucket.address("pool/out")])
+
+
 @pytest.mark.parametrize("anonymous", ["", "&anonymous=true"])
 def test_options(bucket: Bucket, pool: Path, anonymous: str) -> None:
     bucket.put("a.jsonl", (pool / "a.jsonl").read_bytes())
