@@ -58,6 +58,8 @@ def build(megabytes: int) -> None:
         for first in range(0, len(texts), 20_000):
             head, gap = (pa.scalar(text, pa.large_string()) for text in (f"Part {turn}.", "\n"))
             part = pc.binary_join_element_wise(head, texts.slice(first, 20_000), gap)
+            sizes = np.cumsum(pc.binary_length(part).to_numpy() + 8)
+            part = part.slice(0, int(np.searchsorted(sizes, megabytes * 1_000_000 - written)) + 1)
             ids = pa.array([f"{turn}-{first + i}" for i in range(len(part))])
             table = pa.table({"id": ids, "text": part})
             rows = max(1, len(part) * 16_000_000 // max(part.nbytes, 1))
