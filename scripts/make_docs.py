@@ -1,7 +1,7 @@
-"""Write docs/methods.md from the methods' cards, parameters and docstrings.
+"""Write docs/methods.md, and docs/laws.md about mixes and laws, from the methods' cards, parameters and docstrings.
 
-    python scripts/make_docs.py            writes the page
-    python scripts/make_docs.py --check    exits 1 if the page is not what would be written
+    python scripts/make_docs.py            writes the pages
+    python scripts/make_docs.py --check    exits 1 if a page is not what would be written
 
 Cards and docstrings are the source; the only words of this file's own are ``WHEN`` and ``FAILS``, for what a card has
 no field for. A method without an entry there is described by its card's summary and the traps in its docstring.
@@ -18,6 +18,7 @@ from cuvee import describing, registry
 from cuvee.core import Method, Policy
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
+LAWS = PAGE.with_name("laws.md")
 
 WHEN = {
     "classifier": "You have some hundreds of texts that you want more of, and a score with a natural zero (more like "
@@ -183,7 +184,7 @@ def section(name: str) -> list[str]:
     body, traps = split_traps(found["description"])
     if name in FAILS:
         traps.append(FAILS[name])
-    blocks = [f"### {name}"]
+    blocks = [f"### {found['name']}"]
     blocks.append(f"**Use it when:** {WHEN.get(name, found['summary'])}")
     blocks.append(f"**Needs:** {needs(found)}. **Cost:** {found['cost']}. **Evidence:** {found['evidence']}.")
     blocks += body
@@ -215,13 +216,28 @@ def page() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def laws() -> str:
+    """The page about static mixes and laws."""
+    blocks = [
+        "# Static mixes and laws",
+        "<!-- Written by scripts/make_docs.py from cards and docstrings. Change those, then run it. -->",
+        "What `cuvee mix POOL --with MIX` and `cuvee mix fit RUNS --with LAW` take. When to use which, and when they "
+        "fail, stands in [mix.md](mix.md). Parameters are set as `--with NAME:parameter=value`.",
+    ]
+    for kind, title in (("mix", "Static mixes"), ("law", "Laws")):
+        blocks.append(f"## {title}")
+        for name in registry.found_in(kind):
+            blocks += section(f"{kind}:{name}")
+    return "\n\n".join(blocks) + "\n"
+
+
 def main() -> None:
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            raise SystemExit(f"{PAGE} is not up to date: run python scripts/make_docs.py")
-        return
-    PAGE.write_text(text, encoding="utf-8")
+    for place, text in ((PAGE, page()), (LAWS, laws())):
+        if "--check" in sys.argv[1:]:
+            if not place.is_file() or place.read_text(encoding="utf-8") != text:
+                raise SystemExit(f"{place} is not up to date: run python scripts/make_docs.py")
+            continue
+        place.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -141,19 +141,22 @@ def choose_mix(method: str | None, settings: Mapping[str, Any], weights: Mapping
     return make(find("mix", name), settings, name)
 
 
+@dataclass(frozen=True)
+class _BySource:
+    """Tokens and documents per domain of a block, exactly: sums of doubles are exact below 2^53."""
+
+    number: int
+
+    def __call__(self, block: Block) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        tokens = np.bincount(block["domain"], weights=block["tokens"], minlength=self.number).astype(np.int64)
+        return tokens, np.bincount(block["domain"], minlength=self.number).astype(np.int64)
+
+
 def count_sources(columns: Columns) -> Sources:
     """Tokens and documents of each domain."""
-    number = len(columns.domains)
-    tokens, documents = np.zeros(number, np.int64), np.zeros(number, np.int64)
-    for block in columns.blocks("tokens", "domain"):
-        tokens += _sums(block, number)
-        documents += np.bincount(block["domain"], minlength=number)
+    found = columns.total(_BySource(len(columns.domains)), "tokens", "domain")
+    tokens, documents = found or np.zeros((2, len(columns.domains)), np.int64)
     return Sources(tuple(columns.domains), tokens, documents)
-
-
-def _sums(block: Block, number: int) -> npt.NDArray[np.int64]:
-    """Tokens per domain, exactly: sums of doubles are exact below 2^53, which a block of counts stays under."""
-    return np.bincount(block["domain"], weights=block["tokens"], minlength=number).astype(np.int64)
 
 
 def _check_amounts(tokens: int | None, passes: float | None) -> None:
