@@ -7,7 +7,7 @@ for training: Sener and Savarese, ICLR 2018. Beginning with the row farthest fro
 
 which is within a factor 2 of the smallest possible largest distance. A pool of more than 65,536 rows is chosen from in
 two rounds (``greedy.py``; factor 4). Inputs: a column "embedding" (``--with embedding``). Cost: rows x taken x
-dimensions, limited by reading the vectors once for every row taken: 20,000 rows to 1,000 at 256 dimensions in 3
+dimensions, limited by reading the vectors once for every row taken: 20,000 rows to 1,000 at 256 dimensions in 2
 seconds. Traps: what is far from everything is taken first, junk included: ``outliers`` leaves out that share of rows
 farthest from the mean; in instruction tuning it was below random (Diversify and Conquer, arXiv 2409.11378, table 2).
 """
@@ -51,7 +51,7 @@ class KCenter(Choose):
         summary="Rows such that none of the pool is far from all of them: farthest first.",
         family="choose",
         needs=("embedding",),
-        cost="rows x rows taken x dimensions: 20,000 to 1,000 in 3 s",
+        cost="rows x rows taken x dimensions: 20,000 to 1,000 in 2 s",
         bibtex="""@inproceedings{sener2018active,
   title={Active Learning for Convolutional Neural Networks: A Core-Set Approach},
   author={Sener, Ozan and Savarese, Silvio},
