@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import sys
@@ -46,7 +47,7 @@ def overhead(megabytes: int) -> dict[str, Any]:
     pool = parquet_pool(megabytes)
     local = fresh(cuvee_select(pool, 5 * megabytes, 2))
     before = _ray_processes()
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     address = ray.get_runtime_context().gcs_address
     rounds: list[dict[str, float]] = []
     try:

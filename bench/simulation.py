@@ -72,9 +72,11 @@ class Total(Fold):
 def fake_manifest(chunks: int) -> Manifest:
     """A pool of so many chunks: rows of a kilobyte, row groups of 32,768 rows, files of a gigabyte."""
     rows = chunks * CHUNK_ROWS
-    sources, indices, stamps = [], [], []
+    sources: list[Source] = []
+    indices: list[Index | Shape] = []
+    stamps: list[str] = []
     while rows > 0:
-        segments = []
+        segments: list[Segment] = []
         first = 0
         while rows > 0 and len(segments) < FILE_SEGMENTS:
             here = min(SEGMENT_ROWS, rows)

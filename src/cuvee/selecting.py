@@ -7,15 +7,16 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import registry, wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
-from .core import Budget, Choose, Decision, Draw, Map, Method
+from .core import Block, Budget, Choose, Decision, Draw, Map, Method
 from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
@@ -36,8 +37,8 @@ from .methods.choose.top_k import TopK
 from .pool import Opened, Paths, Reading, open_stage, target_reading
 from .quantities import shell_path
 from .request import Request, check_arguments, check_columns, make_budget, plan_methods
-from .selection_file import Reasons, SelectionWriter
-from .summary import Arm, LogWeights, length_histogram, score_pictures
+from .selection_file import Reasons, SelectionWriter, taken_rows
+from .summary import Arm, Counted, LogWeights, counted, length_histogram, score_pictures
 
 MOST_CONTENTS = 1_000
 """Hashes of target texts that the plan keeps (the smallest), so that a proof can tell when it evaluates on them."""
@@ -176,6 +177,46 @@ class _Measured:
     target_in_pool: int
 
 
+class _Look(NamedTuple):
+    """What is counted and kept of a block; see :class:`_Measured`."""
+
+    arms: dict[str, Counted]
+    overlap: dict[str, int]
+    weights: tuple[float, float, float]
+    ineligible: int
+    contents: list[int]
+    taken: Block
+
+
+def _look(
+    block: Block,
+    decision: Decision,
+    controls: dict[str, Decision],
+    domains: int,
+    temperature: float | None,
+    wanted: npt.NDArray[np.uint64],
+) -> _Look:
+    """Count a block for every arm and take what is kept; ``wanted`` holds the target's contents, ascending."""
+    repeats = decision.repeats(block)
+    drawn = {name: control.repeats(block) for name, control in controls.items()}
+    every = {"pool": np.ones_like(repeats), "kept": repeats, "random": drawn["random"]}
+    weights = LogWeights()
+    if temperature is not None:
+        weights.add(block["score"] / temperature)
+    contents: list[int] = []
+    if len(wanted):
+        nearest = wanted[np.minimum(np.searchsorted(wanted, block["content"]), len(wanted) - 1)]
+        contents = np.unique(nearest[nearest == block["content"]]).tolist()
+    return _Look(
+        {name: counted(block, times, domains) for name, times in every.items()},
+        {name: int(np.count_nonzero((repeats > 0) & (times > 0))) for name, times in drawn.items()},
+        (weights.top, weights.first, weights.second),
+        int(np.count_nonzero(~(block["score"] > -np.inf))) if "score" in block else 0,
+        contents,
+        taken_rows(block, repeats),
+    )
+
+
 @dataclass
 class _Job:
     """One selection, from opened files to a finished folder."""
@@ -308,35 +349,29 @@ class _Job:
         path: Path,
     ) -> _Measured:
         """One pass over the columns: write the kept rows, and count what every arm keeps."""
-        arms = {name: Arm(len(columns.domains)) for name in ("pool", "kept", "random")}
+        domains, wanted = list(columns.domains), self._target_contents()
+        weighted = float(getattr(self.chooser, "temperature", 1.0)) if getattr(fitted, "log_weight", False) else None
+        look = partial(
+            _look, decision=decision, controls=controls, domains=len(domains), temperature=weighted, wanted=wanted
+        )
+        arms = {name: Arm(len(domains)) for name in ("pool", "kept", "random")}
         overlap = dict.fromkeys(controls, 0)
-        weights = LogWeights() if getattr(fitted, "log_weight", False) else None
-        temperature = float(getattr(self.chooser, "temperature", 1.0))
-        domains = list(columns.domains)
-        wanted, seen, ineligible = self._target_contents(), set[int](), 0
+        weights, seen, ineligible = LogWeights(), set[int](), 0
         with SelectionWriter(path, self.engine, domains, reasons, self.request.method) as writer:
-            for number, block in enumerate(columns.blocks()):
-                repeats = decision.repeats(block)
-                arms["pool"].add(block, np.ones_like(repeats))
-                arms["kept"].add(block, repeats)
-                for name, control in controls.items():
-                    drawn = control.repeats(block)
-                    overlap[name] += int(np.count_nonzero((repeats > 0) & (drawn > 0)))
-                    if name in arms:
-                        arms[name].add(block, drawn)
-                if weights is not None:
-                    weights.add(block["score"] / temperature)
-                if "score" in block:
-                    ineligible += int(np.count_nonzero(~(block["score"] > -np.inf)))
-                if len(wanted):
-                    nearest = wanted[np.minimum(np.searchsorted(wanted, block["content"]), len(wanted) - 1)]
-                    seen.update(nearest[nearest == block["content"]].tolist())
-                writer.add(number, block, repeats)
+            for number, found in enumerate(columns.each(look)):
+                for name, counts in found.arms.items():
+                    arms[name].take(counts)
+                for name, rows in found.overlap.items():
+                    overlap[name] += rows
+                weights.take(*found.weights)
+                ineligible += found.ineligible
+                seen.update(found.contents)
+                writer.add_taken(number, found.taken)
         if arms["kept"].rows == 0:
             notes = getattr(fitted, "notes", None) or {}
             raise DataError(wording.nothing_kept(decision, columns, self.request.budget, ineligible, notes.get("-inf")))
+        effective = weights.effective() if weighted is not None else None
         known = int(np.isin(wanted, np.fromiter(seen, np.uint64, len(seen))).sum())
-        effective = weights.effective() if weights is not None else None
         return _Measured(arms, overlap, effective, writer.digest(), ineligible, known)
 
     def _target_contents(self) -> npt.NDArray[np.uint64]:

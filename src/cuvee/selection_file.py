@@ -54,6 +54,13 @@ class Reasons:
         return self.places[int(self.codes(np.array([score]))[0])]
 
 
+def taken_rows(block: Block, repeats: npt.NDArray[np.int64]) -> Block:
+    """What the selection holds of a block's rows that are taken, with their places in the block and their repeats."""
+    at = np.flatnonzero(repeats)
+    names = (name for name in ("row", "key", "domain", "tokens", "bytes", "score") if name in block)
+    return {"place": at, "repeats": repeats[at], **{name: block[name][at] for name in names}}
+
+
 class SelectionWriter:
     """Writes the kept rows of each span to ``selection.parquet`` and digests them."""
 
@@ -99,35 +106,31 @@ class SelectionWriter:
 
     def add(self, span: int, block: Block, repeats: npt.NDArray[np.int64]) -> None:
         """Write the rows of one span that are taken."""
-        taken = np.flatnonzero(repeats)
-        if not len(taken):
+        self.add_taken(span, taken_rows(block, repeats))
+
+    def add_taken(self, span: int, taken: Block) -> None:
+        """The same, from what :func:`taken_rows` found in the span's block."""
+        if not len(taken["row"]):
             return
         manifest = self.engine.pool.manifest
-        row = block["row"][taken]
+        row, at, repeats, score = taken["row"], taken["place"], taken["repeats"], taken.get("score")
         number = np.searchsorted(manifest.starts, row, side="right") - 1
         ids = self.engine.ids(span)
-        score = block["score"][taken] if "score" in block else None
-        code = self.reasons.codes(score) if self.reasons and score is not None else np.zeros(len(taken), np.int32)
-        domain = block["domain"][taken]
+        code = self.reasons.codes(score) if self.reasons and score is not None else np.zeros(len(row), np.int32)
         columns = [
-            pa.array(block["key"][taken]),
-            ids.take(pa.array(taken)).cast(pa.string()) if ids is not None else pa.nulls(len(taken), pa.string()),
+            pa.array(taken["key"]),
+            ids.take(pa.array(at)).cast(pa.string()) if ids is not None else pa.nulls(len(row), pa.string()),
             pa.DictionaryArray.from_arrays(number.astype(np.int32), self.paths),
             pa.array(row - manifest.starts[number]),
-            pa.array(repeats[taken].astype(np.int32)),
-            pa.array(score) if score is not None else pa.nulls(len(taken), pa.float64()),
-            pa.DictionaryArray.from_arrays(domain.astype(np.int32), self.domains),
-            pa.array(block["tokens"][taken]),
-            pa.array(block["bytes"][taken]),
+            pa.array(repeats.astype(np.int32)),
+            pa.array(score) if score is not None else pa.nulls(len(row), pa.float64()),
+            pa.DictionaryArray.from_arrays(taken["domain"].astype(np.int32), self.domains),
+            pa.array(taken["tokens"]),
+            pa.array(taken["bytes"]),
             pa.DictionaryArray.from_arrays(code, self.words),
         ]
         self._open.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
-        parts = (
-            block["key"][taken],
-            repeats[taken],
-            score if score is not None else taken[:0],
-            domain.astype(np.int32),
-        )
+        parts = (taken["key"], repeats, score if score is not None else at[:0], taken["domain"].astype(np.int32))
         for total, part in zip(self.hashes, parts, strict=True):
             total.update(np.ascontiguousarray(part).tobytes())
 

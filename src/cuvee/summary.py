@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .core import Block, Columns, Decision
+from .core import Array, Block, Columns, Decision
 
 LENGTHS = 1 << 20
 """Lengths are counted exactly up to this many bytes; longer ones count as this long in quantiles."""
 SCORE_BINS = 40
+
+
+class Counted(NamedTuple):
+    """What a way of choosing keeps of some rows; lengths up to the longest of them."""
+
+    rows: int
+    copies: int
+    tokens: int
+    bytes: int
+    lengths: Array
+    domain_rows: Array
+    domain_tokens: Array
+
+
+def counted(block: Block, repeats: npt.NDArray[np.int64], domains: int) -> Counted:
+    """Count a block's rows, each ``repeats`` times in tokens and bytes."""
+    taken = repeats > 0
+    tokens = repeats * block["tokens"]
+    return Counted(
+        int(np.count_nonzero(taken)),
+        int(repeats.sum()),
+        int(tokens.sum()),
+        int((repeats * block["bytes"]).sum()),
+        np.bincount(np.minimum(block["bytes"][taken], LENGTHS)),
+        np.bincount(block["domain"][taken], minlength=domains),
+        np.bincount(block["domain"], weights=tokens, minlength=domains).astype(np.int64),
+    )
 
 
 @dataclass
@@ -34,16 +61,17 @@ class Arm:
 
     def add(self, block: Block, repeats: npt.NDArray[np.int64]) -> None:
         """Count a block's rows, each ``repeats`` times in tokens and bytes."""
-        taken = repeats > 0
-        self.rows += int(np.count_nonzero(taken))
-        self.copies += int(repeats.sum())
-        tokens = repeats * block["tokens"]
-        self.tokens += int(tokens.sum())
-        self.bytes += int((repeats * block["bytes"]).sum())
-        lengths = np.bincount(np.minimum(block["bytes"][taken], LENGTHS))
-        self.lengths[: len(lengths)] += lengths
-        self.domain_rows += np.bincount(block["domain"][taken], minlength=self.domains)
-        self.domain_tokens += np.bincount(block["domain"], weights=tokens, minlength=self.domains).astype(np.int64)
+        self.take(counted(block, repeats, self.domains))
+
+    def take(self, more: Counted) -> None:
+        """Take in what was counted."""
+        self.rows += more.rows
+        self.copies += more.copies
+        self.tokens += more.tokens
+        self.bytes += more.bytes
+        self.lengths[: len(more.lengths)] += more.lengths
+        self.domain_rows += more.domain_rows
+        self.domain_tokens += more.domain_tokens
 
     def quantiles(self) -> dict[str, int]:
         """p5, p50 and p95 of the length in bytes."""
@@ -64,12 +92,19 @@ class LogWeights:
         logs = logs[np.isfinite(logs)]
         if not len(logs):
             return
-        top = max(self.top, float(logs.max()))
-        scale = np.exp(self.top - top) if np.isfinite(self.top) else 0.0
+        top = float(logs.max())
         weights = np.exp(logs - top)
-        self.first = self.first * scale + float(weights.sum())
-        self.second = self.second * scale**2 + float((weights**2).sum())
-        self.top = top
+        self.take(top, float(weights.sum()), float((weights**2).sum()))
+
+    def take(self, top: float, first: float, second: float) -> None:
+        """Take in sums of weights and of their squares, relative to the weight with logarithm ``top``."""
+        highest = max(self.top, top)
+        if not np.isfinite(highest):
+            return
+        own, other = np.exp(self.top - highest), np.exp(top - highest)
+        self.first = self.first * float(own) + first * float(other)
+        self.second = self.second * float(own) ** 2 + second * float(other) ** 2
+        self.top = highest
 
     def effective(self) -> float | None:
         """The effective sample size, or None without weights."""
