@@ -1,6 +1,6 @@
 """The log-linear law of olmix, and its proposal: minimise predicted losses plus a pull toward the natural mix.
 
-OLMo team, allenai/olmix, fit and propose utilities; released with OLMo 3 (2025). With shares x of k sources,
+After allenai/olmix, its utilities for fits and proposals (commit 9586977). With shares x of k sources,
 
     L(x) = c + exp(sum_j t_j x_j),
 
