@@ -726,7 +726,7 @@ def _profile(path: Path) -> Any:
     """As a careful program reads it: the content has to agree with its seal."""
     try:
         content = json.loads(path.read_bytes())
-        if "seal" in content and content["seal"] != sealed(content)["seal"]:
+        if content.get("seal") != sealed(content)["seal"]:
             raise CuveeError("the profile's content has changed")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CuveeError(f"the profile cannot be read: {error}") from None
