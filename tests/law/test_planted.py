@@ -11,7 +11,7 @@ from cuvee import registry
 from cuvee.core import Law, Runs, Settings
 from cuvee.engine.plan import make
 from cuvee.errors import DataError, UsageError
-from cuvee.law.clustering_on_difficulty import ClusteringOnDifficulty, isotonic
+from cuvee.law.clustering_on_difficulty import ClusteringOnDifficulty
 from cuvee.law.cross_domain_d_cpt import CrossDomainDCpt
 from cuvee.law.curve import Curve, CurveLaw, minimise
 from cuvee.law.d_cpt import DCpt, best_share, largest_share, rising
@@ -19,6 +19,7 @@ from cuvee.law.data_filtering import DataFiltering, best_union
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.downstream_log import DownstreamLog, misaligned
 from cuvee.law.effective_tokens import EffectiveTokens, compression_ratio
+from cuvee.law.items import isotonic
 from cuvee.law.loss_to_loss import LossToLoss, ShiftedPower, translated
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.noise_price import NoisePrice, enough_clean
