@@ -1,18 +1,26 @@
-"""Counting repeated values of a 64-bit column without holding it: by ranges of the value, one range in memory at a
-time."""
+"""Counting repeated values of a 64-bit column: at once where they fit into memory, else by ranges of the value that a
+first pass writes into the cache, so that every value is read twice whatever the pool's size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from .core import Block, Columns
+from .engine import divide
+from .engine.columns import DiskColumns
+from .engine.executor import Stopped, Watch
+from .engine.store import Store, digest
 
-ROWS_IN_MEMORY = 1 << 18
+ROWS_IN_MEMORY = 1 << 21
+"""Rows whose values are held at a time: some 100 MB."""
+Keep = Callable[[Block], npt.NDArray[np.bool_]] | None
 
 
 @dataclass(frozen=True)
@@ -27,55 +35,128 @@ class Duplicates:
     sizes: list[tuple[int, int]]
 
 
-def _chosen(
-    block: Block, name: str, keep: Callable[[Block], npt.NDArray[np.bool_]] | None, parts: int, part: int
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """The values of one part of their range, and their rows."""
-    value = block[name]
-    chosen = np.ones(len(value), bool) if keep is None else keep(block)
-    if parts > 1:
-        chosen &= (value % np.uint64(parts)) == part
-    return value[chosen], block["row"][chosen]
+@dataclass
+class _Tally:
+    """Duplicates among some values, whose groups no other values share."""
+
+    rows: int = 0
+    groups: int = 0
+    largest: list[tuple[int, int]] = field(default_factory=list)
+    sizes: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: _Tally) -> None:
+        self.rows += other.rows
+        self.groups += other.groups
+        self.largest += other.largest
+        self.sizes.update(other.sizes)
+
+    def finish(self, examples: int) -> Duplicates:
+        largest = sorted(self.largest, key=lambda group: (-group[0], group[1]))
+        return Duplicates(self.rows, self.groups, largest[:examples], sorted(self.sizes.items()))
 
 
 def count_duplicates(
     columns: Columns,
     name: str,
-    keep: Callable[[Block], npt.NDArray[np.bool_]] | None = None,
+    keep: Keep = None,
     needs: tuple[str, ...] = (),
     rows: int | None = None,
     examples: int = 10,
 ) -> Duplicates:
     """Count equal values of column ``name`` among the rows for which ``keep`` holds (``needs``: what it reads).
 
-    ``rows`` is the number of such rows if known; it decides the number of passes.
+    ``rows`` is the number of such rows if known. More than ``ROWS_IN_MEMORY`` of them on disk go through files in the
+    cache, which are removed afterwards.
     """
     total = columns.n_rows if rows is None else rows
-    parts = max(1, -(-total // ROWS_IN_MEMORY))
-    repeated = groups = 0
-    largest: list[tuple[int, int]] = []
-    histogram: dict[int, int] = {}
-    for part in range(parts):
-        choose = partial(_chosen, name=name, keep=keep, parts=parts, part=part)
-        found = list(columns.each(choose, *dict.fromkeys((name, "row", *needs))))
-        value = np.concatenate([values for values, _ in found] or [np.empty(0, np.uint64)])
-        row = np.concatenate([rows for _, rows in found] or [np.empty(0, np.int64)])
-        ordered = np.sort(value)
-        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        if not len(again):
-            continue
-        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
-        value, row = value[some], row[some]
-        order = np.argsort(value, kind="stable")  # rows ascend, so the first of a group is its earliest
-        starts = np.flatnonzero(np.diff(value[order], prepend=value[order][:1] ^ np.uint64(1)))
-        counts = np.diff(np.append(starts, len(value)))
-        many = np.flatnonzero(counts > 1)
-        repeated += int((counts[many] - 1).sum())
-        groups += len(many)
-        for size, number in zip(*np.unique(counts[many], return_counts=True), strict=True):
-            histogram[int(size)] = histogram.get(int(size), 0) + int(number)
-        firsts = row[order[starts[many]]]
-        best = np.lexsort((firsts, -counts[many]))[:examples]
-        largest += [(int(counts[many][at]), int(firsts[at])) for at in best]
-    largest.sort(key=lambda group: (-group[0], group[1]))
-    return Duplicates(repeated, groups, largest[:examples], sorted(histogram.items()))
+    wanted = tuple(dict.fromkeys((name, "row", *needs)))
+    if total > ROWS_IN_MEMORY and isinstance(columns, DiskColumns):
+        return _by_ranges(columns, name, keep, wanted, -(-total // ROWS_IN_MEMORY), examples)
+    found = divide.joined(list(columns.each(partial(_chosen, name=name, keep=keep), *wanted)))
+    return _counted(found, examples).finish(examples)
+
+
+def _chosen(block: Block, name: str, keep: Keep) -> divide.Keys:
+    """The values that count, and their rows."""
+    if keep is None:
+        return block[name], block["row"], None
+    chosen = keep(block)
+    return block[name][chosen], block["row"][chosen], None
+
+
+def _counted(found: divide.Keys, examples: int) -> _Tally:
+    value, row, _ = found
+    ordered = np.sort(value)
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(again):
+        return _Tally()
+    some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
+    value, row = value[some], row[some]
+    order = np.argsort(value, kind="stable")  # rows ascend, so the first of a group is its earliest
+    starts = np.flatnonzero(np.diff(value[order], prepend=value[order][:1] ^ np.uint64(1)))
+    counts = np.diff(np.append(starts, len(value)))
+    sizes, number = np.unique(counts, return_counts=True)
+    firsts = row[order[starts]]
+    best = np.lexsort((firsts, -counts))[:examples]
+    largest = [(int(counts[at]), int(firsts[at])) for at in best]
+    repeated = Counter(dict(zip(sizes.tolist(), number.tolist(), strict=True)))
+    return _Tally(int((counts - 1).sum()), len(counts), largest, repeated)
+
+
+def _by_ranges(
+    columns: DiskColumns, name: str, keep: Keep, wanted: tuple[str, ...], parts: int, examples: int
+) -> Duplicates:
+    store, executor = columns.store, columns.executor
+    runs = divide.runs(len(columns.layers[0]), parts)
+    token = os.urandom(16).hex()  # what ``keep`` stands for has no name under which another run could look for it
+    keys = {run: digest("repeated", token, run.start) for run in runs}
+    tally = _Tally()
+    try:
+        for _ in executor.map(_Dividing(columns, name, keep, wanted, parts, keys), runs):
+            pass
+        for _, found in executor.map(_Counting(store, tuple(keys.values()), parts, examples), range(parts)):
+            tally.add(found)
+    finally:
+        for key in keys.values():
+            store.remove(key)
+    return tally.finish(examples)
+
+
+@dataclass(frozen=True)
+class _Dividing:
+    """Writes the values of a run of spans cut into ranges."""
+
+    columns: DiskColumns
+    name: str
+    keep: Keep
+    wanted: tuple[str, ...]
+    parts: int
+    keys: dict[range, str]
+
+    def __call__(self, run: range, watch: Watch) -> None:
+        divide.write(self.columns.store, self.keys[run], self.parts, self._values(run, watch), ROWS_IN_MEMORY)
+
+    def _values(self, run: range, watch: Watch) -> Iterator[divide.Keys]:
+        for span in run:
+            if watch.stopped():
+                raise Stopped
+            for block in self.columns.span(span, set(self.wanted)):
+                yield _chosen(block, self.name, self.keep)
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """Counts what repeats in a range of values."""
+
+    store: Store
+    keys: tuple[str, ...]
+    parts: int
+    examples: int
+
+    def __call__(self, part: int, watch: Watch) -> _Tally:
+        found: list[divide.Keys] = []
+        for key in self.keys:
+            if watch.stopped():
+                raise Stopped
+            found += divide.read(self.store, key, part, self.parts)
+        return _counted(divide.joined(found), self.examples)

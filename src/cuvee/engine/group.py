@@ -1,16 +1,19 @@
 """The one shuffle: which rows of a pool have equal keys, and what hangs together through them.
 
 Keys are columns of 64 bits that a Map wrote for every span (MinHash bands, hashes of whole texts). The work is cut into
-tasks, a column and a range of its keys each, so that a task's memory is bounded whatever the pool's size; tasks read
-nothing but their column from the cache, through memory maps. A task answers with pairs of rows: a spanning forest of
-its groups of equal keys. :class:`Clusters` merges the forests of all tasks as they come, in any order; a cluster's
-name is its first row. Its memory grows with the rows that have a partner (some 50 bytes each), not with the pool.
+tasks, a column and a range of its keys each, so that a task's memory is bounded whatever the pool's size. Where there
+is more than one range, a first pass writes the keys cut by ranges (:mod:`cuvee.engine.divide`), and tasks read nothing
+but their slices; these files are removed once a column's tasks are done. A task answers with pairs of rows: a spanning
+forest of its groups of equal keys. :class:`Clusters` merges the forests of all tasks as they come, in any order; a
+cluster's name is its first row. Its memory grows with the rows that have a partner (some 50 bytes each), not with the
+pool.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..core import Array
+from . import divide
 from .executor import Executor, Stopped, Watch
 from .kernel import kernel
 from .progress import Progress
@@ -96,10 +100,11 @@ class EqualKeys:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
         some = some[np.lexsort((row[some], value[some]))]
-        value, row, place = value[some], row[some], place[some]
-        if not self.checks:
+        value, row = value[some], row[some]
+        if place is None:
             same = value[1:] == value[:-1]
             return row[:-1][same], row[1:][same]
+        place = place[some]
         starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
         found = [(row[:0], row[:0])]
         for some in _portions(starts, len(value)):
@@ -109,28 +114,54 @@ class EqualKeys:
             found.append((row[some[left]], row[some[right]]))
         return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
-    def _gather(self, share: Share, watch: Watch) -> tuple[Words, Ints, Ints]:
-        """Keys of the share, their rows, and where these stand: number of the span << 32 | row of its block."""
-        values, rows, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for span in range(len(self.keys)):
+    def _gather(self, share: Share, watch: Watch) -> tuple[Words, Ints, Ints | None]:
+        """Keys of the share, their rows, and where these stand (see :meth:`_read`), in row order."""
+        if share.parts == 1:
+            return divide.joined(list(self._read(share.column, range(len(self.keys)), watch)))
+        found = []
+        for run in divide.runs(len(self.keys), share.parts):
+            if watch.stopped():
+                raise Stopped
+            keys = self._slice(share, run, watch)
+            watch.advance(8 * sum(len(value) for value, _, _ in keys))
+            found += keys
+        return divide.joined(found)
+
+    def _slice(self, share: Share, run: range, watch: Watch) -> list[divide.Keys]:
+        """The share's part of a run's keys; a run whose file is absent or damaged is divided again."""
+        key = self.cut_key(share.column, run, share.parts)
+        try:
+            return list(divide.read(self.store, key, share.part, share.parts, bool(self.checks)))
+        except FileNotFoundError:
+            self.cut(share.column, run, share.parts, Watch(watch.stopped))
+        return list(divide.read(self.store, key, share.part, share.parts, bool(self.checks)))
+
+    def cut_key(self, column: str, run: range, parts: int) -> str:
+        """The cache key of a run's keys cut into ``parts`` ranges."""
+        name = self.name or digest(list(self.facts), list(self.keys), self.counted, self.apart, bool(self.checks))
+        return digest("divided", name, column, run.start, run.stop, parts)
+
+    def cut(self, column: str, run: range, parts: int, watch: Watch) -> None:
+        """Write a run's keys cut into ``parts`` ranges."""
+        found = self._read(column, run, watch)
+        divide.write(self.store, self.cut_key(column, run, parts), parts, found, TASK_ROWS)
+
+    def _read(self, column: str, spans: Iterable[int], watch: Watch) -> Iterator[divide.Keys]:
+        """Keys of some spans, their rows and, if they are to be checked, where these stand: number of the span << 32 |
+        row of its block."""
+        for span in spans:
             if watch.stopped():
                 raise Stopped
             facts, note = self.store.mapped(self.facts[span], "row", "domain")
             if not len(facts["row"]):
                 continue
-            block, _ = self.store.mapped(self.keys[span], share.column, *filter(None, [self.counted]))
-            value = block[share.column]
-            some = np.ones(len(value), bool) if not self.counted else block[self.counted] > 0
+            block, _ = self.store.mapped(self.keys[span], column, *filter(None, [self.counted]))
+            value = block[column]
+            watch.advance(value.nbytes)
             if self.apart:
                 value = value ^ _named(note["domains"])[facts["domain"]]
-            if share.parts > 1:
-                some &= ((value >> np.uint64(32)) * np.uint64(share.parts) >> np.uint64(32)) == share.part
-            at = np.flatnonzero(some)
-            values.append(value[at])
-            rows.append(facts["row"][at])
-            places.append(at + (span << 32))
-            watch.advance(value.nbytes)
-        return np.concatenate(values), np.concatenate(rows), np.concatenate(places)
+            at = np.flatnonzero(block[self.counted] > 0) if self.counted else np.arange(len(value))
+            yield value[at], facts["row"][at], at + (span << 32) if self.checks else None
 
     def _checks(self, place: Ints, watch: Watch) -> Array:
         """The check columns of some rows: uint64, (rows, columns)."""
@@ -263,12 +294,36 @@ class Clusters:
         return row, row[parent]
 
 
+@dataclass(frozen=True)
+class Dividing:
+    """The first pass: writes a run's keys of these columns cut into ranges; call it with the run's spans."""
+
+    work: EqualKeys
+    columns: tuple[str, ...]
+    parts: int
+
+    def __call__(self, run: range, watch: Watch) -> None:
+        for column in self.missing(run):
+            self.work.cut(column, run, self.parts, watch)
+
+    def missing(self, run: range) -> list[str]:
+        """The columns of which an earlier run of the program has not written this run of spans."""
+        paths = {column: self.work.store.path(self.work.cut_key(column, run, self.parts)) for column in self.columns}
+        return [column for column, path in paths.items() if not path.exists()]
+
+    def forget(self, column: str) -> None:
+        """Remove what was written of a column."""
+        for run in divide.runs(len(self.work.keys), self.parts):
+            self.work.store.remove(self.work.cut_key(column, run, self.parts))
+
+
 def group(
     work: EqualKeys, columns: Sequence[str], rows: int, executor: Executor, progress: Progress, label: str
 ) -> Iterator[tuple[Share, tuple[Ints, Ints]]]:
     """The tasks for some columns of a pool with so many usable rows: (task, pairs) as they finish, known ones first."""
     tasks = []
-    for share in shares(columns, rows):
+    every = shares(columns, rows)
+    for share in every:
         answer = work.known(share)
         if answer is None:
             tasks.append(share)
@@ -276,6 +331,19 @@ def group(
             yield share, answer
     if not tasks:
         return
-    progress.begin(label, 8 * len(tasks) * rows)
-    yield from executor.map(work, tasks, progress.advance)
+    left = Counter(share.column for share in tasks)
+    parts = tasks[0].parts
+    first = Dividing(work, tuple(left), parts)
+    todo = [run for run in divide.runs(len(work.keys), parts) if parts > 1 and first.missing(run)]
+    if todo:
+        progress.begin(f"{label}: keys", 8 * len(left) * rows)
+        for _ in executor.map(first, todo, progress.advance):
+            pass
+        progress.end()
+    progress.begin(label, 8 * len(tasks) * -(-rows // parts))
+    for share, pairs in executor.map(work, tasks, progress.advance):
+        left[share.column] -= 1
+        if parts > 1 and not left[share.column]:
+            first.forget(share.column)
+        yield share, pairs
     progress.end()

@@ -1,7 +1,7 @@
 """The cache: blocks and states keyed by what they were computed from, so that a second run computes only what is new.
 
-A stored file is an Arrow IPC stream followed by a 32-byte BLAKE2b digest of it. Whatever fails that check is treated as
-absent and computed again. Nothing is pickled.
+A stored file is an Arrow IPC stream followed by a 32-byte BLAKE2b digest of it, or sections with a digest each.
+Whatever fails that check is treated as absent and computed again. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from ..core import Array, Block, State
 from . import files
 
 _DIGEST_BYTES = 32
+_PLACE = struct.Struct("<qq")
+_ENTRY_BYTES = _PLACE.size + _DIGEST_BYTES
 _NAME = re.compile(r"\.?[0-9a-f]{38}\.arrow(\.\d+\.[0-9a-f]{8}\.tmp)?")
 
 
@@ -180,6 +183,44 @@ class Store:
         (batch,) = reader
         return as_block(batch.select(names)), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
 
+    def put_sections(self, key: str, sections: Iterable[bytes]) -> None:
+        """Store contents that are read one by one. After them stand, for each, where it begins and ends and its digest,
+        and at the end of the file their number."""
+        index, at = [], 0
+        with files.whole_file(self.path(key), durable=False) as stream:
+            for number, content in enumerate(sections):
+                place = _PLACE.pack(at, at + len(content))
+                index.append(place + _section_digest(number, place, content))
+                stream.write(content)
+                at += len(content)
+            stream.write(b"".join(index) + len(index).to_bytes(8, "little"))
+
+    def sections(self, key: str, first: int = 0, step: int = 1) -> Iterator[bytes]:
+        """Every ``step``-th section from ``first`` on; nothing else of the file is read, so nothing else is checked.
+
+        FileNotFoundError when absent or damaged.
+        """
+        path = self.path(key)
+        try:
+            with path.open("rb") as stream:
+                handle = stream.fileno()
+                end = os.fstat(handle).st_size - 8
+                count = int.from_bytes(os.pread(handle, 8, end), "little")
+                for number in range(first, max(count, first + 1), step):
+                    entry = os.pread(handle, _ENTRY_BYTES, end - _ENTRY_BYTES * (count - number))
+                    place, expected = entry[: _PLACE.size], entry[_PLACE.size :]
+                    begin, stop = _PLACE.unpack(place)
+                    if not 0 <= begin <= stop <= end:
+                        raise ValueError
+                    content = os.pread(handle, stop - begin, begin)
+                    if _section_digest(number, place, content) != expected:
+                        raise ValueError
+                    yield content
+        except FileNotFoundError:
+            raise
+        except (OSError, OverflowError, ValueError, struct.error):
+            raise FileNotFoundError(errno.ENOENT, "damaged while it was in use", str(path)) from None
+
     def put_states(self, key: str, states: Mapping[str, State], note: Mapping[str, Any]) -> None:
         """Store named states (each a dict of arrays) and a JSON-able note."""
         shapes, columns, names = {}, [], []
@@ -208,6 +249,13 @@ class Store:
     def remove(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.path(key).unlink()
+
+
+def _section_digest(number: int, place: bytes, content: bytes) -> bytes:
+    """Of a section with its number and place: no other section of the file passes for it."""
+    total = hashlib.blake2b(number.to_bytes(8, "little") + place, digest_size=_DIGEST_BYTES)
+    total.update(content)
+    return total.digest()
 
 
 def as_column(values: Array) -> Any:
