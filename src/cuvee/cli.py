@@ -295,6 +295,7 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
     "--shard", metavar="SIZE", default="256MB", show_default=True, help="Begin a new file after this much on disk."
 )
 @click.option("--shuffle", type=int, metavar="SEED", default=None, help="Write in a random order keyed by this seed.")
+@click.option("--part", metavar="I/N", help="Write only the I-th of N equal runs of the chosen rows.")
 @click.option("--cache", metavar="FOLDER", help="Where finished work is kept for the next run [~/.cache/cuvee].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -304,6 +305,7 @@ def write(
     form: str,
     shard: str,
     shuffle: int | None,
+    part: str | None,
     cache: str | None,
     as_json: bool,
     quiet: bool,
@@ -312,6 +314,7 @@ def write(
 
     \b
     cuvee write kept/ --format jsonl.zst -o train/
+    cuvee write kept/ --part 3/16 -o train/03      one of sixteen, on any machine that sees the pool
     """
     from . import quantities
     from .engine.progress import for_terminal
@@ -330,6 +333,7 @@ def write(
             progress=progress,
             order="pool" if shuffle is None else "shuffled",
             seed=shuffle or 0,
+            part=quantities.part(part) if part else (1, 1),
             store=Store(Path(cache) if cache else None),
         )
     finally:

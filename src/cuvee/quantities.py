@@ -52,6 +52,14 @@ def fraction(text: str) -> float:
     return float(match.group(1)) / (100 if match.group(2) else 1)
 
 
+def part(text: str) -> tuple[int, int]:
+    """Which of how many: "3/16"."""
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
+    if match is None:
+        raise UsageError(f"'{text}' is not a part. Write it like 3/16, the third of sixteen.")
+    return int(match.group(1)), int(match.group(2))
+
+
 def method_call(text: str) -> tuple[str, dict[str, str]]:
     """ "dsir:ngrams=3,buckets=5000" as a name and its settings."""
     name, _, rest = text.partition(":")

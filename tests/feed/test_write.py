@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cuvee import quantities
 from cuvee.engine.store import Store
-from cuvee.errors import ResourceError
+from cuvee.errors import DataError, ResourceError, UsageError
 from cuvee.feed.write import write_selection
 from cuvee.source.base import Spec
 
@@ -169,3 +170,24 @@ def test_memory_does_not_grow_with_the_output(tmp_path: Path) -> None:
         asked = [sys.executable, "-c", script, str(tmp_path / "kept"), str(tmp_path / "out")]
         peaks.append(int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout))
     assert peaks[1] < peaks[0] + 120_000, peaks
+
+
+@pytest.mark.parametrize("among", [2, 3, 7])
+def test_parts_are_the_whole(kept: Path, tmp_path: Path, among: int) -> None:
+    write_selection(kept, tmp_path / "whole", format="jsonl")
+    lines = []
+    for number in range(1, among + 1):
+        result = write_selection(kept, tmp_path / f"{number}", format="jsonl", part=(number, among))
+        lines += [path.read_bytes() for path in result.files]
+        assert json.loads((tmp_path / f"{number}" / "manifest.json").read_text())["part"] == [number, among]
+    assert b"".join(lines) == b"".join(path.read_bytes() for path in sorted((tmp_path / "whole").glob("part-*")))
+
+
+def test_parts_that_are_not_there(kept: Path, tmp_path: Path) -> None:
+    for part in ((0, 2), (3, 2)):
+        with pytest.raises(UsageError, match=rf"no part {part[0]} of 2\. Name one from 1/2 on\."):
+            write_selection(kept, tmp_path / "out", part=part)
+    with pytest.raises(DataError, match=r"Part 1 of 100000 .* has no rows\. Name fewer parts\."):
+        write_selection(kept, tmp_path / "out", part=(1, 100_000))
+    with pytest.raises(UsageError, match=r"'3' is not a part\. Write it like 3/16"):
+        quantities.part("3")

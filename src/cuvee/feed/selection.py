@@ -74,6 +74,8 @@ class Selection:
     files: tuple[PoolFile, ...]
     spec: Spec
     digest: str
+    share: tuple[int, int] = (1, 1)
+    """(i, n): only the i-th of n runs of its rows, from 1, which differ by a row at most."""
 
     @classmethod
     def open(cls, folder: Path) -> Selection:
@@ -113,13 +115,20 @@ class Selection:
         with reading(str(self.path), advice=_DAMAGED):
             opened = pq.ParquetFile(self.path, page_checksum_verification=True)
         with opened:
+            number, among = self.share
+            rows = opened.metadata.num_rows
+            low, high = rows * (number - 1) // among, rows * number // among
             stream = opened.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
-            while True:
+            first = 0
+            while first < high:
                 with reading(str(self.path), advice=_DAMAGED):
                     batch = next(stream, None)
                 if batch is None:
                     return
-                yield batch
+                own = batch.slice(max(0, low - first), max(0, high - max(low, first)))
+                first += len(batch)
+                if len(own):
+                    yield own
 
     @cached_property
     def _known(self) -> dict[str, int]:

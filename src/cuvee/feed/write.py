@@ -12,7 +12,7 @@ import platform
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -62,6 +62,7 @@ def write_selection(
     order: Order = "pool",
     seed: int = 0,
     shuffle_bytes: int = SHUFFLE_BYTES,
+    part: tuple[int, int] = (1, 1),
     store: Store | None = None,
     opener: Callable[[str, str], Source] = open_source,
 ) -> WriteResult:
@@ -76,6 +77,8 @@ def write_selection(
         format: "parquet", "jsonl", "jsonl.gz", "jsonl.zst" or "dolma".
         shard_bytes: a file is closed once it holds this many bytes as written.
         order: "pool", or "shuffled" by a hash of seed and key, which must fit into ``shuffle_bytes`` of memory.
+        part: (3, 16) writes the third of sixteen equal runs of the chosen rows: for sixteen processes, on as many
+            machines, which write a folder each.
         store: a cache for the pool's indices, which saves counting lines again.
         opener: turns the path and format of a pool file into its reader.
     """
@@ -85,11 +88,15 @@ def write_selection(
         raise UsageError(f"There is no order '{order}'. Choose pool or shuffled.")
     if shard_bytes < 1:
         raise UsageError(f"A shard must have at least 1 byte, not {shard_bytes}.")
+    if not 1 <= part[0] <= part[1]:
+        raise UsageError(f"There is no part {part[0]} of {part[1]}. Name one from 1/{max(part[1], 1)} on.")
     progress = progress or Progress()
     folder = Path(folder).resolve()
     target = upload_of(output)
-    selection = Selection.open(folder)
+    selection = replace(Selection.open(folder), share=part)
     survey = selection.survey()
+    if survey.rows == 0 and part != (1, 1):
+        raise DataError(f"Part {part[0]} of {part[1]} of the selection in {folder} has no rows. Name fewer parts.")
     if survey.rows == 0:
         raise DataError(f"The selection in {folder} chose no rows: there is nothing to write. Raise its budget.")
     if order == "shuffled" and survey.distinct_bytes > shuffle_bytes:
@@ -101,6 +108,7 @@ def write_selection(
         files = open_files(selection, survey, opener, store)
         writer = _format(format, selection, files, survey.largest)
         shuffle = {"order": order, "seed": seed if order == "shuffled" else None}
+        shuffle |= {"part": list(part)} if part != (1, 1) else {}
         staging.begin(_job(format, selection, survey, {**shuffle, "shard_bytes": shard_bytes}))
         try:
             finished = staging.resume(progress)
