@@ -7,7 +7,7 @@ import sys
 
 from . import page
 
-NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer", "near_duplicates")
+NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer", "near_duplicates", "scale")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from . import page_scale
 from .measure import RESULTS, ROOT
 
 
@@ -181,5 +182,8 @@ def page(found: dict[str, Any]) -> str:
 
 
 def write() -> None:
-    """Write the page."""
-    (ROOT / "docs" / "performance.md").write_text(page(results()))
+    """Write the page, and what ``docs/scale.md`` says of measurements."""
+    found = results()
+    (ROOT / "docs" / "performance.md").write_text(page(found))
+    if "scale" in found:
+        page_scale.write(found["scale"])
