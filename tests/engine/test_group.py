@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
 from collections import defaultdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from cuvee.engine import group as module
 from cuvee.engine.executor import Stopped, Watch
-from cuvee.engine.group import Clusters, EqualKeys, Share, group, shares, verified
+from cuvee.engine.group import Clusters, Dividing, EqualKeys, Share, group, shares, verified
 from cuvee.engine.local import Local
 from cuvee.engine.progress import Progress
 from cuvee.engine.store import Store
@@ -136,6 +137,94 @@ def test_answers_are_kept_and_damaged_ones_computed_again(tmp_path: Path) -> Non
     for path in given:
         path.unlink()
     assert once() == first, "only the answer was read"
+
+
+def clusters_of(work: EqualKeys, rows: int, executor: Local) -> list[list[int]]:
+    clusters = Clusters()
+    for _, pairs in group(work, ["band"], rows, executor, Progress(), "near"):
+        clusters.add(*pairs)
+    return [part.tolist() for part in clusters.members()]
+
+
+def test_reading_grows_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TASK_ROWS", 1000)
+    read, pread, mapped = [0], os.pread, Store.mapped
+
+    def counted_pread(handle: int, size: int, at: int) -> bytes:
+        found = pread(handle, size, at)
+        read[0] += len(found)
+        return found
+
+    def counted_mapped(store: Store, key: str, *names: str) -> Any:
+        block, note = mapped(store, key, *names)
+        read[0] += sum(column.nbytes for column in block.values())
+        return block, note
+
+    monkeypatch.setattr(os, "pread", counted_pread)
+    monkeypatch.setattr(Store, "mapped", counted_mapped)
+    total = {}
+    for spans in (20, 80):
+        store = Store(tmp_path / str(spans))
+        facts, keys = stored(store, spans_of(np.random.default_rng(0), [200] * spans))
+        read[0] = 0
+        clusters_of(EqualKeys(store, facts, keys), 200 * spans, Local(1))
+        total[spans] = read[0]
+    assert total[80] < 4.5 * total[20], "four times the rows; reading all keys for every range would take 16 times"
+    assert total[80] < 80 * 200 * (8 + 8 + 4 + 12 + 2), "keys, rows and domains once, and the slices once"
+
+
+def test_what_was_cut_is_used_again_and_removed_when_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TASK_ROWS", 40)
+    store = Store(tmp_path)
+    facts, keys = stored(store, spans_of(np.random.default_rng(4), [30] * 8))
+    work = EqualKeys(store, facts, keys, "shingles", name="this")
+    given, cut = {*tmp_path.rglob("*.arrow")}, []
+
+    class Dying(Local):
+        """Ends the program after a few tasks of either kind."""
+
+        def map(self, work: Any, *arguments: Any, **more: Any) -> Any:
+            for number, item in enumerate(super().map(work, *arguments, **more)):
+                cut.extend([item[0]] if isinstance(work, Dividing) else [])
+                if number >= 2:
+                    raise KeyboardInterrupt
+                yield item
+
+    died = 0
+    for _ in range(20):
+        try:
+            found = clusters_of(work, 240, Dying(1))
+            break
+        except KeyboardInterrupt:
+            died += 1
+    assert died > 2 and sorted(run.start for run in cut) == [0, 2, 4, 6], "every run of spans was cut once"
+    whole = EqualKeys(store, facts, keys, "shingles")
+    monkeypatch.setattr(module, "TASK_ROWS", 10_000)
+    assert found == clusters_of(whole, 240, Local(1)) != [[], []]
+    assert len({*tmp_path.rglob("*.arrow")} - given) == 6, "the answers alone are left"
+
+
+@pytest.mark.parametrize("harm", ["flipped", "removed"])
+def test_a_damaged_cut_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    monkeypatch.setattr(module, "TASK_ROWS", 60)
+    store = Store(tmp_path)
+    facts, keys = stored(store, spans_of(np.random.default_rng(5), [50] * 6))
+    work = EqualKeys(store, facts, keys, apart=True)
+    want = clusters_of(work, 300, Local(1))
+    given, harmed = {*tmp_path.rglob("*.arrow")}, []
+
+    class Harming(Local):
+        def map(self, work: Any, *arguments: Any, **more: Any) -> Any:
+            yield from super().map(work, *arguments, **more)
+            if isinstance(work, Dividing):
+                for path in {*tmp_path.rglob("*.arrow")} - given:
+                    raw = bytearray(path.read_bytes())
+                    raw[10] ^= 1
+                    path.write_bytes(raw) if harm == "flipped" else path.unlink()
+                    harmed.append(path)
+
+    assert clusters_of(work, 300, Harming(2)) == want != [[], []]
+    assert len(harmed) > 2
 
 
 def test_a_damaged_column_is_refused_not_used(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -58,9 +59,46 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path) -> None:
     assert not store.has(key)
 
 
-def test_trim_removes_the_oldest(tmp_path: Path) -> None:
-    import os
+def test_sections_are_checked_one_by_one(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), digest("x")
+    wanted = [b"one", b"", b"three" * 9, b"four"]
+    store.put_sections(key, iter(wanted))
+    assert list(store.sections(key)) == wanted
+    assert list(store.sections(key, 1, 2)) == [b"", b"four"]
+    path = store.path(key)
+    good = path.read_bytes()
+    for at in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[at // 8] ^= 1 << at % 8
+        path.write_bytes(bad)
+        with pytest.raises(FileNotFoundError, match="damaged"):
+            list(store.sections(key))
+        if at < 8 * len(wanted[0]):
+            assert list(store.sections(key, 1)) == wanted[1:], "what is not read is not checked"
+    for size in (len(good) - 1, len(good) - 8, 20, 3, 0):
+        path.write_bytes(good[:size])
+        with pytest.raises(FileNotFoundError, match="damaged"):
+            list(store.sections(key, 1, 4))
+    store.remove(key)
+    with pytest.raises(FileNotFoundError):
+        list(store.sections(key))
 
+
+def test_reading_a_section_reads_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, key, read, pread = Store(tmp_path), digest("x"), [0], os.pread
+    store.put_sections(key, [bytes(1000)] * 100)
+
+    def counted(handle: int, size: int, at: int) -> bytes:
+        found = pread(handle, size, at)
+        read[0] += len(found)
+        return found
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert list(store.sections(key, 7, 100)) == [bytes(1000)]
+    assert 1000 <= read[0] < 1100
+
+
+def test_trim_removes_the_oldest(tmp_path: Path) -> None:
     store = Store(tmp_path)
     keys = [digest(i) for i in range(4)]
     for age, key in enumerate(keys):

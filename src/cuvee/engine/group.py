@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ import pyarrow as pa
 
 from ..core import Array
 from . import divide
-from .executor import Executor, Stopped, Watch
+from .executor import Executor, Stopped, Task, Watch
 from .kernel import kernel
 from .progress import Progress
 from .store import Store, digest
@@ -321,29 +322,38 @@ def group(
     work: EqualKeys, columns: Sequence[str], rows: int, executor: Executor, progress: Progress, label: str
 ) -> Iterator[tuple[Share, tuple[Ints, Ints]]]:
     """The tasks for some columns of a pool with so many usable rows: (task, pairs) as they finish, known ones first."""
-    tasks = []
-    every = shares(columns, rows)
+    tasks, every = [], shares(columns, rows)
     for share in every:
         answer = work.known(share)
         if answer is None:
             tasks.append(share)
         else:
             yield share, answer
-    if not tasks:
-        return
-    left = Counter(share.column for share in tasks)
-    parts = tasks[0].parts
-    first = Dividing(work, tuple(left), parts)
-    todo = [run for run in divide.runs(len(work.keys), parts) if parts > 1 and first.missing(run)]
-    if todo:
-        progress.begin(f"{label}: keys", 8 * len(left) * rows)
-        for _ in executor.map(first, todo, progress.advance):
+    parts, left = every[0].parts, Counter(share.column for share in tasks)
+    dividing = Dividing(work, tuple(left), parts)
+    if parts > 1:
+        for column in {*columns} - {*left}:  # an earlier run of the program may have ended before it did
+            dividing.forget(column)
+        todo = [run for run in divide.runs(len(work.keys), parts) if dividing.missing(run)]
+        for _ in _run(dividing, todo, executor, progress, f"{label}: keys", 8 * len(left) * rows):
             pass
-        progress.end()
-    progress.begin(label, 8 * len(tasks) * -(-rows // parts))
-    for share, pairs in executor.map(work, tasks, progress.advance):
+    for share, pairs in _run(work, tasks, executor, progress, label, 8 * len(tasks) * -(-rows // parts)):
         left[share.column] -= 1
         if parts > 1 and not left[share.column]:
-            first.forget(share.column)
+            dividing.forget(share.column)
         yield share, pairs
-    progress.end()
+
+
+def _run(
+    work: Callable[[Task, Watch], Any],
+    tasks: Sequence[Task],
+    executor: Executor,
+    progress: Progress,
+    label: str,
+    total: float,
+) -> Iterator[tuple[Task, Any]]:
+    """(task, result) as they finish, under a label, if there is anything to do."""
+    if tasks:
+        progress.begin(label, total)
+        yield from executor.map(work, tasks, progress.advance)
+        progress.end()
