@@ -233,8 +233,9 @@ def test_a_damaged_column_is_refused_not_used(tmp_path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(bytes(raw))
-    with pytest.raises(FileNotFoundError, match="damaged"):
-        EqualKeys(Store(tmp_path), facts, keys)(Share("band", 0, 1), Watch())
+    for parts in (1, 3):
+        with pytest.raises(FileNotFoundError, match="damaged"):
+            EqualKeys(Store(tmp_path), facts, keys)(Share("band", 0, parts), Watch())
 
 
 def test_work_stops_when_asked(tmp_path: Path) -> None:

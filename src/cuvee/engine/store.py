@@ -187,13 +187,16 @@ class Store:
         """Store contents that are read one by one. After them stand, for each, where it begins and ends and its digest,
         and at the end of the file their number."""
         index, at = [], 0
-        with files.whole_file(self.path(key), durable=False) as stream:
-            for number, content in enumerate(sections):
-                place = _PLACE.pack(at, at + len(content))
-                index.append(place + _section_digest(number, place, content))
-                stream.write(content)
-                at += len(content)
-            stream.write(b"".join(index) + len(index).to_bytes(8, "little"))
+        try:
+            with files.whole_file(self.path(key), durable=False) as stream:
+                for number, content in enumerate(_unmixed(sections)):
+                    place = _PLACE.pack(at, at + len(content))
+                    index.append(place + _section_digest(number, place, content))
+                    stream.write(content)
+                    at += len(content)
+                stream.write(b"".join(index) + len(index).to_bytes(8, "little"))
+        except _NotReadError as error:
+            raise error.reason from None
 
     def sections(self, key: str, first: int = 0, step: int = 1) -> Iterator[bytes]:
         """Every ``step``-th section from ``first`` on; nothing else of the file is read, so nothing else is checked.
@@ -249,6 +252,21 @@ class Store:
     def remove(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.path(key).unlink()
+
+
+class _NotReadError(Exception):
+    """What was to be written could not be read."""
+
+    def __init__(self, reason: OSError) -> None:
+        self.reason = reason
+
+
+def _unmixed(sections: Iterable[bytes]) -> Iterator[bytes]:
+    """The same; a failure to read is not mixed up with one to write."""
+    try:
+        yield from sections
+    except OSError as error:
+        raise _NotReadError(error) from error
 
 
 def _section_digest(number: int, place: bytes, content: bytes) -> bytes:
