@@ -7,7 +7,21 @@ import sys
 
 from . import page
 
-NAMES = ("dsir", "scaling", "zipfit", "profile", "transformer", "near_duplicates", "scale")
+NAMES = (
+    "dsir",
+    "scaling",
+    "zipfit",
+    "profile",
+    "transformer",
+    "near_duplicates",
+    "vectors",
+    "filter_dedup",
+    "facility",
+    "scan",
+    "parts",
+    "growth",
+    "scale",
+)
 
 
 def main() -> None:

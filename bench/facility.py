@@ -2,10 +2,10 @@
 
 Each side gets the same file of vectors, drawn from 100 clusters by a fixed seed, and picks one row in twenty such that
 the sum over all rows of the largest similarity (cosine, none below 0) to a pick is large, on one thread and by its lazy
-greedy algorithm. Computing the similarities is part of the job, as are start-up and what is compiled on the way. apricot
-is given the similarities in float64, the type in which it works; submodlib computes its own by scikit-learn, and holds
-each as a Python number meanwhile: some 50 bytes, which would be 20 GB for 20,000 rows, so it is compared at 5,000. The
-value of every result is computed here.
+greedy algorithm. Computing the similarities is part of the job, as are start-up and what is compiled on the way.
+apricot is given the similarities in float64, the type in which it works; submodlib computes its own by scikit-learn,
+and holds each as a Python number meanwhile: some 50 bytes, which would be 20 GB for 20,000 rows, so it is compared at
+5,000. The value of every result is computed here.
 
 (``vectors`` measures the greedy step alone, similarities given, and k-means.)
 

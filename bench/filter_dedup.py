@@ -157,6 +157,7 @@ def plain(amount: int, draw: np.random.Generator) -> list[str]:
 
 def build(megabytes: int, folder: Path) -> None:
     """The pool, and beside it the planted pairs with their exact similarities."""
+    shutil.rmtree(folder, ignore_errors=True)
     draw = np.random.default_rng(0)
     base = plain(megabytes * 680_000, draw)
     other = [word for text in base[:2_000] for word in text.split()]
@@ -180,6 +181,11 @@ def build(megabytes: int, folder: Path) -> None:
         for at in draw.permutation(len(rows)).tolist():
             stream.write(json.dumps({"id": rows[at][0], "text": rows[at][1]}) + "\n")
     (folder / "pairs.json").write_text(json.dumps(pairs))
+
+
+def place_of(megabytes: int) -> Path:
+    """Where the pool lies."""
+    return scratch() / f"filter-{megabytes}mb"
 
 
 def filled(line: Sequence[str], pool: Path, place: Path) -> list[str]:
@@ -216,10 +222,10 @@ def main() -> None:
     """All figures."""
     megabytes = int(os.environ.get("CUVEE_BENCH_FILTER_MB", "100"))
     rounds = int(os.environ.get("CUVEE_BENCH_FILTER_ROUNDS", str(ROUNDS)))
-    folder = scratch() / f"filter-{megabytes}mb"
+    folder = place_of(megabytes)
     if not (folder / "pairs.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        build(megabytes, folder)
+        # in a process of its own: a child's peak memory, as the system counts it, is at least its parent's
+        run([sys.executable, "-m", "bench.filter_dedup", str(megabytes)])
     pairs = [tuple(one) for one in json.loads((folder / "pairs.json").read_text())]
     similar = np.array([one for _, copy, one in pairs if copy.startswith("n") and one >= 0.8])
     versions = {package: peers.version(package) for package in sorted({one for one, _ in PROGRAMS.values() if one})}
@@ -261,4 +267,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        build(int(sys.argv[1]), place_of(int(sys.argv[1])))
+    else:
+        main()

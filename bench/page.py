@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import page_scale
+from . import page_growth, page_parts, page_peers, page_scale
 from .measure import RESULTS, ROOT
 
 
@@ -168,9 +168,13 @@ def page(found: dict[str, Any]) -> str:
             f"Measured on {about}PyArrow {machine['pyarrow']}.",
             "",
             *rows,
+            *[line(*goal) for goal in page_growth.goals(found)],
             "",
             (ROOT / "bench" / "notes.md").read_text().strip(),
             "",
+            *page_peers.section(found),
+            *page_growth.section(found),
+            *page_parts.section(found),
             "## Reliability",
             "",
             "By `python -m bench.reliability`; smaller numbers of the same run with the tests.",
