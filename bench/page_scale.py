@@ -21,8 +21,8 @@ def measured(found: dict[str, Any]) -> list[str]:
     rows = [
         "| measured on two cores | |",
         "|-|-|",
-        f"| CPU of `select --with dsir` on Ray over threads, {ray['megabytes'] / 1000:g} GB, same cores; cluster up, its "
-        f"processes counted (goal: at most 1.25) | {ray['cpu_over_local']:.2f} times |",
+        f"| CPU of `select --with dsir` on Ray over threads, {ray['megabytes'] / 1000:g} GB, same cores; cluster up, "
+        f"its processes counted (goal: at most 1.25) | {ray['cpu_over_local']:.2f} times |",
         f"| wall time likewise | {ray['wall_over_local']:.2f} times |",
         f"| driver's memory in that run | {max(one['driver_peak_mb'] for one in ray['rounds']):.0f} MB |",
         f"| spans of no work that a cluster gets through | {min(one['a_second'] for one in tasks):,.0f} a second, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .engine.ray import Ray
     from .errors import BusyError, CuveeError, DataError, ResourceError, UsageError
     from .exporting import Export, export_mix
     from .feed.write import WriteResult, write_selection
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .selecting import Selected, select
 
 _LAZY = {
+    "Ray": "engine.ray",
     "select": "selecting",
     "Selected": "selecting",
     "profile": "profiling",
@@ -54,6 +56,7 @@ __all__ = [
     "Mixed",
     "Profiled",
     "Proved",
+    "Ray",
     "Reading",
     "ResourceError",
     "Selected",

@@ -68,6 +68,7 @@ def as_text(entries: list[dict[str, Any]]) -> str:
     """The table for a terminal of 80 columns, by family."""
     lines: list[str] = []
     family = ""
+    wide = max((len(entry["name"]) for entry in entries), default=0) + 3
     for entry in entries:
         if entry["family"] != family:
             family = entry["family"]
@@ -79,8 +80,8 @@ def as_text(entries: list[dict[str, Any]]) -> str:
             f"evidence: {entry['evidence']}",
         ]
         for at, text in enumerate([summary + citation, *facts]):
-            head = f"  {entry['name']:<15} " if at == 0 else " " * 18
-            lines += textwrap.wrap(text, 79, initial_indent=head, subsequent_indent=" " * 18)
+            head = f"  {entry['name']:<{wide - 3}} " if at == 0 else " " * wide
+            lines += textwrap.wrap(text, 79, initial_indent=head, subsequent_indent=" " * wide)
     lines += ["", "next: cuvee methods NAME explains one;", "      cuvee select --with NAME:parameter=value uses it"]
     if any(entry["family"] == "policy" for entry in entries):
         lines[-1] += ";"
