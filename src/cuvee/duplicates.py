@@ -134,7 +134,8 @@ class _Dividing:
     keys: dict[range, str]
 
     def __call__(self, run: range, watch: Watch) -> None:
-        divide.write(self.columns.store, self.keys[run], self.parts, self._values(run, watch), ROWS_IN_MEMORY)
+        cut = divide.cut(self._values(run, watch), self.parts, ROWS_IN_MEMORY)
+        self.columns.store.put_sections(self.keys[run], cut)
 
     def _values(self, run: range, watch: Watch) -> Iterator[divide.Keys]:
         for span in run:
@@ -158,5 +159,5 @@ class _Counting:
         for key in self.keys:
             if watch.stopped():
                 raise Stopped
-            found += divide.read(self.store, key, part, self.parts)
+            found += map(divide.keys_of, self.store.sections(key, part, self.parts))
         return _counted(divide.joined(found), self.examples)

@@ -31,9 +31,9 @@ def test_what_is_written_is_read(found: list[list[int]], parts: int, limit: int,
         every += list(zip(values, rows.tolist(), places.tolist(), strict=True))
     with TemporaryDirectory() as folder:
         store, key = Store(Path(folder)), digest("run")
-        divide.write(store, key, parts, given, limit)
+        store.put_sections(key, divide.cut(given, parts, limit))
         for part in range(parts):
-            value, row, place = divide.joined(list(divide.read(store, key, part, parts, placed)))
+            value, row, place = divide.joined([divide.keys_of(raw, placed) for raw in store.sections(key, part, parts)])
             want = [one for one in every if (one[0] >> 32) * parts >> 32 == part]
             assert list(zip(value.tolist(), row.tolist(), strict=True)) == [one[:2] for one in want]
             assert place is None if not placed else place is not None and place.tolist() == [one[2] for one in want]
@@ -49,7 +49,8 @@ def test_runs_cover_every_span_once(spans: int, parts: int) -> None:
 def test_rows_too_far_apart_are_refused_not_wrapped(tmp_path: Path) -> None:
     keys, rows = np.zeros(2, np.uint64), np.array([5, 5 + (1 << 32)])
     with pytest.raises(ResourceError, match="4,294,967,296 rows after row 5"):
-        divide.write(Store(tmp_path), digest("run"), 2, [(keys, rows, None)], 10)
-    divide.write(Store(tmp_path), digest("run"), 2, [(keys, rows - [0, 1], None)], 10)
-    ((_, found, _),) = divide.read(Store(tmp_path), digest("run"), 0, 2)
+        list(divide.cut([(keys, rows, None)], 2, 10))
+    Store(tmp_path).put_sections(digest("run"), divide.cut([(keys, rows - [0, 1], None)], 2, 10))
+    (raw,) = Store(tmp_path).sections(digest("run"), 0, 2)
+    _, found, _ = divide.keys_of(raw)
     assert found.tolist() == [5, 4 + (1 << 32)]

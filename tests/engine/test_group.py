@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cuvee.engine import group as module
 from cuvee.engine.executor import Stopped, Watch
-from cuvee.engine.group import Clusters, Dividing, EqualKeys, Share, group, shares, verified
+from cuvee.engine.group import Clusters, EqualKeys, Preparing, Share, group, shares, verified
 from cuvee.engine.local import Local
 from cuvee.engine.progress import Progress
 from cuvee.engine.store import Store
@@ -139,6 +139,18 @@ def test_answers_are_kept_and_damaged_ones_computed_again(tmp_path: Path) -> Non
     assert once() == first, "only the answer was read"
 
 
+def with_checks(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same spans with two columns of checks: equal keys are of two kinds, which share no byte."""
+    for number, span in enumerate(spans):
+        kind = np.random.default_rng(number).integers(0, 2, len(span["key"])).astype(np.uint64)
+        for at in range(2):
+            span["columns"][f"check_{at}"] = (kind + np.uint64(at)) * np.uint64(0x0101010101010101)
+    return spans
+
+
+CHECKED = {"checks": ("check_0", "check_1"), "least": 16}
+
+
 def clusters_of(work: EqualKeys, rows: int, executor: Local) -> list[list[int]]:
     clusters = Clusters()
     for _, pairs in group(work, ["band"], rows, executor, Progress(), "near"):
@@ -146,7 +158,11 @@ def clusters_of(work: EqualKeys, rows: int, executor: Local) -> list[list[int]]:
     return [part.tolist() for part in clusters.members()]
 
 
-def test_reading_grows_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("more", "most"), [({}, 34), (CHECKED, 42 + 2 * 24 + 2 * 16)])
+def test_reading_grows_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], most: int
+) -> None:
+    """``most``: bytes a row of key, row, domain and the cut keys, with checks of candidates and checks twice."""
     monkeypatch.setattr(module, "TASK_ROWS", 1000)
     read, pread, mapped = [0], os.pread, Store.mapped
 
@@ -165,27 +181,30 @@ def test_reading_grows_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     total = {}
     for spans in (20, 80):
         store = Store(tmp_path / str(spans))
-        facts, keys = stored(store, spans_of(np.random.default_rng(0), [200] * spans))
+        facts, keys = stored(store, with_checks(spans_of(np.random.default_rng(0), [200] * spans)))
         read[0] = 0
-        clusters_of(EqualKeys(store, facts, keys), 200 * spans, Local(1))
+        clusters_of(EqualKeys(store, facts, keys, **more), 200 * spans, Local(1))
         total[spans] = read[0]
     assert total[80] < 4.5 * total[20], "four times the rows; reading all keys for every range would take 16 times"
-    assert total[80] < 80 * 200 * (8 + 8 + 4 + 12 + 2), "keys, rows and domains once, and the slices once"
+    assert total[80] < 80 * 200 * most
 
 
-def test_what_was_cut_is_used_again_and_removed_when_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", [{}, CHECKED], ids=["keys", "checks"])
+def test_what_was_prepared_is_used_again_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
     monkeypatch.setattr(module, "TASK_ROWS", 40)
     store = Store(tmp_path)
-    facts, keys = stored(store, spans_of(np.random.default_rng(4), [30] * 8))
-    work = EqualKeys(store, facts, keys, "shingles", name="this")
-    given, cut = {*tmp_path.rglob("*.arrow")}, []
+    facts, keys = stored(store, with_checks(spans_of(np.random.default_rng(4), [30] * 8)))
+    work = EqualKeys(store, facts, keys, "shingles", name="this", **more)
+    given, made = {*tmp_path.rglob("*.arrow")}, []
 
     class Dying(Local):
-        """Ends the program after a few tasks of either kind."""
+        """Ends the program after a few tasks of any kind."""
 
         def map(self, work: Any, *arguments: Any, **more: Any) -> Any:
             for number, item in enumerate(super().map(work, *arguments, **more)):
-                cut.extend([item[0]] if isinstance(work, Dividing) else [])
+                made.extend([(work.step, item[0])] if isinstance(work, Preparing) else [])
                 if number >= 2:
                     raise KeyboardInterrupt
                 yield item
@@ -197,26 +216,30 @@ def test_what_was_cut_is_used_again_and_removed_when_done(tmp_path: Path, monkey
             break
         except KeyboardInterrupt:
             died += 1
-    assert died > 2 and sorted(run.start for run in cut) == [0, 2, 4, 6], "every run of spans was cut once"
-    whole = EqualKeys(store, facts, keys, "shingles")
+    steps = {"keys": 4, "candidates": 6, "checks": 4} if more else {"keys": 4}
+    assert died > 2
+    assert sorted(made) == sorted((step, number) for step, size in steps.items() for number in range(size)), "once each"
+    whole = EqualKeys(store, facts, keys, "shingles", **more)
     monkeypatch.setattr(module, "TASK_ROWS", 10_000)
     assert found == clusters_of(whole, 240, Local(1)) != [[], []]
     assert len({*tmp_path.rglob("*.arrow")} - given) == 6, "the answers alone are left"
 
 
 @pytest.mark.parametrize("harm", ["flipped", "removed"])
-def test_a_damaged_cut_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+@pytest.mark.parametrize("step", ["keys", "candidates", "checks"])
+def test_what_is_damaged_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, harm: str) -> None:
+    """Whatever comes to harm after a pass, and all that was made before it."""
     monkeypatch.setattr(module, "TASK_ROWS", 60)
     store = Store(tmp_path)
-    facts, keys = stored(store, spans_of(np.random.default_rng(5), [50] * 6))
-    work = EqualKeys(store, facts, keys, apart=True)
+    facts, keys = stored(store, with_checks(spans_of(np.random.default_rng(5), [50] * 6)))
+    work = EqualKeys(store, facts, keys, apart=True, **CHECKED)
     want = clusters_of(work, 300, Local(1))
     given, harmed = {*tmp_path.rglob("*.arrow")}, []
 
     class Harming(Local):
         def map(self, work: Any, *arguments: Any, **more: Any) -> Any:
             yield from super().map(work, *arguments, **more)
-            if isinstance(work, Dividing):
+            if isinstance(work, Preparing) and work.step == step:
                 for path in {*tmp_path.rglob("*.arrow")} - given:
                     raw = bytearray(path.read_bytes())
                     raw[10] ^= 1

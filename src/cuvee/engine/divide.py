@@ -2,7 +2,7 @@
 
 Keys are computed in the order of rows, and equal keys are looked for range by range. Reading all keys for every range
 would grow with the square of the pool. Instead a first pass over runs of spans writes each run's keys with their rows,
-one section of a file a range (:meth:`Store.put_sections`); a range is then one slice of every run. Every key is written
+one section of a file a range (``Store.put_sections``); a range is then one slice of every run. Every key is written
 once and read once: 12 bytes a row, 20 with places.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ResourceError
-from .store import Store
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -34,9 +33,10 @@ def runs(spans: int, parts: int) -> list[range]:
     return [range(first, min(first + step, spans)) for first in range(0, spans, step)]
 
 
-def write(store: Store, key: str, parts: int, found: Iterable[Keys], limit: int) -> None:
-    """Store a run's keys under a cache key, cut into ``parts`` ranges for every ``limit`` of them (held at a time)."""
-    store.put_sections(key, (section for piece in _pieces(found, limit) for section in _cut(piece, parts)))
+def cut(found: Iterable[Keys], parts: int, limit: int) -> Iterator[bytes]:
+    """The sections of a run's file: ``parts`` ranges for every ``limit`` of its keys, which is how many are held."""
+    for piece in _pieces(found, limit):
+        yield from _cut(piece, parts)
 
 
 def _pieces(found: Iterable[Keys], limit: int) -> Iterator[Keys]:
@@ -83,11 +83,10 @@ def _cut(piece: Keys, parts: int) -> Iterator[bytes]:
         yield np.int64(first).tobytes() + value[at].tobytes() + places + offset.tobytes()
 
 
-def read(store: Store, key: str, part: int, parts: int, placed: bool = False) -> Iterator[Keys]:
-    """One range of a run's keys, in row order; FileNotFoundError when absent or damaged."""
-    for raw in store.sections(key, part, parts):
-        size = (len(raw) - 8) // (20 if placed else 12)
-        (first,) = np.frombuffer(raw, np.int64, 1)
-        value = np.frombuffer(raw, np.uint64, size, 8)
-        place = np.frombuffer(raw, np.int64, size, 8 + 8 * size) if placed else None
-        yield value, first + np.frombuffer(raw, np.uint32, size, len(raw) - 4 * size).astype(np.int64), place
+def keys_of(raw: bytes, placed: bool = False) -> Keys:
+    """The keys of a section, in row order."""
+    size = (len(raw) - 8) // (20 if placed else 12)
+    (first,) = np.frombuffer(raw, np.int64, 1)
+    value = np.frombuffer(raw, np.uint64, size, 8)
+    place = np.frombuffer(raw, np.int64, size, 8 + 8 * size) if placed else None
+    return value, first + np.frombuffer(raw, np.uint32, size, len(raw) - 4 * size).astype(np.int64), place

@@ -11,10 +11,13 @@ pool.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,59 +96,47 @@ class EqualKeys:
         return batch.column("left").to_numpy(), batch.column("right").to_numpy()
 
     def _pairs(self, share: Share, watch: Watch) -> tuple[Ints, Ints]:
-        value, row, place = self._gather(share, watch)
-        ordered = np.sort(value)
-        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        del ordered
-        if not len(again):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
-        some = some[np.lexsort((row[some], value[some]))]
-        value, row = value[some], row[some]
+        value, row, place = self._candidates(share, watch)
+        order = np.lexsort((row, value))
+        value, row = value[order], row[order]
         if place is None:
             same = value[1:] == value[:-1]
             return row[:-1][same], row[1:][same]
-        place = place[some]
         starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
         found = [(row[:0], row[:0])]
         for some in _portions(starts, len(value)):
             borders = np.flatnonzero(np.append(True, value[some][1:] != value[some][:-1]))
             ends = np.append(borders[1:], len(some))
-            left, right = verified(borders, ends, self._checks(place[some], watch), self.least)
+            left, right = verified(borders, ends, self._checks_of(share, place, order[some], watch), self.least)
             found.append((row[some[left]], row[some[right]]))
         return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
-    def _gather(self, share: Share, watch: Watch) -> tuple[Words, Ints, Ints | None]:
-        """Keys of the share, their rows, and where these stand (see :meth:`_read`), in row order."""
+    def _candidates(self, share: Share, watch: Watch) -> divide.Keys:
+        """The share's keys that more than one row has, in row order."""
+        if share.parts == 1 or not self.checks:
+            return self._repeated(share, watch)
+        raw = b"".join(self._sections("candidates", share.column, share.parts, share.part, watch))
+        table = np.frombuffer(raw, np.int64).reshape(-1, 3).T.copy()
+        return table[0].view(np.uint64), table[1], table[2]
+
+    def _repeated(self, share: Share, watch: Watch) -> divide.Keys:
+        value, row, place = divide.joined(list(self._gather(share, watch)))
+        ordered = np.sort(value)
+        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        del ordered
+        if not len(again):
+            return value[:0], row[:0], place[:0] if place is not None else None
+        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
+        return value[some], row[some], place[some] if place is not None else None
+
+    def _gather(self, share: Share, watch: Watch) -> Iterator[divide.Keys]:
+        """All keys of the share, in row order: see :meth:`_read`."""
         if share.parts == 1:
-            return divide.joined(list(self._read(share.column, range(len(self.keys)), watch)))
-        found = []
-        for run in divide.runs(len(self.keys), share.parts):
-            if watch.stopped():
-                raise Stopped
-            keys = self._slice(share, run, watch)
-            watch.advance(8 * sum(len(value) for value, _, _ in keys))
-            found += keys
-        return divide.joined(found)
-
-    def _slice(self, share: Share, run: range, watch: Watch) -> list[divide.Keys]:
-        """The share's part of a run's keys; a run whose file is absent or damaged is divided again."""
-        key = self.cut_key(share.column, run, share.parts)
-        try:
-            return list(divide.read(self.store, key, share.part, share.parts, bool(self.checks)))
-        except FileNotFoundError:
-            self.cut(share.column, run, share.parts, Watch(watch.stopped))
-        return list(divide.read(self.store, key, share.part, share.parts, bool(self.checks)))
-
-    def cut_key(self, column: str, run: range, parts: int) -> str:
-        """The cache key of a run's keys cut into ``parts`` ranges."""
-        name = self.name or digest(list(self.facts), list(self.keys), self.counted, self.apart, bool(self.checks))
-        return digest("divided", name, column, run.start, run.stop, parts)
-
-    def cut(self, column: str, run: range, parts: int, watch: Watch) -> None:
-        """Write a run's keys cut into ``parts`` ranges."""
-        found = self._read(column, run, watch)
-        divide.write(self.store, self.cut_key(column, run, parts), parts, found, TASK_ROWS)
+            yield from self._read(share.column, range(len(self.keys)), watch)
+            return
+        for number in range(len(divide.runs(len(self.keys), share.parts))):
+            for raw in self._sections("keys", share.column, share.parts, number, watch, share.part, share.parts):
+                yield divide.keys_of(raw, bool(self.checks))
 
     def _read(self, column: str, spans: Iterable[int], watch: Watch) -> Iterator[divide.Keys]:
         """Keys of some spans, their rows and, if they are to be checked, where these stand: number of the span << 32 |
@@ -158,11 +149,74 @@ class EqualKeys:
                 continue
             block, _ = self.store.mapped(self.keys[span], column, *filter(None, [self.counted]))
             value = block[column]
-            watch.advance(value.nbytes)
             if self.apart:
                 value = value ^ _named(note["domains"])[facts["domain"]]
             at = np.flatnonzero(block[self.counted] > 0) if self.counted else np.arange(len(value))
             yield value[at], facts["row"][at], at + (span << 32) if self.checks else None
+
+    def file(self, step: str, column: str, parts: int, number: int) -> str:
+        """The cache key of a file that a pass before the tasks makes: see :class:`Preparing`."""
+        name = self.name or digest(list(self.facts), list(self.keys), self.counted, self.apart, bool(self.checks))
+        return digest("equal keys", step, name, column, parts, number)
+
+    def prepare(self, step: str, column: str, parts: int, number: int, watch: Watch) -> None:
+        """Make such a file."""
+        sections = {"keys": self._cut, "candidates": self._by_runs, "checks": self._fetched}[step]
+        self.store.put_sections(self.file(step, column, parts, number), sections(column, parts, number, watch))
+
+    def _sections(
+        self, step: str, column: str, parts: int, number: int, watch: Watch, first: int = 0, every: int = 1
+    ) -> list[bytes]:
+        """Sections of such a file, which is made again if it is absent or damaged."""
+        if watch.stopped():
+            raise Stopped
+        key = self.file(step, column, parts, number)
+        with contextlib.suppress(FileNotFoundError):
+            return list(self.store.sections(key, first, every))
+        self.prepare(step, column, parts, number, watch)
+        return list(self.store.sections(key, first, every))
+
+    def _cut(self, column: str, parts: int, number: int, watch: Watch) -> Iterator[bytes]:
+        run = divide.runs(len(self.keys), parts)[number]
+        return divide.cut(self._read(column, run, watch), parts, TASK_ROWS)
+
+    def _by_runs(self, column: str, parts: int, number: int, watch: Watch) -> Iterator[bytes]:
+        """A range's candidates, (key, row, place) each, by runs."""
+        value, row, place = self._repeated(Share(column, number, parts), watch)
+        assert place is not None
+        table = np.stack([value.view(np.int64), row, place], axis=1)
+        starts = [run.start for run in divide.runs(len(self.keys), parts)]
+        borders = [*np.searchsorted(place >> 32, starts), len(place)]
+        return (table[low:high].tobytes() for low, high in pairwise(borders))
+
+    def _fetched(self, column: str, parts: int, number: int, watch: Watch) -> Iterator[bytes]:
+        """The check columns of a run's candidates, by ranges; some ``CHECK_ROWS`` are fetched at a time."""
+        runs = len(divide.runs(len(self.keys), parts))
+        waiting: list[Ints] = []
+        for part in range(parts):
+            (raw,) = self._sections("candidates", column, parts, part, watch, number, runs)
+            waiting.append(np.frombuffer(raw, np.int64).reshape(-1, 3)[:, 2])
+            if part == parts - 1 or sum(map(len, waiting)) >= CHECK_ROWS:
+                found = self._checks(np.concatenate(waiting), watch)
+                for some in np.split(found, np.cumsum([len(one) for one in waiting])[:-1]):
+                    yield some.tobytes()
+                waiting = []
+
+    def _checks_of(self, share: Share, place: Ints, at: Ints, watch: Watch) -> Array:
+        """The check columns of some candidates: uint64, (rows, columns)."""
+        if share.parts == 1:
+            return self._checks(place[at], watch)
+        order = np.argsort(at, kind="stable")
+        ordered = at[order]
+        found = np.empty((len(at), len(self.checks)), np.uint64)
+        begin = 0
+        for number in range(len(divide.runs(len(self.keys), share.parts))):
+            (raw,) = self._sections("checks", share.column, share.parts, number, watch, share.part, share.parts)
+            block = np.frombuffer(raw, np.uint64).reshape(-1, len(self.checks))
+            low, high = np.searchsorted(ordered, [begin, begin + len(block)])
+            found[order[low:high]] = block[ordered[low:high] - begin]
+            begin += len(block)
+        return found
 
     def _checks(self, place: Ints, watch: Watch) -> Array:
         """The check columns of some rows: uint64, (rows, columns)."""
@@ -296,26 +350,38 @@ class Clusters:
 
 
 @dataclass(frozen=True)
-class Dividing:
-    """The first pass: writes a run's keys of these columns cut into ranges; call it with the run's spans."""
+class Preparing:
+    """A pass before the tasks, so that each finds what it reads in one place; call it with the number of a file.
+
+    "keys" cuts every run of spans into ranges of keys. Where pairs are verified, "candidates" looks in every range for
+    keys that more than one row has, and "checks" fetches what these rows are checked by, run by run: what stands
+    together is read together, once, and not once a range.
+    """
 
     work: EqualKeys
+    step: str
     columns: tuple[str, ...]
     parts: int
 
-    def __call__(self, run: range, watch: Watch) -> None:
-        for column in self.missing(run):
-            self.work.cut(column, run, self.parts, watch)
+    def __call__(self, number: int, watch: Watch) -> None:
+        for column in self.missing(number):
+            self.work.prepare(self.step, column, self.parts, number, watch)
 
-    def missing(self, run: range) -> list[str]:
-        """The columns of which an earlier run of the program has not written this run of spans."""
-        paths = {column: self.work.store.path(self.work.cut_key(column, run, self.parts)) for column in self.columns}
-        return [column for column, path in paths.items() if not path.exists()]
+    def missing(self, number: int) -> list[str]:
+        """The columns of which an earlier run of the program has not made this file."""
+        return [column for column in self.columns if not self._path(column, number).exists()]
+
+    def numbers(self) -> range:
+        """The files' numbers: ranges, or runs of spans."""
+        return range(self.parts if self.step == "candidates" else len(divide.runs(len(self.work.keys), self.parts)))
 
     def forget(self, column: str) -> None:
-        """Remove what was written of a column."""
-        for run in divide.runs(len(self.work.keys), self.parts):
-            self.work.store.remove(self.work.cut_key(column, run, self.parts))
+        """Remove what was made of a column."""
+        for number in self.numbers():
+            self._path(column, number).unlink(missing_ok=True)
+
+    def _path(self, column: str, number: int) -> Path:
+        return self.work.store.path(self.work.file(self.step, column, self.parts, number))
 
 
 def group(
@@ -330,17 +396,20 @@ def group(
         else:
             yield share, answer
     parts, left = every[0].parts, Counter(share.column for share in tasks)
-    dividing = Dividing(work, tuple(left), parts)
-    if parts > 1:
-        for column in {*columns} - {*left}:  # an earlier run of the program may have ended before it did
-            dividing.forget(column)
-        todo = [run for run in divide.runs(len(work.keys), parts) if dividing.missing(run)]
-        for _ in _run(dividing, todo, executor, progress, f"{label}: keys", 8 * len(left) * rows):
+    steps = [] if parts == 1 else ["keys", "candidates", "checks"] if work.checks else ["keys"]
+    passes = [Preparing(work, step, tuple(left), parts) for step in steps]
+    for column in {*columns} - {*left}:  # an earlier run of the program may have ended before it removed them
+        for one in passes:
+            one.forget(column)
+    for one in passes:
+        todo = [number for number in one.numbers() if one.missing(number)]
+        for _ in _run(one, todo, executor, progress, f"{label}: {one.step}", 8 * len(left) * rows):
             pass
     for share, pairs in _run(work, tasks, executor, progress, label, 8 * len(tasks) * -(-rows // parts)):
         left[share.column] -= 1
-        if parts > 1 and not left[share.column]:
-            dividing.forget(share.column)
+        if not left[share.column]:
+            for one in passes:
+                one.forget(share.column)
         yield share, pairs
 
 
@@ -353,7 +422,10 @@ def _run(
     total: float,
 ) -> Iterator[tuple[Task, Any]]:
     """(task, result) as they finish, under a label, if there is anything to do."""
-    if tasks:
-        progress.begin(label, total)
-        yield from executor.map(work, tasks, progress.advance)
-        progress.end()
+    if not tasks:
+        return
+    progress.begin(label, total)
+    for found in executor.map(work, tasks):
+        progress.advance(total / len(tasks))
+        yield found
+    progress.end()
