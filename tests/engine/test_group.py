@@ -158,11 +158,11 @@ def clusters_of(work: EqualKeys, rows: int, executor: Local) -> list[list[int]]:
     return [part.tolist() for part in clusters.members()]
 
 
-@pytest.mark.parametrize(("more", "most"), [({}, 34), (CHECKED, 42 + 2 * 24 + 2 * 16)])
+@pytest.mark.parametrize(("more", "most"), [({}, 34), (CHECKED, 42 + 2 * 24 + 2 * 16 + 8)])
 def test_reading_grows_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], most: int
 ) -> None:
-    """``most``: bytes a row of key, row, domain and the cut keys, with checks of candidates and checks twice."""
+    """``most``: bytes a row of key, row, domain and the cut keys, with checks of candidates and checks twice; and of indices."""
     monkeypatch.setattr(module, "TASK_ROWS", 1000)
     read, pread, mapped = [0], os.pread, Store.mapped
 
