@@ -113,11 +113,7 @@ def policies() -> list[str]:
 def rules() -> list[str]:
     """The names that --choose takes: those that choose by what a scoring method gives. Quotas have their own option."""
     kinds = {name: entry.load() for name, entry in entries().items() if name != "quota"}
-    return [
-        name
-        for name, kind in kinds.items()
-        if issubclass(kind, Choose) and CHOSEN_BY & set(kind.card.needs)
-    ]
+    return [name for name, kind in kinds.items() if issubclass(kind, Choose) and CHOSEN_BY & set(kind.card.needs)]
 
 
 def giving(columns: Collection[str]) -> list[str]:
