@@ -15,14 +15,18 @@ def section(found: dict[str, Any]) -> list[str]:
     if not ratios:
         return []
     told = "How many times the CPU of cuvee other programs take for the same work"
+    about = [
+        "In turns with cuvee, on the same input. MinHash: signatures from texts in memory. Pass: a filter and",
+        "duplicate pass from JSONL to JSONL. Facilities: from vectors to chosen rows. k-means: 64 or 256 centres.",
+    ]
     rows = [(name, ratio, f"{ratio:,.1f} times", "kept" if ratio >= 1 else "pool") for name, ratio in ratios]
-    small = [row for row in rows if row[1] < 50]
+    small = [("cuvee", 1.0, "1", "pool"), *(row for row in rows if row[1] < 50)]
     lines = ["## Beside other programs", ""]
-    if small:
+    if len(small) > 1:
         address = pictures.save("peers", pictures.barred(small, told, "times the CPU of cuvee", True))
-        lines += [f"![{told}]({address})", ""]
+        lines += [*prose(*about), f"![{told}]({address})", ""]
     large = ", ".join(f"{name} {words}" for name, ratio, words, _ in rows if ratio >= 50)
-    lines += [f"Too long for the picture: {large}.", ""] if large else []
+    lines += prose(f"Too long for the picture: {large}.") if large else []
     return [*lines, *filtered(found.get("filter_dedup")), *covered(found.get("facility"))]
 
 
@@ -30,7 +34,7 @@ def all_ratios(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """(program and work, its CPU over that of cuvee) of all that was compared."""
     if one := found.get("dsir"):
         for form in ("parquet", "jsonl"):
-            yield f"data-selection, DSIR from {form}", one["end_to_end"][f"ratio_{form}"]
+            yield f"data-selection, {form}", one["end_to_end"][f"ratio_{form}"]
     if one := found.get("near_duplicates"):
         rates = one["mb_per_cpu_second"]
         for name, rate in rates.items():
@@ -39,17 +43,17 @@ def all_ratios(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if one := found.get("filter_dedup"):
         for name, each in one["programs"].items():
             if name != "cuvee":
-                yield f"{name}, filter and duplicates", each["cpu_over_cuvee"]
+                yield f"{name} (pass)", each["cpu_over_cuvee"]
     if one := found.get("facility"):
         largest = {name: size for _, size in sorted(one["rows"].items(), key=by_rows) for name in size["programs"]}
         for name, size in largest.items():
             if name != "cuvee":
-                yield f"{name}, facility location", size["programs"][name]["cpu_over_cuvee"]
+                yield f"{name.split(',')[0]}, facilities", size["programs"][name]["cpu_over_cuvee"]
     if one := found.get("vectors"):
         for k in (64, 256):
             if f"peers: k-means {k}" in one:
                 ratio = one[f"peers: k-means {k}"]["cpu_seconds"] / one[f"cuvee: k-means {k}"]["cpu_seconds"]
-                yield f"scikit-learn, k-means, {k} centres", ratio
+                yield f"scikit-learn, k-means {k}", ratio
 
 
 def by_rows(pair: tuple[str, Any]) -> int:

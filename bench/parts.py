@@ -216,11 +216,11 @@ def measure(pool: Path, place: Path) -> dict[str, Any]:
     in_select = {
         "start-up": commands["start-up"],
         "decode the column, twice": 2 * decoding,
-        "ids, UTF-8 check, keys, twice": 2 * checking,
+        "ids, UTF-8, keys, twice": 2 * checking,
         "facts of every row": each["facts"] * size,
         "tokenise and hash": each["tokenise and hash"] * size * (1 + sample),
         "look up scores": each["look up"] * size,
-        "count n-grams of a sample": each["tally"] * size * sample,
+        "count n-grams, sample": each["tally"] * size * sample,
         "merge states": merging(len(manifest.spans)),
         "choose, controls, report": max(0.0, commands["again"] - commands["start-up"]),
     }
