@@ -4,7 +4,7 @@ The three commands run one after the other and share a cache that is empty befor
 ``select`` finds what ``profile`` learned about each row. A tenth of the tokens is kept and written as Parquet. Sizes
 take turns, so that a drift of the machine meets all alike.
 
-A pool of 1 MB is measured in the same run; its CPU time stands for start-up and is what "net" figures are without.
+A pool of 1 MB is measured in the same run and stands for start-up: "net" figures are without its CPU time and bytes.
 The exponent b is that of CPU = a bytes^b, by least squares on logarithms: 1 is linear. What a large pool costs over a
 small one is told in two ways, because the first is flattered by start-up: CPU per byte at 10 GB over that at 100 MB as
 it is, and between sizes: (10 GB less 1 GB) per byte over (1 GB less 100 MB) per byte.
@@ -91,14 +91,15 @@ def slopes(sizes: dict[int, int], cpu: dict[int, float]) -> dict[str, float | No
     """The exponent as measured and net of start-up; CPU per byte of the largest pool over that at 100 MB."""
     shown = [size for size in sizes if size > START]
     nets = {size: cpu[size] - cpu[START] for size in shown}
+    more = {size: sizes[size] - sizes[START] for size in shown}
     each: dict[str, float] = {
         "exponent": exponent([sizes[s] for s in shown], [cpu[s] for s in shown]),
-        "exponent_net": exponent([sizes[s] for s in shown], [nets[s] for s in shown]),
+        "exponent_net": exponent([more[s] for s in shown], [nets[s] for s in shown]),
     }
     largest, low, middle_size = max(shown), 100, 1000
     if {low, middle_size} <= set(shown):
         each["per_byte_over_100_mb"] = cpu[largest] / sizes[largest] / (cpu[low] / sizes[low])
-        each["net_per_byte_over_100_mb"] = nets[largest] / sizes[largest] / (nets[low] / sizes[low])
+        each["net_per_byte_over_100_mb"] = nets[largest] / more[largest] / (nets[low] / more[low])
     if largest > middle_size and low in shown:
         upper = (cpu[largest] - cpu[middle_size]) / (sizes[largest] - sizes[middle_size])
         lower = (cpu[middle_size] - cpu[low]) / (sizes[middle_size] - sizes[low])
