@@ -162,7 +162,7 @@ def clusters_of(work: EqualKeys, rows: int, executor: Local) -> list[list[int]]:
 def test_reading_grows_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], most: int
 ) -> None:
-    """``most``: bytes a row of key, row, domain and the cut keys, with checks of candidates and checks twice; and of indices."""
+    """``most``: bytes a row of key, row, domain and the cut keys; with checks also of candidates and checks, twice."""
     monkeypatch.setattr(module, "TASK_ROWS", 1000)
     read, pread, mapped = [0], os.pread, Store.mapped
 
