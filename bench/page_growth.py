@@ -52,8 +52,8 @@ def section(found: dict[str, Any]) -> list[str]:
         )
         for name, each in one["cpu_seconds"].items()
     ]
-    slope = one["growth"]["all"]
-    told = f"CPU seconds over megabytes of text on logarithmic axes: exponent {slope['exponent']:.2f}"
+    slope = one["growth"]["all"]["exponent"]
+    told = "CPU seconds over megabytes of text on logarithmic axes" + (f": exponent {slope:.2f}" if slope else "")
     address = pictures.save("growth", pictures.logarithmic(lines, "MB of text", "CPU seconds", told))
     rows = [
         "## As the pool grows",
