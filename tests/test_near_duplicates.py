@@ -400,6 +400,28 @@ def test_a_pool_without_repetition(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out" / "clusters.parquet").num_rows == 0
 
 
+@pytest.mark.usefixtures("many_tasks")
+def test_no_repetition_in_any_of_many_tasks(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    texts = [" ".join(chance.choice(10**6, 60).astype(str)) for _ in range(400)]
+    result = guard(pool_of(tmp_path, texts), output=tmp_path / "out", cache=tmp_path / "cache")
+    assert result.summary["counts"]["removed"] == 0
+
+
+def test_writing_without_blanks_is_warned_of(tmp_path: Path) -> None:
+    chance = np.random.default_rng(6)
+    texts = ["".join(map(chr, chance.integers(0x4E00, 0x9000, 300))) for _ in range(40)]
+    texts += [text[:150] + "\u4e00" + text[151:] for text in texts]
+    pool = pool_of(tmp_path, texts)
+    result = guard(pool, output=tmp_path / "out", cache=tmp_path / "cache")
+    assert result.summary["counts"]["unbroken"] == 80 and result.summary["counts"]["near"] == 0
+    assert any("unit=char" in warning for warning in result.summary["warnings"])
+    result = guard(
+        pool, preset="cuvee", settings={"unit": "char", "n": 13}, output=tmp_path / "out", cache=tmp_path / "cache"
+    )
+    assert result.summary["counts"]["near"] == 40 and result.summary["counts"]["unbroken"] == 0
+
+
 def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
     path = tmp_path / "pool.jsonl"
     path.write_text('{"text": "one"}\n{"no": 1}\n{"text": "one"}\n')

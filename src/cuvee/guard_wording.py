@@ -81,6 +81,12 @@ def warnings(summary: dict[str, Any], notes: list[str]) -> list[str]:
             f"The largest cluster holds {size:,} rows. Clusters grow by chains, A like B and B like C: look at it in "
             "the report before trusting it, and raise --threshold if its texts differ."
         )
+    if counts["unbroken"] > 0.02 * counts["usable"]:
+        found.append(
+            f"{plural(counts['unbroken'], 'long text')} ({share(counts['unbroken'], counts['usable'])}) hardly have an "
+            f"n-gram of {parameters['n']} units: writing without blanks, as in Chinese, Japanese or Thai, or long "
+            "codes. Near-duplicates of them go unseen; --preset cuvee:unit=char,n=13 finds them."
+        )
     similar = summary["similarities"]
     low = [value for value in similar if value < 0.5]
     if len(similar) >= 8 and len(low) > len(similar) / 4:
@@ -98,7 +104,8 @@ def warnings(summary: dict[str, Any], notes: list[str]) -> list[str]:
         if len(summary["domains"]) > 1 and one["pool_rows"] >= 100 and gone > 0.5 * one["pool_rows"]:
             found.append(
                 f"Domain '{safe(one['name'], 60)}' loses {number(gone)} of its {plural(one['pool_rows'], 'row')} "
-                f"({share(gone, one['pool_rows'])}). Compared by itself (--scope domain) it might lose fewer."
+                f"({share(gone, one['pool_rows'])})."
+                + ("" if parameters["by_domain"] else " Compared by itself (--scope domain) it might lose fewer.")
             )
     return found
 

@@ -189,11 +189,11 @@ def test_trials(cluster: Cluster, tmp_path: Path, small_pool: Path, target: Path
 
 
 def test_gpus_are_counted(cluster: Cluster) -> None:
-    with pytest.raises(ResourceError, match="ask for 1 GPU each, and the Ray cluster has 0"):
+    with pytest.raises(ResourceError, match="ask for 1 GPU and a core each, and no Ray node has more than 0"):
         _ = Ray(gpus=1).trials
     node = cluster.add_node(num_cpus=1, num_gpus=1)
     try:
-        assert Ray(gpus=0.5).trials == 2
+        assert Ray(gpus=0.5).trials == 1, "a core each, too"
         assert Ray(gpus=1).trials == 1
     finally:
         cluster.remove_node(node)

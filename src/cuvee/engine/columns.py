@@ -83,20 +83,22 @@ class DiskColumns:
     def total(self, work: Callable[[Block], tuple[Any, ...]], *names: str) -> list[Any]:
         if self.n_rows < SHARED_ROWS:
             return summed(map(work, self.blocks(*names)))
-        totals = _TotalOfBlocks(self, work, set(names))
-        return summed(self._ordered(totals))
+        spans = _Run(_TotalOfBlocks(self, work, set(names)), together=True)
+        return summed(found for _, found in self.executor.map(spans, self._tasks()))  # in any order: sums are exact
 
     def _ordered(self, work: Callable[[int, Watch], Result]) -> Iterator[Result]:
         """The work's result for every span, in the order of spans, by all workers."""
-        spans = len(self.layers[0])
-        tasks = [range(first, min(first + TASK_SPANS, spans)) for first in range(0, spans, TASK_SPANS)]
         early: dict[int, list[Result]] = {}
         following = 0
-        for task, found in self.executor.map(_Run(work), tasks):
+        for task, found in self.executor.map(_Run(work), self._tasks()):
             early[task.start] = found
             while following in early:
                 yield from early.pop(following)
                 following += TASK_SPANS
+
+    def _tasks(self) -> list[range]:
+        spans = len(self.layers[0])
+        return [range(first, min(first + TASK_SPANS, spans)) for first in range(0, spans, TASK_SPANS)]
 
     def span(self, span: int, wanted: set[str]) -> Iterator[Block]:
         """A span's blocks with the wanted columns (all if none is wanted)."""
@@ -164,9 +166,10 @@ class _TotalOfBlocks:
 
 @dataclass(frozen=True)
 class _Run:
-    """Work on a run of spans."""
+    """Work on a run of spans; ``together`` sums what it returns for them."""
 
     work: Callable[[int, Watch], Any]
+    together: bool = False
 
     def __call__(self, spans: range, watch: Watch) -> list[Any]:
         found = []
@@ -174,4 +177,4 @@ class _Run:
             if watch.stopped():
                 raise Stopped
             found.append(self.work(span, watch))
-        return found
+        return summed(found) if self.together else found

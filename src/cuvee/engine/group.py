@@ -221,6 +221,8 @@ class EqualKeys:
     def _checks(self, place: Ints, watch: Watch) -> Array:
         """The check columns of some rows: uint64, (rows, columns)."""
         found = np.empty((len(place), len(self.checks)), np.uint64)
+        if not len(place):
+            return found
         number = place >> 32
         order = np.argsort(number, kind="stable")
         borders = np.flatnonzero(np.append(True, np.diff(number[order]) != 0))

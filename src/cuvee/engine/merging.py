@@ -114,7 +114,7 @@ class Merging:
 
         Every state has a name of its own, so that two runs that share the cache never mix theirs.
         """
-        before = self._kept(store, key)
+        before = _kept(store, key)
         self._generation += 1
         kept = {}
         for name, handle in self._named():
@@ -124,13 +124,6 @@ class Merging:
         store.put_states(key, {"done": {"bits": done}}, {"kept": kept, "spans": len(self.done)})
         for old in before:
             store.remove(old)
-
-    @staticmethod
-    def _kept(store: Store, key: str) -> list[str]:
-        try:
-            return list(store.states(key)[1]["kept"].values())
-        except FileNotFoundError:
-            return []
 
     def restore(self, store: Store, key: str) -> None:
         """Go on from a checkpoint if there is a whole one."""
@@ -151,9 +144,18 @@ class Merging:
             else:
                 self.exact[int(name) if self.executor.remote else 0] = state
 
-    def forget(self, store: Store, key: str) -> None:
-        """The state is complete: remove the checkpoint."""
-        kept = self._kept(store, key)
-        store.remove(key)
-        for old in kept:
-            store.remove(old)
+
+def _kept(store: Store, key: str) -> list[str]:
+    """The states that a checkpoint lists."""
+    try:
+        return list(store.states(key)[1]["kept"].values())
+    except FileNotFoundError:
+        return []
+
+
+def forget(store: Store, key: str) -> None:
+    """Remove a checkpoint, once the whole state is stored."""
+    kept = _kept(store, key)
+    store.remove(key)
+    for old in kept:
+        store.remove(old)

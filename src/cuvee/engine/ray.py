@@ -81,6 +81,8 @@ class Ray:
     remote = True
 
     def __init__(self, workers: int = 0, address: str | None = None, gpus: float = 0.0) -> None:
+        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+            raise UsageError(f"A trial has a share of one GPU or whole ones: not {gpus:g}. Ask for 0.5, 1 or 2.")
         self.library = ray = _library()
         self.gpus = gpus
         self._began = not ray.is_initialized()
@@ -121,13 +123,15 @@ class Ray:
         """As many as there are cores, or GPUs if trials ask for them."""
         if not self.gpus:
             return self.workers
-        found = float(self.library.cluster_resources().get("GPU", 0))
-        if found < self.gpus:
+        nodes = [node["Resources"] for node in self.library.nodes() if node["Alive"]]
+        places = sum(min(int(node.get("CPU", 0)), int(node.get("GPU", 0) / self.gpus + 1e-9)) for node in nodes)
+        if not places:
+            most = max((node.get("GPU", 0) for node in nodes), default=0)
             raise ResourceError(
-                f"Trials ask for {self.gpus:g} GPU each, and the Ray cluster has {found:g}. Add a node with one, or "
-                "run without --gpus."
+                f"Trials ask for {self.gpus:g} GPU and a core each, and no Ray node has more than {most:g}. Add a node "
+                "that has, or run without --gpus."
             )
-        return max(1, min(self.workers, int(found / self.gpus)))
+        return places
 
     def ready(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
         """Ask every node whether it runs this code, sees these files with this content, and shares this cache."""
@@ -244,8 +248,9 @@ class Ray:
 
     def _threads(self) -> int:
         """Threads of a worker process: they share what is loaded, but more of them wait for the interpreter's lock."""
-        nodes = [node["Resources"].get("CPU", 0) for node in self.library.nodes() if node["Alive"]]
-        return max(1, min([MOST_THREADS, *(int(cores) for cores in nodes if cores)]))
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in self.library.nodes() if node["Alive"]]
+        every = [cores for cores in nodes if cores]
+        return max((n for n in range(1, MOST_THREADS + 1) if all(cores % n == 0 for cores in every)), default=1)
 
     def merge(self, fold: Fold, left: Any, right: Any) -> Any:
         if isinstance(left, dict) and isinstance(right, dict):
@@ -284,7 +289,7 @@ class Ray:
     def _packed(self, work: Any) -> tuple[Any, str]:
         """Work as one object of the cluster, sent to a node once, and a name for it."""
         if id(work) not in self._sent:
-            raw = _pickle().dumps(work)
+            raw = _name_of(_about()).encode() + _pickle().dumps(work)
             name = hashlib.blake2b(raw, digest_size=16).hexdigest()
             self._sent[id(work)] = (work, self.library.put(np.frombuffer(raw, np.uint8)), name)
             while len(self._sent) > _KEPT_WORKS:
@@ -350,6 +355,21 @@ class Refused(Exception):  # noqa: N818
         return found
 
 
+def refusal(error: Exception) -> Exception:
+    """What a worker raises for an error of the work: a sentence where there is one to say."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, CuveeError):
+        return Refused(type(error).__name__, str(error))
+    where = f"The Ray node {platform.node()}"
+    if isinstance(error, MemoryError):
+        return Refused("ResourceError", f"{where} ran out of memory. Give nodes more of it, or fewer cores.")
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        return Refused("ResourceError", f"{where} could not read or write ({what}). Run the same command again.")
+    return error
+
+
 def enter(folder: str) -> None:
     """Work in the driver's folder, so that relative paths mean the same."""
     if str(Path.cwd()) != folder:
@@ -370,6 +390,13 @@ def _unpack(key: str, folder: str, packed: Any) -> Any:
     """Work in this process, with arrays of its own: kernels are compiled for arrays that may be written to."""
     enter(folder)
     if key not in _unpacked:
+        theirs, packed = str(packed[:_NAME_BYTES].tobytes(), "ascii"), packed[_NAME_BYTES:]
+        if theirs != _name_of(_about()):
+            raise Refused(
+                "ResourceError",
+                f"The Ray node {platform.node()}, which joined later, has other versions of cuvee or its libraries: "
+                "results could differ. Install the same versions everywhere.",
+            )
         _unpacked[key] = _pickle().loads(packed.tobytes())
         while len(_unpacked) > _KEPT_WORKS:
             _unpacked.popitem(last=False)
@@ -393,8 +420,8 @@ def _call(
 
     try:
         found.update(Local(threads).map(numbered, range(len(tasks)), told.append))
-    except CuveeError as error:
-        raise Refused(type(error).__name__, str(error)) from error
+    except Exception as error:
+        raise refusal(error) from None
     results = [found[number] for number in range(len(tasks))]
     if states is None:
         return sum(told), results, []
@@ -406,20 +433,42 @@ def _call(
 
 def _merge(key: str, folder: str, packed: Any, left: State, right: State) -> State:
     """Runs on a worker: merges two states, which Ray hands over read-only."""
-    fold = _unpack(key, folder, packed)
-    return dict(fold.merge(*({name: np.array(array) for name, array in state.items()} for state in (left, right))))
+    try:
+        fold = _unpack(key, folder, packed)
+        states = ({name: np.array(array) for name, array in state.items()} for state in (left, right))
+        return dict(fold.merge(*states))
+    except Exception as error:
+        raise refusal(error) from None
 
 
+_NAME_BYTES = 32
+
+
+def _name_of(about: dict[str, str]) -> str:
+    """A digest of what a process is."""
+    return hashlib.blake2b(repr(sorted(about.items())).encode(), digest_size=_NAME_BYTES // 2).hexdigest()
+
+
+@functools.cache
 def _about() -> dict[str, str]:
     """What results may depend on besides data and plan."""
     return {
         "Python": ".".join(map(str, sys.version_info[:2])),
         "the processor kind": platform.machine(),
+        "the processor's vector instructions": ",".join(_vectors()),
         "NumPy": version("numpy"),
         "Numba": version("numba"),
         "PyArrow": version("pyarrow"),
         "cuvee's sources in version": code_digest()[:12],
     }
+
+
+def _vectors() -> list[str]:
+    """The sets of vector instructions that NumPy uses here: logarithms differ in their last bits with them."""
+    from importlib import import_module
+
+    known: dict[str, bool] = getattr(import_module("numpy._core._multiarray_umath"), "__cpu_features__", {})
+    return sorted(name for name, there in known.items() if there)
 
 
 def _content(source: Source) -> str:

@@ -19,7 +19,7 @@ from .columns import DiskColumns
 from .executor import Executor
 from .local import Local
 from .manifest import Span
-from .merging import Merging, parts_of
+from .merging import Merging, forget, parts_of
 from .plan import describe
 from .progress import Progress
 from .stage import Stage
@@ -86,6 +86,7 @@ class Engine:
         except FileNotFoundError:
             state = self._pass(stage, f"{fold_name(fold)} over the {over}", fold=fold, fold_key=key)
             self.store.put_states(key, {"state": state}, {"seconds": self._spent})
+            forget(self.store, digest("checkpoint", key))
         return fold.finish(state)
 
     def targets(self) -> Iterator[Batch]:
@@ -94,6 +95,12 @@ class Engine:
             for piece in stage.manifest.read(span):
                 if len(piece.batch):
                     yield piece.batch
+
+    def ready(self, stage: Stage) -> None:
+        """Make sure, once, that the executor's workers can work on this stage."""
+        if id(stage) not in self._ready:
+            self.executor.ready([self.store.root], stage.manifest.sources)
+            self._ready.add(id(stage))
 
     def ensure_facts(self, stage: Stage) -> None:
         """Compute the facts of every span that are not cached yet."""
@@ -112,6 +119,7 @@ class Engine:
     def columns(self, *map_keys: Sequence[str], domain_by_convention: bool = False) -> DiskColumns:
         """The pool's facts joined with the blocks of Maps that were applied."""
         self.ensure_facts(self.pool)
+        self.ready(self.pool)
         layers = [SpanKeys(self.pool), *map_keys]
         return DiskColumns(self.store, layers, domain_by_convention, self.executor)
 
@@ -183,9 +191,8 @@ class Engine:
         if len(todo):
             if (wants & FACTS).any():
                 stage.facts.counter()  # what it lacks is said before work begins
-            if id(stage) not in self._ready:
-                executor.ready([self.store.root], stage.manifest.sources)
-                self._ready.add(id(stage))
+            if executor is self.executor:
+                self.ready(stage)
             self.passes += 1
             self.progress.begin(label, sum(spans[number].bytes for number in todo.tolist()))
             work = SpanWork(stage, self.store, fold, mapping, map_keys)
@@ -194,11 +201,7 @@ class Engine:
         if not stage.facts_ready:
             stage.facts_ready = True
             self._need_usable(stage)
-        if merging is None:
-            return {}
-        root = merging.root()
-        merging.forget(self.store, checkpoint)
-        return root
+        return {} if merging is None else merging.root()
 
     def _wanted(self, stage: Stage, merging: Merging | None, map_keys: SpanKeys | None) -> npt.NDArray[np.uint8]:
         """What is to be computed for every span: flags of :mod:`cuvee.engine.work`."""

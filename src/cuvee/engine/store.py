@@ -138,13 +138,10 @@ class Store:
             raw = pa.py_buffer(path.read_bytes())
         except OSError as error:
             raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-        body = raw.slice(0, max(0, raw.size - _DIGEST_BYTES))
         if self._sound.get(key) != (facts.st_size, facts.st_mtime_ns):
-            found = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
-            if found != raw.slice(body.size).to_pybytes():
-                raise FileNotFoundError(errno.ENOENT, "damaged while it was in use", str(path))
+            _check(raw, path)
             self._sound[key] = (facts.st_size, facts.st_mtime_ns)
-        return body
+        return raw.slice(0, raw.size - _DIGEST_BYTES)
 
     def _write(self, key: str, batches: Sequence[pa.RecordBatch]) -> None:
         sink = pa.BufferOutputStream()
@@ -176,10 +173,12 @@ class Store:
         """
         path = self.path(key)
         facts = path.stat()
-        if self._sound.get(key) != (facts.st_size, facts.st_mtime_ns):
-            self._checked(key)
-        with pa.memory_map(str(path)) as whole:
-            reader = pa.ipc.open_stream(whole.read_buffer(facts.st_size - _DIGEST_BYTES))
+        with pa.memory_map(str(path)) as whole:  # another run may put an equal file in its place: this one stays
+            raw = whole.read_buffer()
+        if self._sound.get(key) != (facts.st_size, facts.st_mtime_ns) or raw.size != facts.st_size:
+            _check(raw, path)
+            self._sound[key] = (facts.st_size, facts.st_mtime_ns)
+        reader = pa.ipc.open_stream(raw.slice(0, raw.size - _DIGEST_BYTES))
         (batch,) = reader
         return as_block(batch.select(names)), json.loads((reader.schema.metadata or {}).get(b"note", b"{}"))
 
@@ -274,6 +273,13 @@ def _section_digest(number: int, place: bytes, content: bytes) -> bytes:
     total = hashlib.blake2b(number.to_bytes(8, "little") + place, digest_size=_DIGEST_BYTES)
     total.update(content)
     return total.digest()
+
+
+def _check(raw: pa.Buffer, path: Path) -> None:
+    """FileNotFoundError unless a file's content agrees with the digest at its end."""
+    body = raw.slice(0, max(0, raw.size - _DIGEST_BYTES))
+    if hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != raw.slice(body.size).to_pybytes():
+        raise FileNotFoundError(errno.ENOENT, "damaged while it was in use", str(path))
 
 
 def as_column(values: Array) -> Any:

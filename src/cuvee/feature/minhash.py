@@ -56,7 +56,7 @@ class MinHash(Map):
             signs), "blank" (whatever stands between white space) or "char" (code points, a run of white space as one
             blank). Texts are always lower-cased.
         bands, rows: candidates agree in all rows of at least one band.
-        permutations: length of the signature; at least bands * rows (the default), more only sharpen estimates.
+        permutations: length of the signature; at least bands * rows (the default); more, up to 256, sharpen estimates.
         digits: every run of digits counts as one 0. Turns templated pages (dates, prices, sums) into duplicates.
         signs: with unit "char", signs count as white space.
         seed: which permutations.

@@ -107,7 +107,7 @@ def write_selection(
         staging.check(folder, selection)
         files = open_files(selection, survey, opener, store)
         writer = _format(format, selection, files, survey.largest)
-        shuffle = {"order": order, "seed": seed if order == "shuffled" else None}
+        shuffle: dict[str, Any] = {"order": order, "seed": seed if order == "shuffled" else None}
         shuffle |= {"part": list(part)} if part != (1, 1) else {}
         staging.begin(_job(format, selection, survey, {**shuffle, "shard_bytes": shard_bytes}))
         try:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import ResourceError
 
-THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMEXPR_NUMTHREADS", "NUMBA_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 _START = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import sys; parent = int(sys.argv[1]); "
     "sys.path[:] = sys.argv[2:]; from cuvee.proof.worker import main; main(parent)"

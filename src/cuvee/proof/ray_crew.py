@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine.ray import Ray, enter
+from ..engine.ray import Ray, Refused, enter, refusal
 from .crew import THREADS
 
 
@@ -19,10 +19,16 @@ class _Trials:
     def __init__(self, folder: str, setting: Mapping[str, Any]) -> None:
         from .worker import Runner
 
-        enter(folder)
         self._lock = threading.Lock()
         self._said: list[dict[str, Any]] = []
-        self._runner = Runner(setting, self)
+        self._runner: Runner | None = None
+        try:
+            enter(folder)
+            self._runner = Runner(setting, self)
+        except Exception as error:  # said as the answer to its first trial
+            refused = refusal(error)
+            kind, sentence = refused.args if isinstance(refused, Refused) else ("ResourceError", f"{error}")
+            self._said.append({"error": kind, "message": sentence})
 
     def write(self, line: bytes) -> None:
         """What the runner takes for its pipe."""
@@ -30,7 +36,8 @@ class _Trials:
             self._said.append(json.loads(line))
 
     def run(self, task: Mapping[str, Any]) -> None:
-        self._runner.answer(task)
+        if self._runner is not None:
+            self._runner.answer(task)
 
     def said(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -55,6 +62,7 @@ class RayWorker:
         )
         self._actor = kind.remote(str(Path.cwd()), dict(setting))
         self._running: Any = None
+        self._asked: Any = None
         self._end = ""
 
     def give(self, key: str, task: Mapping[str, Any]) -> None:
@@ -65,8 +73,14 @@ class RayWorker:
     def answers(self) -> tuple[list[dict[str, Any]], bool]:
         """What it has said since the last call, and whether it has ended."""
         ray = self.cluster.library
+        if self._asked is None:
+            self._asked = self._actor.said.remote()
+        done, _ = ray.wait([self._asked], timeout=0, fetch_local=False)
+        if not done:  # it may still wait for a core or a GPU
+            return [], False
+        asked, self._asked = self._asked, None
         try:
-            return ray.get(self._actor.said.remote()), False
+            return ray.get(asked), False
         except ray.exceptions.RayError as error:
             self._end = type(error).__name__
             return [], True

@@ -57,6 +57,7 @@ class Sweep:
         try:
             while len(self.found) + len(self.failed) < len(self.messages) and len(self.failed) < _MOST_FAILURES:
                 self.hand_out()
+                self.dismiss()
                 self.listen()
                 self.show()
         finally:
@@ -89,6 +90,12 @@ class Sweep:
                 idle = [self.start(self.setting)]
                 self.workers += idle
             idle[0].give(key, self.messages[key])
+
+    def dismiss(self) -> None:
+        """End idle workers once nothing waits for one: on a cluster, a worker without a place may wait for theirs."""
+        if not self.waiting:
+            for worker in [worker for worker in self.workers if worker.task is None]:
+                self.discard(worker)
 
     def claim(self, key: str) -> bool:
         """Take the lock of a trial; the system gives it back when this process ends, however that ends."""
