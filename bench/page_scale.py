@@ -10,6 +10,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def _hours(hours: float) -> str:
+    if hours * 60 < 2:
+        return f"{hours * 3600:,.0f} s"
     if hours < 2:
         return f"{hours * 60:,.0f} min"
     return f"{hours:,.1f} h" if hours < 48 else f"{hours / 24:,.1f} days"
@@ -41,7 +43,7 @@ def measured(found: dict[str, Any]) -> list[str]:
         rows.append(
             f"| {one['pool']} | {one['nodes']:,} | {_hours(one['hours'])} | {one['of_ideal']:.0%} | "
             f"{one['storage_gb_a_second']:,.1f} GB/s of text | {one['cache_gb']:,.0f} GB | "
-            f"{one['driver_seconds']:,.0f} s | {one['failures']:,}, {one['lost_share']:.2%} | ${one['dollars']:,.0f} |"
+            f"{one['driver_seconds']:,.0f} s | {one['failures']:,}, {one['lost_share']:.2%} | ${one['dollars']:,.2f} |"
         )
     return rows
 
