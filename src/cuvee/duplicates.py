@@ -18,7 +18,7 @@ from .engine.columns import DiskColumns
 from .engine.executor import Stopped, Watch
 from .engine.store import Store, digest
 
-ROWS_IN_MEMORY = 1 << 21
+ROWS_IN_MEMORY = 1 << 19
 """Rows whose values are held at a time: some 100 MB."""
 Keep = Callable[[Block], npt.NDArray[np.bool_]] | None
 

@@ -18,7 +18,7 @@ MOST_DOMAINS = 5_000
 HELD_BYTES = 64 << 20
 """A selection reads its columns a dozen times: the first spans' blocks, up to this much, are kept in memory."""
 SHARED_ROWS = 1 << 21
-"""Columns with more rows are worked on by all workers; with fewer, handing out the work costs more than it saves."""
+"""Columns with more rows are worked on by all workers of a cluster; with fewer, handing out costs more than it saves."""
 TASK_SPANS = 16
 """Spans of columns that a worker is given at a time."""
 
@@ -76,15 +76,19 @@ class DiskColumns:
             yield from self.span(span, wanted)
 
     def each(self, work: Callable[[Block], Result], *names: str) -> Iterator[Result]:
-        if self.n_rows < SHARED_ROWS:
+        if not self._shared():
             return map(work, self.blocks(*names))
         return (one for found in self._ordered(_EachBlock(self, work, set(names))) for one in found)
 
     def total(self, work: Callable[[Block], tuple[Any, ...]], *names: str) -> list[Any]:
-        if self.n_rows < SHARED_ROWS:
+        if not self._shared():
             return summed(map(work, self.blocks(*names)))
         spans = _Run(_TotalOfBlocks(self, work, set(names)), together=True)
         return summed(found for _, found in self.executor.map(spans, self._tasks()))  # in any order: sums are exact
+
+    def _shared(self) -> bool:
+        """Whether all workers take part. Threads gain nothing here (measured: 12 % more CPU, 400 MB more memory)."""
+        return self.executor.remote and self.n_rows >= SHARED_ROWS
 
     def _ordered(self, work: Callable[[int, Watch], Result]) -> Iterator[Result]:
         """The work's result for every span, in the order of spans, by all workers."""
