@@ -18,7 +18,7 @@ MOST_DOMAINS = 5_000
 HELD_BYTES = 64 << 20
 """A selection reads its columns a dozen times: the first spans' blocks, up to this much, are kept in memory."""
 SHARED_ROWS = 1 << 21
-"""Columns with more rows are worked on by all workers of a cluster; with fewer, handing out costs more than it saves."""
+"""Columns with more rows go to all workers of a cluster; with fewer, handing out costs more than it saves."""
 TASK_SPANS = 16
 """Spans of columns that a worker is given at a time."""
 
