@@ -16,6 +16,7 @@ from cuvee.core import Columns
 
 # a shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C, which some tests send
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # likewise one that keeps them alive when it ends
 
 DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
 
