@@ -17,6 +17,7 @@ PROOF = "proof.json"
 MIX = "mix.json"
 FIT = "fit.json"
 CLUSTERS = "clusters.parquet"
+DEDUPLICATED = "selection without duplicates"
 REPORT = "report.html"
 REJECTS = "rejects.jsonl"
 PLAN_FORMAT = 1
@@ -52,6 +53,10 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     """Never replace a folder that cuvee did not write: one that holds anything must hold the file ``own``."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
+    if "://" in str(folder) or str(folder).startswith(("s3:/", "gs:/")):
+        raise UsageError(f"{folder} is an address: only cuvee write writes to one. Choose a folder with -o.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if own == PLAN and names and (CLUSTERS in names) != (kind == DEDUPLICATED):
+        raise UsageError(f"{folder} holds the result of another command. Choose another place with -o.")
     if names and (own not in names or names - {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, REPORT, REJECTS}):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

@@ -30,7 +30,18 @@ from .errors import UsageError
 from .examples import as_batch
 from .feature.minhash import PRESETS, MinHash, check_threshold, covering_bands, detection, jaccard
 from .feature.normal import STEPS, NormalHash
-from .layout import CLUSTERS, PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, sealed, versions
+from .layout import (
+    CLUSTERS,
+    DEDUPLICATED,
+    PLAN,
+    PLAN_FORMAT,
+    REJECTS,
+    REPORT,
+    SELECTION,
+    refuse_foreign,
+    sealed,
+    versions,
+)
 from .planning import planned
 from .planted import measured_curve
 from .pool import Opened, Paths, Reading, open_stage
@@ -240,7 +251,7 @@ def guard(
     folder = Path(output)
     store = Store(Path(cache) if cache is not None else None)
     with files.lock(folder), store.in_use():
-        refuse_foreign(folder, PLAN, "selection")
+        refuse_foreign(folder, PLAN, DEDUPLICATED)
         opened = open_stage(pool, reading, store)
         check_columns(opened, rule)
         engine = Engine(opened.stage, None, store, executor or Local(int(workers)), progress or Progress(), rule.seed)
@@ -269,7 +280,7 @@ def plan(
 ) -> dict[str, Any]:
     """What ``guard`` with the same arguments would read and write, and about what it would cost."""
     rule = make_rule(**asked)
-    refuse_foreign(Path(output), PLAN, "selection")
+    refuse_foreign(Path(output), PLAN, DEDUPLICATED)
     found = {**planned(pool, reading, cache, workers, 1), **wording.told(rule)}
     return {**found, "writes": [str(Path(output) / name) for name in (SELECTION, CLUSTERS, PLAN, REPORT)]}
 

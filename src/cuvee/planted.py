@@ -27,7 +27,7 @@ def planted_pairs(texts: Sequence[bytes], n: int, seed: int) -> list[tuple[bytes
     """(text, copy with replaced words), one for every text and similarity aimed at; long texts are cut."""
     cut = [text[:MOST_BYTES].decode("utf-8", "ignore").split() for text in texts[: 4 * MOST_TEXTS]]
     long = [words for words in cut if len(words) >= FEWEST_WORDS][:MOST_TEXTS]
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(abs(seed))
     other = [word for words in long for word in words]
     pairs = []
     for words in long:

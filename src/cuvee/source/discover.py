@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from cuvee.errors import DataError, UsageError
-from cuvee.layout import PLAN, PROFILE, REJECTS, REPORT, SELECTION
+from cuvee.layout import CLUSTERS, PLAN, PROFILE, REJECTS, REPORT, SELECTION
 
 from .address import Address, open_address, rank
 from .base import Source
@@ -271,7 +271,7 @@ def _folder(
     for entry in entries:
         name = entry.below.rsplit("/", 1)[-1]
         base = entry.below[: len(entry.below) - len(name)]
-        if base in ours and name in (PLAN, SELECTION, PROFILE, REPORT, REJECTS):
+        if base in ours and name in (PLAN, SELECTION, CLUSTERS, PROFILE, REPORT, REJECTS):
             continue
         if base in saved:
             if not name.endswith(".arrow"):
