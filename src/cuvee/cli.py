@@ -320,9 +320,11 @@ def write(
     from .engine.progress import for_terminal
     from .engine.store import Store
     from .feed.write import write_selection
+    from .source.retry import teller
 
     _check_cache(cache)
     progress = for_terminal(quiet or as_json)
+    teller.say = progress.say
     try:
         target = output or selection.with_name(selection.name + "-data")
         result = write_selection(
@@ -765,6 +767,7 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
     from .engine.memory import workers_within
     from .engine.progress import for_terminal
     from .pool import Reading
+    from .source.retry import teller
 
     reading = Reading(
         text=flags["text"],
@@ -782,6 +785,7 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
     if flags["memory"]:
         workers = workers_within(quantities.size(flags["memory"]), workers)
     progress = for_terminal(flags["quiet"] or flags["as_json"])
+    teller.say = progress.say
     executor: dict[str, Any] = {}
     if flags["on"] == "ray" and not flags["plan_only"]:
         from .engine.ray import Ray

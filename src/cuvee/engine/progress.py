@@ -38,6 +38,9 @@ class Progress:
         with self._lock:
             self.finish()
 
+    def say(self, said: str) -> None:
+        """Something that is no progress, such as a server that keeps everybody waiting; from any thread."""
+
     def show(self, begin: bool = False) -> None: ...
 
     def finish(self) -> None: ...
@@ -64,6 +67,9 @@ class Lines(Progress):
     def __init__(self, stream: TextIO, every: float = 10.0) -> None:
         super().__init__()
         self.stream, self.every, self.last = stream, every, time.monotonic()
+
+    def say(self, said: str) -> None:
+        print(said, file=self.stream, flush=True)
 
     def show(self, begin: bool = False) -> None:
         now = time.monotonic()
@@ -95,6 +101,11 @@ class Bar(Progress):
         super().__init__()
         self.stream = stream
         self._bar: Any = None
+
+    def say(self, said: str) -> None:
+        with self._lock:
+            self.finish()  # drawn anew below the line by whoever advances next
+            print(said, file=self.stream, flush=True)
 
     def show(self, begin: bool = False) -> None:
         if self._bar is None:

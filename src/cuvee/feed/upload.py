@@ -27,7 +27,7 @@ from ..engine.files import lock
 from ..engine.progress import Progress
 from ..engine.store import default_root, digest
 from ..errors import BusyError, DataError, ResourceError, UsageError
-from ..source.address import Address, open_address
+from ..source.address import Address, ask, open_address
 from ..source.files import File, plain
 from ..source.remote import MOST_AHEAD, Remote, Version, ahead, crew
 from ..source.retry import persist
@@ -262,4 +262,10 @@ def upload_of(output: Path | str) -> Upload | Path:
     if address is None:
         return Path(output)
     filesystem, path = open_address(address)
-    return Path(path) if isinstance(filesystem, pafs.LocalFileSystem) else Upload(address)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        return Path(path)
+    try:  # by a client that gives up soon: the one that writes is patient
+        ask(address, lambda: filesystem.get_file_info(path))
+    except DataError as error:
+        raise ResourceError(str(error)) from None
+    return Upload(address)

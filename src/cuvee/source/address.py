@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pyarrow.fs as pafs
 
 from cuvee.errors import DataError, UsageError
 
-from .retry import persist, plain
+from .retry import contact, persist, plain
 
 SCHEMES = ("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 10.0
 """A connection over which nothing has come for so long is given up."""
 UPLOAD_ATTEMPTS = 8
+GOOGLE_SECONDS = 8
+"""How long Google's client repeats a request by itself; its own limit is minutes."""
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://([^/?]*)(/.*)?", re.DOTALL)
 _OPTIONS = re.compile(r"(?s)(.*)\?((?:[a-z_]+=[^&]*)(?:&[a-z_]+=[^&]*)*)")
 _S3_OPTIONS = ("region", "endpoint_override", "scheme", "anonymous", "force_virtual_addressing", "tls_ca_file_path")
+
+T = TypeVar("T")
+_reached: set[tuple[str, str, str]] = set()
+"""The servers that have answered this process: scheme, host and options."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,19 @@ def open_address(address: Address, writing: bool = False) -> tuple[Any, str]:
     shown = _checked(address)
     environment = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "CLOUD_", "GOOGLE_"))))
     try:
-        return persist(lambda: _opened(address, writing, environment), shown)
+        return contact(lambda: _opened(address, writing, environment), shown)
     except (ValueError, NotImplementedError) as error:
         raise DataError(f"{shown}: cannot be reached ({plain(str(error))}). Check the address.") from None
+
+
+def ask(address: Address, work: Callable[[], T]) -> T:
+    """What ``work`` returns, which asks the server of an address: with less patience until it has answered once."""
+    server = (address.kind, address.host, address.options)
+    if server in _reached:
+        return persist(work, str(address))
+    found = contact(work, str(address))
+    _reached.add(server)
+    return found
 
 
 def _checked(address: Address) -> str:
@@ -108,7 +125,12 @@ def _opened(address: Address, writing: bool, environment: tuple[tuple[str, str],
         return _s3(address.host, address.options, writing, environment), f"{address.host}/{address.key}".rstrip("/")
     if address.kind in ("gs", "gcs"):
         bucket = address.host.rpartition("@")[2]
-        return _other(address.at(""), environment), f"{bucket}/{address.key}".rstrip("/")
+        own = (
+            address.options
+            if "retry_limit_seconds=" in address.options
+            else ("&".join(filter(None, (address.options, f"retry_limit_seconds={GOOGLE_SECONDS}"))))
+        )
+        return _other(f"{address.scheme}://{address.host}?{own}", environment), f"{bucket}/{address.key}".rstrip("/")
     try:
         filesystem, path = pafs.FileSystem.from_uri(address.at(quote(address.key)))
     except OSError as error:  # it lacks a library, or a cluster to connect to

@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 from cuvee.errors import DataError, UsageError
 from cuvee.layout import CLUSTERS, PLAN, PROFILE, REJECTS, REPORT, SELECTION
 
-from .address import Address, open_address, rank
+from .address import Address, ask, open_address, rank
 from .base import Source
 from .files import File, plain, reading
 from .formats import SUPPORTED, TABLES, Kind, extensions, kind_of, source_of
@@ -156,7 +156,7 @@ def _remote(address: Address, filesystem: Any, path: str, found: Found, taken: s
         below = info.path[len(root) :].lstrip("/") if root else ""
         return _Entry(file(info.path), below, int(info.size or 0))
 
-    info = persist(lambda: filesystem.get_file_info(path), uri)
+    info = ask(address, lambda: filesystem.get_file_info(path))
     if info.type == pafs.FileType.File:
         _file(entry(info, ""), found, taken)
         return

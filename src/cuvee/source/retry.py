@@ -3,6 +3,9 @@
 A request that fails for want of a connection, of time, or of a server in good health is repeated after 0.1, 0.2, 0.4,
 ... 5 s, until ``PATIENCE`` seconds have passed since the first failure; without jitter, so that a run is the same each
 time. Denied access, unknown keys, missing buckets and wrong regions are final.
+
+A server that was never reached is more likely misspelt than busy, so the first request is given up after
+``CONTACT_PATIENCE`` seconds, and after ``CONTACT_LIMIT`` even where the library is still waiting (``contact``).
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +24,10 @@ from cuvee.errors import CuveeError, DataError
 
 PATIENCE = 60.0
 """Seconds."""
+CONTACT_PATIENCE, CONTACT_LIMIT = 8.0, 15.0
+"""Seconds from the first request: after so many it is not repeated; after so many it is no longer waited for."""
 LONGEST_PAUSE = 5.0
+TOLD_EVERY = 5.0
 _STATUS = re.compile(r"HTTP status (\d+)")
 _CODE = re.compile(r"AWS Error ([A-Z_]+)")
 _NAME = re.compile(r"Unable to parse ExceptionName: (\w+)")
@@ -29,6 +37,28 @@ _GONE = re.compile(r"NO_SUCH_BUCKET|Bucket '[^']*' not found|bucket (does not ex
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 T = TypeVar("T")
+
+
+class _Teller:
+    """Says what is being waited for, at most once every few seconds, whoever waits."""
+
+    def __init__(self) -> None:
+        self.say: Callable[[str], None] = lambda said: None
+        """Where it is said: nowhere, unless a command line asks for it."""
+        self._last = -TOLD_EVERY
+        self._lock = threading.Lock()
+
+    def wait(self, name: str, what: str, begun: float) -> None:
+        """``name`` keeps somebody waiting since ``begun``."""
+        now = time.monotonic()
+        with self._lock:
+            if now - max(self._last, begun) < TOLD_EVERY:
+                return
+            self._last = now
+        self.say(f"waiting for {plain(name, 120)}, {what}")
+
+
+teller = _Teller()
 
 
 class GivenUpError(Exception):
@@ -42,19 +72,27 @@ def plain(text: str, limit: int = 300) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
-def persist(work: Callable[[], T], name: str, place: str = "", stopped: threading.Event | None = None) -> T:
+def persist(
+    work: Callable[[], T],
+    name: str,
+    place: str = "",
+    stopped: threading.Event | None = None,
+    patience: float | None = None,
+) -> T:
     """What ``work`` returns, as soon as it does.
 
     Args:
         work: may be called many times; raises OSError where a repetition may help.
         name, place: the file and the place in it, for the sentence.
         stopped: when set, no repetition is made (GivenUpError).
+        patience: seconds from now on, instead of ``PATIENCE`` from the first failure on.
 
     Raises:
         DataError: with what to do, for what no repetition will help, or when patience ends.
     """
     where = f"{plain(name)}, {place}" if place else plain(name)
-    begun, pause, tries = 0.0, 0.1, 0
+    begun, pause, tries = 0.0 if patience is None else time.monotonic(), 0.1, 0
+    limit = PATIENCE if patience is None else patience
     while True:
         try:
             return work()
@@ -66,17 +104,55 @@ def persist(work: Callable[[], T], name: str, place: str = "", stopped: threadin
             tries += 1
             now = time.monotonic()
             begun = begun or now
-            if now + pause - begun > PATIENCE:
+            if now + pause - begun > limit:
+                often = "once" if tries == 1 else f"{tries} times"
                 raise DataError(
-                    f"{where}: the connection failed {tries} times within {now - begun:.0f} s ({reason(error)}). "
+                    f"{where}: the connection failed {often} within {now - begun:.0f} s ({reason(error)}). "
                     "Check the network, the endpoint and the server, and run the same command again: it goes on where "
                     "it stopped."
                 ) from None
+            teller.wait(where, f"attempt {tries + 1} after {now - begun:.0f} of {limit:g} s ({reason(error)})", begun)
         if stopped is None:
             time.sleep(pause)
         elif stopped.wait(pause):
             raise GivenUpError
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def contact(work: Callable[[], T], name: str) -> T:
+    """What ``work`` returns, which asks a server that was not reached before.
+
+    It runs in a thread of its own, because libraries may try for minutes on end, and cannot be stopped.
+
+    Raises:
+        DataError: as for :func:`persist`, but within ``CONTACT_LIMIT`` seconds.
+    """
+    found: Future[T] = Future()
+    stopped = threading.Event()
+
+    def ask() -> None:
+        try:
+            found.set_result(persist(work, name, "", stopped, min(PATIENCE, CONTACT_PATIENCE)))
+        except BaseException as error:  # whatever it is, it belongs to whoever waits
+            found.set_exception(error)
+
+    begun = time.monotonic()
+    threading.Thread(target=ask, name="cuvee-contact", daemon=True).start()
+    try:
+        while True:
+            with suppress(TimeoutError):
+                return found.result(min(1.0, CONTACT_LIMIT))
+            if found.done():
+                return found.result()
+            waited = time.monotonic() - begun
+            if waited > CONTACT_LIMIT:
+                raise DataError(
+                    f"{plain(name)}: no answer within {waited:.0f} s. Check the address, the network and the server, "
+                    "and run the same command again."
+                )
+            teller.wait(name, f"{waited:.0f} of {CONTACT_LIMIT:g} s", begun)
+    finally:
+        stopped.set()
 
 
 def final(error: OSError) -> str | None:
@@ -110,6 +186,13 @@ def final(error: OSError) -> str | None:
 def reason(error: OSError) -> str:
     """What PyArrow said, shortened to what helps."""
     said = str(error)
+    if found := re.search(r"CURL error \[\d+\]=(.+?)(?: error_info=|$)", said):
+        return plain(found[1].strip().rstrip("."), 160)
+    if "OAuth2 access token" in said:
+        return (
+            "no access token could be had from Google: set GOOGLE_APPLICATION_CREDENTIALS, or write "
+            "gs://anonymous@BUCKET for public data"
+        )
     if found := re.search(r"curlCode: \d+, ([^;]+)(?:; Details: (.+))?", said):
         return plain((found[2] or found[1]).strip().rstrip("."), 160)
     found = re.search(r"AWS Error (.+?) during", said)
