@@ -89,7 +89,7 @@ def mix_sources(
     check_arguments(pool=pool, output=output, reading=reading, workers=workers, tokens=tokens)
     reading = reading or Reading()
     chosen = choose_mix(method, settings or {}, weights)
-    _check_amounts(tokens, passes)
+    check_amounts(tokens, passes)
     folder = Path(output)
     store = Store(Path(cache) if cache is not None else None)
     with files.lock(folder), store.in_use():
@@ -100,7 +100,7 @@ def mix_sources(
         engine = Engine(opened.stage, None, store, executor or Local(workers), progress or Progress())
         columns = engine.columns(domain_by_convention=opened.domain_by_convention)
         sources = count_sources(columns)
-        _check_sources(sources, opened.spec.domain)
+        check_sources(sources, opened.spec.domain)
         budget = tokens if tokens is not None else int(sources.tokens.sum())
         summary = describe_mix(sources, chosen, budget, passes)
         summary["method"]["name"] = method or ("given" if weights is not None else "unimax")
@@ -159,14 +159,16 @@ def count_sources(columns: Columns) -> Sources:
     return Sources(tuple(columns.domains), tokens, documents)
 
 
-def _check_amounts(tokens: int | None, passes: float | None) -> None:
+def check_amounts(tokens: int | None, passes: float | None) -> None:
+    """UsageError for a number of tokens or passes that means nothing."""
     if tokens is not None and not 1 <= tokens <= MOST:
         raise UsageError(f"--tokens must be at least 1 and at most {MOST:,}, not {tokens:,}.")
     if passes is not None and not 0 < passes < float("inf"):
         raise UsageError(f"--passes must be a number above 0, like 4, not {passes}.")
 
 
-def _check_sources(sources: Sources, column: str | None) -> None:
+def check_sources(sources: Sources, column: str | None) -> None:
+    """UsageError, DataError where there is nothing to mix."""
     if column is None:
         raise UsageError("The pool has no domain column, so there is nothing to mix. Name a column with --by.")
     if len(sources) < 2:

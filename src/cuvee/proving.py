@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,6 @@ from .engine.executor import Executor
 from .engine.local import Local
 from .engine.plan import finite, parameters
 from .engine.progress import Progress
-from .engine.ray import Ray
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
@@ -42,22 +40,20 @@ from .proof.arms import (
 from .proof.candidates import Candidate, open_candidates
 from .proof.corpus import gather
 from .proof.draws import Arm, Drawn, union
-from .proof.evaluations import EvaluationSet, divide
+from .proof.evaluations import EvaluationSet, checked, divide
 from .proof.evaluations import read as read_evaluation
 from .proof.exchange import evaluation_digest, put_rows
 from .proof.holdout import ReusableHoldout
 from .proof.ledger import Ledger, warn
 from .proof.multiples import multiple as tokens_needed
+from .proof.places import apart, harmless, starter
 from .proof.power import detectable, seeds_needed
 from .proof.proxy import Proxy, Recipe
 from .proof.question import Question, ask, name_of
-from .proof.ray_crew import RayWorker
 from .proof.record import Record
-from .proof.sweep import Start
 from .proof.trials import Task, run_trials
 from .proof.verdict import Comparison, planned_looks, stop
 from .quantities import shell_path
-from .report.terminal import plural, safe
 
 PILOT = 3
 """Seeds after which the spread of the differences is known well enough to say how many are needed."""
@@ -144,8 +140,8 @@ def prove(
         stop_early, overlap, holdout, eval_bytes,
     )  # fmt: skip
     folder, store = Path(output), Store(Path(cache) if cache is not None else None)
-    _apart(folder, Path(ledger))
-    tell = _harmless(say) if say is not None else None
+    apart(folder, Path(ledger))
+    tell = harmless(say) if say is not None else None
     said = command or f"cuvee.prove({selections!r}, evaluations={evaluations!r}, seeds={seeds})"
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, PROOF, "proof")
@@ -183,7 +179,7 @@ def plan(
     defaults = {name: one.default for name, one in inspect.signature(prove).parameters.items()}
     settings = {name: asked.get(name, defaults[name]) for name in (*names, "overlap", "holdout", "eval_bytes")}
     question, sets = ask(selections, evaluations, against, **settings)
-    _apart(Path(output), Path(ledger))
+    apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), PROOF, "proof")
     store = Store(Path(cache) if cache is not None else None)
     job = _Job(question, store, Ledger(ledger), Local(workers), Progress(), lambda sentence: None, 0.0, "")
@@ -194,29 +190,6 @@ def plan(
     if question.equal == "cost":
         found["further"] = "the baselines get more tokens for the time that selecting took; measured on the first trial"
     return {**found, "ledger": str(ledger), "writes": [str(Path(output) / name) for name in (PROOF, REPORT)]}
-
-
-def _apart(folder: Path, ledger: Path) -> None:
-    """Refuse a ledger inside the output, which is replaced as a whole, and an output among the ledger's trials."""
-    if ledger.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"The ledger {ledger} lies in the output {folder}, which is replaced as a whole: its trials would be lost. "
-            "Name another folder with --ledger, or with -o."
-        )
-    if folder.resolve().is_relative_to(ledger.resolve()):
-        raise UsageError(
-            f"The output {folder} lies in the ledger {ledger}, which other tools read as one table. Name another "
-            "folder with -o, or with --ledger."
-        )
-
-
-def _harmless(say: Callable[[str], object]) -> Callable[[str], None]:
-    """Tell sentences, which may quote names of folders, without what could control a terminal."""
-
-    def tell(sentence: str) -> None:
-        say(safe(sentence, 2000))
-
-    return tell
 
 
 @dataclass
@@ -267,24 +240,7 @@ class _Job:
         self.guarded = []
         if question.holdout:
             self.sets, self.guarded = map(list, zip(*map(divide, self.sets), strict=True))
-        for one in self.sets:
-            copies = len(one.content) - len(np.unique(one.content))
-            if copies:
-                self.warnings.append(
-                    f"{copies:,} of the {len(one.content):,} documents of the evaluation set '{one.name}' are copies "
-                    "of others, and count as if they were different ones: intervals may be too narrow."
-                )
-            if one.rejected and not reading.skip_bad:
-                named = "; ".join(one.reasons) + (" ..." if one.rejected > len(one.reasons) else "")
-                raise DataError(
-                    f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' cannot be used: {named}. "
-                    "Mend the file, or go on without with --skip-bad."
-                )
-            if one.rejected:
-                self.warnings.append(
-                    f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' could not be used: "
-                    + "; ".join(one.reasons)
-                )
+        self.warnings += checked(self.sets, reading)
 
     def prepare(self, train: bool = True) -> None:
         """Look for evaluation texts in the pool, set up the arms, and draw what each trains on at each seed.
@@ -390,19 +346,12 @@ class _Job:
             workers or self.executor.trials,
             self.progress,
             self.ledger.notice,
-            self._starter(),
+            starter(self.executor, self.store, self.ledger),
         )
         by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
         for (name, seed), task in tasks.items():
             record = by_key[task.selection, task.recipe.digest(), task.seed]
             self.records[name, seed] = replace(record, arm=name, seed=seed, cost={**record.cost, **task.select_cost})
-
-    def _starter(self) -> Start | None:
-        """How workers for trials are started; None for processes on this machine."""
-        if not isinstance(self.executor, Ray):
-            return None
-        self.executor.ready([self.store.root, self.ledger.folder], [])
-        return partial(RayWorker, self.executor)
 
     def outlook(self) -> dict[str, Any]:
         """What is going to be trained and about how long it takes."""

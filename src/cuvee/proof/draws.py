@@ -133,6 +133,11 @@ def take(part: Part, decision: Decision | None, tokens: int | None = None, draw:
         fits = int(np.searchsorted(np.cumsum(whole["tokens"][order]), tokens, side="right"))
         kept = np.sort(order[:fits])
         whole = {name: values[kept] for name, values in whole.items()}
+    return drawn(whole)
+
+
+def drawn(whole: Block) -> Drawn:
+    """The documents in a block with the columns row (ascending), repeats, tokens and bytes (with repeats), content."""
     order = np.argsort(whole["content"], kind="stable")
     raw = hashlib.blake2b(whole["content"][order].tobytes() + whole["repeats"][order].tobytes(), digest_size=20)
     return Drawn(

@@ -120,6 +120,34 @@ def read(name: str, paths: Paths, reading: Reading, store: Store, limit: int, ne
     return EvaluationSet(found, known, known, np.sort(content), seen, len(reasons), tuple(reasons[:3]))
 
 
+def checked(sets: Sequence[EvaluationSet], reading: Reading) -> list[str]:
+    """Sentences about copies within the sets, and about examples that cannot be used.
+
+    Raises:
+        DataError: some cannot be used, and ``reading`` does not allow to go on without.
+    """
+    found = []
+    for one in sets:
+        copies = len(one.content) - len(np.unique(one.content))
+        if copies:
+            found.append(
+                f"{copies:,} of the {len(one.content):,} documents of the evaluation set '{one.name}' are copies "
+                "of others, and count as if they were different ones: intervals may be too narrow."
+            )
+        if one.rejected and not reading.skip_bad:
+            named = "; ".join(one.reasons) + (" ..." if one.rejected > len(one.reasons) else "")
+            raise DataError(
+                f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' cannot be used: {named}. "
+                "Mend the file, or go on without with --skip-bad."
+            )
+        if one.rejected:
+            found.append(
+                f"{plural(one.rejected, 'example')} of the evaluation set '{one.name}' could not be used: "
+                + "; ".join(one.reasons)
+            )
+    return found
+
+
 def divide(one: EvaluationSet) -> tuple[EvaluationSet, EvaluationSet]:
     """A development part, which is looked at, and a guarded part, which only a reusable holdout may ask.
 
