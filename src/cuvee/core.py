@@ -84,6 +84,10 @@ class Map(ABC):
     from several threads at once. It may hold fitted state, given to its constructor.
     """
 
+    rows_at_once: ClassVar[int | None] = None
+    """A slow Map names a small number: more rows are not given to it at once, so that progress is shown and a kill
+    loses little."""
+
     @abstractmethod
     def apply(self, batch: Batch) -> Block:
         """Return named columns of length ``len(batch)``. Scores are float64; higher means "choose"."""

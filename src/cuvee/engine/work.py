@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 
-from ..core import Block, Fold, Map, State
+from ..core import Batch, Block, Fold, Map, State
 from .executor import Stopped, Watch
 from .facts import SpanFacts
 from .manifest import Span, canonical
@@ -102,16 +102,21 @@ class SpanWork:
                 raise Stopped
             if facts:
                 collected.add(piece)
-            if len(piece.batch):
-                if self.mapping is not None and mapped and int(piece.batch.row[-1]) >= ready:
-                    blocks.append(self.mapping.apply(piece.batch))
+            told = 0
+            if self.mapping is not None and mapped:
+                for part in _rows_from(piece.batch, ready, self.mapping.rows_at_once):
+                    if watch.stopped():
+                        raise Stopped
+                    blocks.append(self.mapping.apply(part))
                     if time.monotonic() - saved > PART_SECONDS:
-                        done = {"ready": int(piece.batch.row[-1]) + 1}
+                        done = {"ready": int(part.row[-1]) + 1}
                         store.put_table(digest("part", map_key), [_joined(blocks)], done)
                         saved = time.monotonic()
-                if states is not None:
-                    states.add(piece.chunk, piece.batch)
-            watch.advance(int(piece.batch.offsets[-1] - piece.batch.offsets[0]))
+                    told += text_bytes(part)
+                    watch.advance(text_bytes(part))
+            if states is not None and len(piece.batch):
+                states.add(piece.chunk, piece.batch)
+            watch.advance(text_bytes(piece.batch) - told)
         found: list[State] = states.states() if states is not None else []
         seconds = time.thread_time() - begun
         if mapped:
@@ -133,6 +138,24 @@ class SpanWork:
         except FileNotFoundError:
             return [], 0
         return [as_block(batch)], int(note["ready"])
+
+
+def text_bytes(batch: Batch) -> int:
+    """How much text a batch's rows hold."""
+    return int(batch.offsets[-1] - batch.offsets[0])
+
+
+def _rows_from(batch: Batch, first: int, most: int | None) -> Iterator[Batch]:
+    """The rows of a batch from global row ``first`` on, ``most`` at a time."""
+    begin, step = int(np.searchsorted(batch.row, first)), most or max(1, len(batch))
+    if begin == 0 and len(batch) <= step:
+        if len(batch):
+            yield batch
+        return
+    for low in range(begin, len(batch), step):
+        at = slice(low, low + step)
+        columns = {name: values[at] for name, values in batch.columns.items()}
+        yield Batch(batch.data, batch.offsets[low : low + step + 1], batch.row[at], batch.key[at], columns)
 
 
 def _joined(blocks: Sequence[Block]) -> pa.RecordBatch:
