@@ -127,7 +127,13 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
     "method",
     default=None,
     metavar="METHOD",
-    help="Method, like dsir or zipfit:level=9 [dsir with a target, else random]. See: cuvee methods.",
+    help="Method, like dsir or zipfit:level=9 [dsir with a target, else random]. Several, like dsir,classifier, are "
+    "combined. See: cuvee methods.",
+)
+@click.option(
+    "--combine",
+    metavar="RULE",
+    help="How several scores become one: rank, min, filter:top=0.5, learned.",
 )
 @click.option(
     "--choose",
@@ -153,6 +159,7 @@ def select(
     pool: tuple[str, ...],
     target: tuple[str, ...],
     method: str | None,
+    combine: str | None,
     choose: str | None,
     quota: str | None,
     tokens: str | None,
@@ -170,6 +177,7 @@ def select(
     cuvee select pool/ --target target.jsonl --tokens 2M
     cuvee select pool/ --target t.jsonl --with zipfit:mode=pooled --fraction 10% -o kept/
     cuvee select pool/ --with perplexity --rows 50k --quota uniform
+    cuvee select pool/ -t t.jsonl --with dsir,rds_plus --combine rank --tokens 2M
     cuvee select pool/ --with random --tokens 2M            the baseline to beat
 
     OUTPUT gets selection.parquet (which rows, why), plan.json (how, digests, seed, citations) and report.html.
@@ -178,12 +186,16 @@ def select(
     from . import planning, quantities, selecting
 
     with _running(flags, skip_bad) as common:
-        name, settings = quantities.method_call(method or ("dsir" if target else "random"))
+        calls = quantities.method_calls(method or ("dsir" if target else "random"))
+        name, settings = calls[0] if len(calls) == 1 else tuple(map(list, zip(*calls, strict=True)))
+        together, together_settings = quantities.method_call(combine) if combine else (None, {})
         rule, rule_settings = quantities.method_call(choose) if choose else (None, {})
         asked: dict[str, Any] = {
             "target": target or None,
             "method": name,
             "settings": settings,
+            "combine": together,
+            "combine_settings": together_settings,
             "choose": rule,
             "choose_settings": rule_settings,
             "quota": quantities.shares(quota) if quota else None,
@@ -271,7 +283,7 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
     names = ("duplicates", "threshold", "normal", "scope", "keep", "copies", "record", "seed", "output")
     asked: dict[str, Any] = {name: flags.pop(name) for name in names}
     if preset is not None:
-        asked["preset"], asked["settings"] = quantities.method_call(preset)
+        asked["preset"], asked["settings"] = quantities.method_call(preset, "--preset")
     with _running(flags, skip_bad) as common:
         if flags["plan_only"]:
             _print_plan(near_duplicates.plan(pool, **asked, **_without(common, "progress", "show_text")), flags)
@@ -295,7 +307,9 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
     "--shard", metavar="SIZE", default="256MB", show_default=True, help="Begin a new file after this much on disk."
 )
 @click.option("--shuffle", type=int, metavar="SEED", default=None, help="Write in a random order keyed by this seed.")
-@click.option("--part", metavar="I/N", help="Write only the I-th of N equal runs of the chosen rows.")
+@click.option(
+    "--part", metavar="I/N", help="Write only the I-th of N equal runs, with --shuffle of the shuffled order."
+)
 @click.option("--cache", metavar="FOLDER", help="Where finished work is kept for the next run [~/.cache/cuvee].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")

@@ -94,6 +94,9 @@ def test_foreign_output(kept: Path, pool: Path, tmp_path: Path) -> None:
     refused(kept, out / "mine.txt", "is a file", UsageError)
     refused(kept, kept, "being read", UsageError)
     refused(kept, tmp_path, "being read", UsageError)
+    refused(kept, kept / "data", "lies in the selection's own folder", UsageError)
+    refused(kept, kept / "a" / "b", "Choose a folder beside it", UsageError)
+    assert sorted(contents(kept)) == ["plan.json", "selection.parquet"] and not (kept / "a").exists()
     (out / "mine.txt").unlink()
     write_selection(kept, out, format="jsonl")
     write_selection(kept, out, format="parquet")
@@ -176,3 +179,27 @@ def test_unknown_requests(kept: Path, tmp_path: Path) -> None:
     for more in ({"format": "csv"}, {"order": "up"}, {"shard_bytes": 0}):
         with pytest.raises(UsageError):
             write_selection(kept, tmp_path / "out", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("method", "words"), [("guard", "cuvee guard"), ("dsir", "cuvee select"), (None, "Make")])
+def test_the_command_that_made_it_is_named(pool: Path, tmp_path: Path, method: str | None, words: str) -> None:
+    """A selection without duplicates is made again by the command that made it."""
+    more = {"method": {"name": method}} if method else {}
+    kept = make_selection(tmp_path / "kept", opened(pool), [(0, 1, 1)], **more)
+    with pool.open("ab") as stream:
+        stream.write(b'{"text":"more"}\n')
+    refused(kept, tmp_path / "out", rf"has changed since the selection was made\. (Run )?{words}")
+    (kept / "selection.parquet").write_bytes(b"PAR1")
+    refused(kept, tmp_path / "out", rf"is damaged.*(Run )?{words}")
+
+
+def test_documents_among_the_pool_are_remarked(pool: Path, tmp_path: Path) -> None:
+    """Where several files of the pool lie, its folder may be named again, and then holds the output, too."""
+    other = tmp_path / "q.jsonl"
+    other.write_bytes(pool.read_bytes())
+    kept = make_selection(tmp_path / "kept", opened(pool, other), [(0, 1, 1)])
+    (note,) = write_selection(kept, tmp_path / "a" / "train").notes
+    assert f"{tmp_path}, as the pool does" in note
+    assert str(tmp_path) not in (tmp_path / "a" / "train" / "manifest.json").read_text()
+    alone = make_selection(tmp_path / "alone", opened(pool), [(0, 1, 1)])
+    assert write_selection(alone, tmp_path / "b").notes == ()

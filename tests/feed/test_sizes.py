@@ -35,8 +35,9 @@ def test_one_huge_row_with_a_large_weight_stays_bounded(monkeypatch: pytest.Monk
     rows = pa.record_batch({"text": texts})
     weight = np.ones(501, np.int64)
     weight[0] = 100
-    one = Prepared(rows, weight, np.arange(501).astype(np.uint64))
-    out = list(shuffled(iter([one]), 3, 1 << 20) if shuffle else in_pool_order(iter([one])))
+    one = Prepared(rows, weight)
+    item = np.random.default_rng(3).permutation(np.repeat(np.arange(501), weight))
+    out = list(shuffled(iter([one]), item, 1 << 20) if shuffle else in_pool_order(iter([one])))
     assert max(batch.nbytes for batch in out) < 16_000
     found = [text for batch in out for text in batch.column(0).to_pylist()]
     assert sorted(found) == sorted([*texts, *texts[:1] * 99])

@@ -17,9 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from cuvee import quantities
+from cuvee.engine.draw import bits
+from cuvee.engine.files import file_digest
 from cuvee.engine.store import Store
 from cuvee.errors import DataError, ResourceError, UsageError
+from cuvee.feed import order
 from cuvee.feed.write import write_selection
+from cuvee.layout import sealed
 from cuvee.source.base import Spec
 
 from .helpers import TEXTS, Double, all_of, contents, make_selection, opened, read_texts, write_jsonl
@@ -38,14 +42,14 @@ def test_unneeded_files_may_be_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("order", ["pool", "shuffled"])
-def test_repeats_shards_manifest_and_same_bytes(kept: Path, tmp_path: Path, form: Any, order: Any) -> None:
+@pytest.mark.parametrize("kind", ["pool", "shuffled"])
+def test_repeats_shards_manifest_and_same_bytes(kept: Path, tmp_path: Path, form: Any, kind: Any) -> None:
     wanted = [TEXTS[k] for k in range(0, 300, 2) for _ in range(1 + k % 3)]
-    once = write_selection(kept, tmp_path / "a", format=form, order=order, seed=5, shard_bytes=40_000)
-    write_selection(kept, tmp_path / "b", format=form, order=order, seed=5, shard_bytes=40_000)
+    once = write_selection(kept, tmp_path / "a", format=form, order=kind, seed=5, shard_bytes=40_000)
+    write_selection(kept, tmp_path / "b", format=form, order=kind, seed=5, shard_bytes=40_000)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     found = read_texts(tmp_path / "a")
-    assert found == wanted if order == "pool" else (found != wanted and Counter(found) == Counter(wanted))
+    assert found == wanted if kind == "pool" else (found != wanted and Counter(found) == Counter(wanted))
     manifest = json.loads((tmp_path / "a/manifest.json").read_text())
     assert len(manifest["shards"]) > 1 or form == "jsonl.zst"  # which holds back a block of 128 KB
     for shard, path in zip(manifest["shards"], once.files, strict=True):
@@ -191,3 +195,57 @@ def test_parts_that_are_not_there(kept: Path, tmp_path: Path) -> None:
         write_selection(kept, tmp_path / "out", part=(1, 100_000))
     with pytest.raises(UsageError, match=r"'3' is not a part\. Write it like 3/16"):
         quantities.part("3")
+
+
+def test_a_shuffle_is_the_same_for_ever(kept: Path, tmp_path: Path) -> None:
+    """By hand: a hash of seed, key and copy number; what an earlier cuvee wrote comes out again."""
+    write_selection(kept, tmp_path / "out", format="jsonl", order="shuffled", seed=5)
+    table = pq.read_table(kept / "selection.parquet").to_pylist()
+    items = []
+    for row in table:
+        for copy in range(row["weight"]):
+            salt = int(bits(5, "copy", np.array([copy], np.uint64))[0]) if copy else 0
+            items.append((int(bits(5, "write order", np.array([row["key"] ^ salt], np.uint64))[0]), row["row"]))
+    assert read_texts(tmp_path / "out") == [TEXTS[row] for _, row in sorted(items, key=lambda item: item[0])]
+
+
+@pytest.mark.parametrize("among", [2, 5, 31])
+def test_parts_of_a_shuffle_are_the_whole(
+    kept: Path, tmp_path: Path, among: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One order of all documents, repeats included, cut into runs, none of which holds the others' rows."""
+    monkeypatch.setattr("cuvee.feed.selection.BATCH_ROWS", 40)
+    monkeypatch.setattr(order, "HASHED", 7)
+    monkeypatch.setattr(order, "BINS", 8)
+    monkeypatch.setattr(order, "BIN_SHIFT", np.uint64(61))
+    whole = write_selection(kept, tmp_path / "whole", format="jsonl", order="shuffled", seed=3)
+    found, sizes = [], []
+    for number in range(1, among + 1):
+        part = write_selection(
+            kept, tmp_path / f"{number}", format="jsonl", order="shuffled", seed=3, part=(number, among)
+        )
+        found += read_texts(tmp_path / f"{number}")
+        sizes.append(part.rows)
+        assert json.loads((tmp_path / f"{number}" / "manifest.json").read_text())["part"] == [number, among]
+    assert found == read_texts(tmp_path / "whole") and max(sizes) - min(sizes) <= 1 and sum(sizes) == whole.rows
+    with pytest.raises(ResourceError, match="limit of 9,000"):
+        write_selection(kept, tmp_path / "out", order="shuffled", seed=3, shuffle_bytes=9_000)
+    write_selection(kept, tmp_path / "out", order="shuffled", seed=3, shuffle_bytes=9_000, part=(1, 31))
+
+
+def test_equal_keys_stay_in_pool_order(tmp_path: Path) -> None:
+    """Rows of one text have one key: their order does not depend on how many parts there are."""
+    write_jsonl(tmp_path / "p.jsonl", [{"text": "same", "n": n} for n in range(50)])
+    kept = make_selection(tmp_path / "kept", opened(tmp_path / "p.jsonl"), [(0, k, 2) for k in range(50)])
+    table = pq.read_table(kept / "selection.parquet")
+    one_key = pa.array(np.full(50, 7, np.uint64))
+    table = table.set_column(table.schema.get_field_index("key"), table.schema.field("key"), one_key)
+    pq.write_table(table, kept / "selection.parquet", write_page_checksum=True)
+    content = json.loads((kept / "plan.json").read_text())
+    content["selection_digest"] = file_digest(kept / "selection.parquet")
+    (kept / "plan.json").write_text(json.dumps(sealed(content)))
+    found = []
+    for number in (1, 2, 3):
+        result = write_selection(kept, tmp_path / "out", format="jsonl", order="shuffled", part=(number, 3))
+        found += [json.loads(line)["n"] for line in result.files[0].read_text().splitlines()]
+    assert found == [*range(50), *range(50)]

@@ -44,7 +44,7 @@ class Dolma(Lines):
 
     def _document(self, parts: Parts, file: str, row: int) -> bytes | bytearray:
         if parts.text is None:
-            raise DataError(f"{plain(file)}, row {row:,}: has no text. The pool changed: run cuvee select again.")
+            raise DataError(f"{plain(file)}, row {row:,}: has no text. The pool changed: make the selection again.")
         self.named += parts.id is None
         document = {
             "id": f"{file}:{row}" if parts.id is None else parts.id,

@@ -62,6 +62,10 @@ class Staging:
         """Refuse an output that may not be replaced."""
         check_output(self._output, folder, selection)
 
+    def remarks(self, selection: Selection) -> list[str]:
+        """What the manifest need not say about this place."""
+        return beside_pool(self._output, selection)
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the right to write."""
         return lock(self._output)
@@ -156,6 +160,11 @@ def check_output(output: Path, folder: Path, selection: Selection) -> None:
                 raise UsageError(
                     f"{plain(str(place))} holds {plain(str(path))}, which is being read. Choose another folder with -o."
                 )
+    if output.is_relative_to(folder):
+        raise UsageError(
+            f"{shown} lies in the selection's own folder, which is replaced as a whole when the selection is made "
+            "again. Choose a folder beside it with -o."
+        )
     if not output.exists():
         return
     if not output.is_dir():
@@ -169,6 +178,15 @@ def check_output(output: Path, folder: Path, selection: Selection) -> None:
         raise UsageError(
             f"{shown} is not empty and holds what cuvee write did not make ({named}). Choose a new folder with -o."
         )
+
+
+def beside_pool(output: Path, selection: Selection) -> list[str]:
+    """A note if the output stands below a folder with several files of the pool, which may be read as a whole again."""
+    files = [Path(file.path).absolute().parent for file in selection.files if "://" not in file.path]
+    for folder in output.parents:
+        if files.count(folder) > 1:
+            return [f"they lie in {plain(str(folder))}, as the pool does: read as a folder, it now holds them, too"]
+    return []
 
 
 def _own(output: Path) -> set[str]:

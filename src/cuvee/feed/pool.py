@@ -9,7 +9,7 @@ from ..engine.store import Store
 from ..errors import DataError
 from ..source.base import Index, Source, Spec
 from ..source.files import plain
-from .selection import PoolFile, Selection, Survey
+from .selection import AGAIN, PoolFile, Selection, Survey
 
 Files = dict[int, tuple[Source, Index]]
 """Reader and index by the file's number in the plan; only files with chosen rows."""
@@ -22,7 +22,7 @@ def open_source(path: str, format: str) -> Source:
     for source in discover([path]).sources:
         if source.path == path and source.format == format:
             return source
-    raise DataError(f"{plain(path)} is no longer a {format} file. Run cuvee select again.")
+    raise DataError(f"{plain(path)} is no longer a {format} file. {AGAIN}")
 
 
 def open_files(
@@ -38,13 +38,13 @@ def open_files(
         except DataError as error:
             raise DataError(f"A file of the pool cannot be opened. {error}") from error
         if stamp != file.stamp:
-            raise _changed(file)
+            raise _changed(file, selection)
         found[number] = source
     files: Files = {}
     for number, source in found.items():
         files[number] = source, _index(source, store)
         if files[number][1].rows != selection.files[number].rows:
-            raise _changed(selection.files[number])
+            raise _changed(selection.files[number], selection)
     return files
 
 
@@ -58,8 +58,8 @@ def check_unchanged(selection: Selection, files: Files) -> None:
     """Refuse to publish rows of a file that was changed while it was being read."""
     for number, (source, _) in files.items():
         if source.stamp() != selection.files[number].stamp:
-            raise _changed(selection.files[number])
+            raise _changed(selection.files[number], selection)
 
 
-def _changed(file: PoolFile) -> DataError:
-    return DataError(f"{plain(file.path)} has changed since the selection was made. Run cuvee select again.")
+def _changed(file: PoolFile, selection: Selection) -> DataError:
+    return DataError(f"{plain(file.path)} has changed since the selection was made. {selection.again}")

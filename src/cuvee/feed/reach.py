@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..source.base import Index, Segment, Source
 from ..source.files import plain, reading
 from ..source.json_outline import HUGE
-from .selection import Part
+from .selection import AGAIN, Part
 
 BLOCK_BYTES = 8 << 20
 
@@ -27,14 +27,13 @@ class Block:
 
     Attributes:
         file: the path of the file they come from.
-        row, weight, key: (n,) row numbers in the file, repeats, keys.
+        row, weight: (n,) row numbers in the file, repeats.
         items: raw lines, or a record batch with every column; n of them.
     """
 
     file: str
     row: npt.NDArray[np.int64]
     weight: npt.NDArray[np.int64]
-    key: npt.NDArray[np.uint64]
     items: list[bytes] | pa.RecordBatch
 
 
@@ -79,7 +78,7 @@ class Reach:
     def _ended(self, row: int) -> DataError:
         return DataError(
             f"{plain(self.source.path)} ended before row {row:,}: it changed while it was being read, or is damaged. "
-            "Run cuvee select again."
+            f"{AGAIN}"
         )
 
     def blocks(self, part: Part) -> Iterator[Block]:
@@ -146,7 +145,7 @@ class Reach:
 
     def _block(self, part: Part, low: int, high: int, items: list[bytes] | pa.RecordBatch) -> Block:
         cut = slice(low, high)
-        return Block(self.source.path, part.row[cut], part.weight[cut], part.key[cut], items)
+        return Block(self.source.path, part.row[cut], part.weight[cut], items)
 
 
 def blocks(parts: Iterable[Part], files: dict[int, tuple[Source, Index]]) -> Iterator[Block]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..source.base import Spec
 from ..source.files import plain, reading
 
 BATCH_ROWS = 65_536
-_DAMAGED = "Run cuvee select again."
+AGAIN = "Make the selection again."
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,10 @@ class Selection:
     digest: str
     share: tuple[int, int] = (1, 1)
     """(i, n): only the i-th of n runs of its rows, from 1, which differ by a row at most."""
+    picked: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = field(default=None, compare=False)
+    """Only the rows at these places, ascending, and how often each is to be written."""
+    again: str = AGAIN
+    """What to do if it is damaged, or its pool has changed."""
 
     @classmethod
     def open(cls, folder: Path) -> Selection:
@@ -83,7 +87,10 @@ class Selection:
         table, plan = folder / SELECTION, folder / PLAN
         shown = plain(str(folder))
         if not table.is_file() or not plan.is_file():
-            raise UsageError(f"There is no selection in {shown}: name the folder that cuvee select wrote with -o.")
+            raise UsageError(
+                f"There is no selection in {shown}: name the folder that cuvee select or cuvee guard wrote with -o."
+            )
+        again = AGAIN
         try:
             content = json.loads(plan.read_bytes())
             version = content.get("format", PLAN_FORMAT)
@@ -98,21 +105,22 @@ class Selection:
             roles = {field.name for field in dataclasses.fields(Spec)}
             spec = Spec(**{role: name for role, name in content["spec"].items() if role in roles})
             expected = content["selection_digest"]
+            again = _again(content)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{shown}/plan.json cannot be read ({plain(str(error))}). {_DAMAGED}") from None
+            raise DataError(f"{shown}/plan.json cannot be read ({plain(str(error))}). {again}") from None
         except OSError as error:
             raise DataError(f"{shown}/plan.json cannot be read ({error.strerror}). Check its mode and disk.") from None
         with reading(str(table)):
             digest = file_digest(table)
         if digest != expected:
-            raise DataError(f"{shown}/selection.parquet is damaged: its digest is not the plan's. {_DAMAGED}")
-        return cls(table, files, spec, digest)
+            raise DataError(f"{shown}/selection.parquet is damaged: its digest is not the plan's. {again}")
+        return cls(table, files, spec, digest, again=again)
 
     def _damaged(self, what: str) -> DataError:
-        return DataError(f"{plain(str(self.path))} is damaged: {what}. {_DAMAGED}")
+        return DataError(f"{plain(str(self.path))} is damaged: {what}. {self.again}")
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with reading(str(self.path), advice=_DAMAGED):
+        with reading(str(self.path), advice=self.again):
             opened = pq.ParquetFile(self.path, page_checksum_verification=True)
         with opened:
             number, among = self.share
@@ -121,14 +129,34 @@ class Selection:
             stream = opened.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
             first = 0
             while first < high:
-                with reading(str(self.path), advice=_DAMAGED):
+                with reading(str(self.path), advice=self.again):
                     batch = next(stream, None)
                 if batch is None:
                     return
-                own = batch.slice(max(0, low - first), max(0, high - max(low, first)))
+                if self.picked is None:
+                    own = batch.slice(max(0, low - first), max(0, high - max(low, first)))
+                else:
+                    own = self._picked(batch, first, *self.picked)
                 first += len(batch)
                 if len(own):
                     yield own
+
+    @staticmethod
+    def _picked(
+        batch: pa.RecordBatch, first: int, place: npt.NDArray[np.int64], weight: npt.NDArray[np.int64]
+    ) -> pa.RecordBatch:
+        """Those of the rows from ``first`` on that are picked, with their new weights."""
+        low, high = np.searchsorted(place, [first, first + len(batch)])
+        own = batch.take(pa.array(place[low:high] - first))
+        return own.set_column(own.schema.get_field_index("weight"), "weight", pa.array(weight[low:high]))
+
+    def weights(self) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:
+        """(keys, repeats) of the chosen rows, in order."""
+        for batch in self._batches(["key", "weight"]):
+            weight = _integers(batch, "weight")
+            if (weight < 1).any():
+                raise self._damaged("a weight is below 1")
+            yield batch.column("key").to_numpy(zero_copy_only=False).astype(np.uint64, copy=False), weight
 
     @cached_property
     def _known(self) -> dict[str, int]:
@@ -183,6 +211,13 @@ class Selection:
             borders = [0, *(np.flatnonzero(step) + 1).tolist(), len(row)]
             for low, high in pairwise(borders):
                 yield Part(int(number[low]), row[low:high], weight[low:high], key[low:high])
+
+
+def _again(plan: Any) -> str:
+    """Which command made a selection, as an advice."""
+    method = plan.get("method")
+    name = method.get("name") if isinstance(method, dict) else None
+    return f"Run cuvee {'guard' if name == 'guard' else 'select'} again." if name else AGAIN
 
 
 def _integers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.int64]:

@@ -80,6 +80,10 @@ class Upload:
                 "Choose a new place with -o."
             )
 
+    def remarks(self, _: Selection) -> list[str]:
+        """Nothing."""
+        return []
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the right to write, among the processes of this machine."""

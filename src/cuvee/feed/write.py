@@ -26,7 +26,7 @@ from ..source.base import Source
 from ..source.files import plain
 from .dolma import Dolma
 from .jsonl import Jsonl
-from .order import SHUFFLE_BYTES, Prepared, in_pool_order, shuffled, too_large
+from .order import SHUFFLE_BYTES, Prepared, in_pool_order, shuffled, shuffled_run, too_large
 from .output import KIND, MANIFEST_VERSION, Staging
 from .parquet import Parquet
 from .pool import Files, check_unchanged, open_files, open_source
@@ -71,14 +71,14 @@ def write_selection(
     If this fails or is killed, the same call goes on after the last finished file.
 
     Args:
-        folder: what ``cuvee select`` wrote.
+        folder: what ``cuvee select`` or ``cuvee guard`` wrote.
         output: the folder to write, or an address (``s3://bucket/train``, see ``upload.py``); replaced as a whole if
             cuvee wrote it, refused if it holds anything else.
         format: "parquet", "jsonl", "jsonl.gz", "jsonl.zst" or "dolma".
         shard_bytes: a file is closed once it holds this many bytes as written.
         order: "pool", or "shuffled" by a hash of seed and key, which must fit into ``shuffle_bytes`` of memory.
-        part: (3, 16) writes the third of sixteen equal runs of the chosen rows: for sixteen processes, on as many
-            machines, which write a folder each.
+        part: (3, 16) writes the third of sixteen equal runs: of the chosen rows in pool order, or of the shuffled
+            documents. For sixteen processes, on as many machines, which write a folder each.
         store: a cache for the pool's indices, which saves counting lines again.
         opener: turns the path and format of a pool file into its reader.
     """
@@ -93,12 +93,17 @@ def write_selection(
     progress = progress or Progress()
     folder = Path(folder).resolve()
     target = upload_of(output)
-    selection = replace(Selection.open(folder), share=part)
+    selection, run = Selection.open(folder), None
+    if order == "shuffled":
+        run = shuffled_run(selection, selection.survey().rows, seed, part, shuffle_bytes)
+        selection = replace(selection, picked=(run.place, run.weight))
+    else:
+        selection = replace(selection, share=part)
     survey = selection.survey()
     if survey.rows == 0 and part != (1, 1):
         raise DataError(f"Part {part[0]} of {part[1]} of the selection in {folder} has no rows. Name fewer parts.")
     if survey.rows == 0:
-        raise DataError(f"The selection in {folder} chose no rows: there is nothing to write. Raise its budget.")
+        raise DataError(f"The selection in {folder} chose no rows: there is nothing to write.")
     if order == "shuffled" and survey.distinct_bytes > shuffle_bytes:
         raise too_large(survey.distinct_bytes, shuffle_bytes)
     staging = target if isinstance(target, Upload) else Staging(target.resolve())
@@ -123,8 +128,8 @@ def write_selection(
                     _sayable(format),
                     Shards(building, writer, shard_bytes, finished, record, staging.tag) as shards,
                 ):
-                    stream = _prepared(selection, files, counts, progress, shards if order == "pool" else None)
-                    ordered = in_pool_order(stream) if order == "pool" else shuffled(stream, seed, shuffle_bytes)
+                    stream = _prepared(selection, files, counts, progress, shards if run is None else None)
+                    ordered = in_pool_order(stream) if run is None else shuffled(stream, run.item, shuffle_bytes)
                     for batch in ordered:
                         shards.write(batch)
                     shards.close()
@@ -150,7 +155,7 @@ def write_selection(
         rows=survey.rows,
         tokens=survey.tokens,
         bytes=sum(entry.bytes for entry in shards.entries),
-        notes=tuple(notes),
+        notes=(*notes, *staging.remarks(selection)),
     )
 
 
@@ -227,7 +232,7 @@ def _prepared(
             shards.skip -= rows
             progress.advance(sum(map(len, block.items)) if isinstance(block.items, list) else block.items.nbytes)
             continue
-        ready = [Prepared(counts.prepare(block), block.weight, block.key)]
+        ready = [Prepared(counts.prepare(block), block.weight)]
         size = int(ready[0].rows.nbytes)
         del block  # its rows may be huge
         yield ready.pop()
