@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import registry
+from .combining import Combined
 from .core import Choose, Method
 from .engine.local import Local
 from .engine.memory import expected
@@ -15,7 +16,7 @@ from .errors import UsageError
 from .layout import PLAN, REPORT, SELECTION, refuse_foreign
 from .pool import Opened, Paths, Reading, open_stage, target_reading
 from .report.terminal import plural
-from .request import Request, check_columns, make_budget, plan_methods
+from .request import Request, check_columns, make_budget, make_parts, plan_methods
 
 SECONDS_PER_BYTE = 1 / 150e6
 """Reading and counting n-grams on one core; what a method does beyond that stands in its card."""
@@ -55,9 +56,12 @@ def plan_selection(
     budget = make_budget(asked["tokens"], asked["rows"], asked["bytes"], asked["fraction"])
     quota = asked["quota"]
     shares = tuple(sorted(quota.items())) if isinstance(quota, dict) else quota
+    parts = make_parts(asked["method"], asked["settings"])
     request = Request(
-        asked["method"],
-        asked["settings"],
+        "+".join(name for name, _ in parts),
+        parts,
+        asked["combine"],
+        asked["combine_settings"],
         asked["choose"],
         asked["choose_settings"],
         shares,
@@ -80,7 +84,7 @@ def plan_selection(
     method = scorer if scorer is not None else chooser
     found["method"] = _with_parameters(request.method, method)
     if scorer is not None:
-        found["time"] += f" for reading and n-grams; {request.method}: {registry.card(request.method).cost}"
+        found["time"] += f" for reading and n-grams; {request.method}: {scorer.card.cost}"
         found["rule"] = _rule(request, scorer, chooser)
     if shares is not None:
         found["quota"] = shares if isinstance(shares, str) else ", ".join(f"{name}={part:g}" for name, part in shares)
@@ -93,6 +97,8 @@ def plan_selection(
 def _rule(request: Request, scorer: Method, chooser: Choose | None) -> str:
     if chooser is None:
         own = type(scorer).chooser is not Method.chooser
+        if isinstance(scorer, Combined):
+            return f"the one of {scorer.names[0]}'s paper, or top_k" if scorer.combine == "filter" else "top_k"
         return f"the one of {request.method}'s paper" if own else "top_k: the highest scores"
     name = request.choose or ""
     return f"{_with_parameters(name, chooser)}; {registry.card(name).cost}"

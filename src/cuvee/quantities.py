@@ -60,16 +60,28 @@ def part(text: str) -> tuple[int, int]:
     return int(match.group(1)), int(match.group(2))
 
 
-def method_call(text: str) -> tuple[str, dict[str, str]]:
-    """ "dsir:ngrams=3,buckets=5000" as a name and its settings."""
+def method_call(text: str, option: str = "--with") -> tuple[str, dict[str, str]]:
+    """ "dsir:ngrams=3,buckets=5000", given with an option, as a name and its settings."""
     name, _, rest = text.partition(":")
     settings: dict[str, str] = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"'{part}' is not a setting. Write --with {name}:parameter=value,parameter=value.")
+            raise UsageError(f"'{part}' is not a setting. Write {option} {name}:parameter=value,parameter=value.")
         settings[key.strip().replace("-", "_")] = value.strip()
     return name.strip(), settings
+
+
+def method_calls(text: str) -> list[tuple[str, dict[str, str]]]:
+    """ "dsir:ngrams=3,buckets=5000,classifier" as names and settings: a part without "=", or with ":" before it, begins
+    the next method."""
+    calls: list[str] = []
+    for part in text.split(","):
+        if calls and "=" in part and ":" not in part.partition("=")[0]:
+            calls[-1] += f",{part}"
+        else:
+            calls.append(part)
+    return [method_call(call) for call in calls]
 
 
 def shares(text: str) -> dict[str, float] | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NoReturn
@@ -21,10 +21,15 @@ from .source.base import Spec
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that decides a selection's content, as given by the user."""
+    """Everything that decides a selection's content, as given by the user.
+
+    ``method`` is its name, or those of several with "+" between them; ``parts`` are names and settings, one or more.
+    """
 
     method: str
-    settings: dict[str, Any]
+    parts: tuple[tuple[str, dict[str, Any]], ...]
+    combine: str | None
+    combine_settings: dict[str, Any]
     choose: str | None
     choose_settings: dict[str, Any]
     quota: tuple[tuple[str, float], ...] | str | None
@@ -133,11 +138,29 @@ def make_budget(
     return Budget(unit, int(amount))  # type: ignore[arg-type]
 
 
+def make_parts(
+    method: str | Sequence[str], settings: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Names and settings of one method or of several; UsageError if there is not one of the other for each."""
+    names = [method] if isinstance(method, str) else list(method)
+    given = [settings or {}] if settings is None or isinstance(settings, Mapping) else list(settings)
+    if not names or not all(isinstance(name, str) for name in names):
+        _refuse("method", 'a name like "dsir", or a list of names to be combined', method)
+    if len(names) > 1 and settings is None:
+        given = [{}] * len(names)
+    if len(given) != len(names) or not all(isinstance(one, Mapping) for one in given):
+        _refuse("settings", "a dict, or with several methods a list of dicts, one for each", settings)
+    return tuple((name, dict(one)) for name, one in zip(names, given, strict=True))
+
+
 def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Choose | None]:
     """The scoring method (None for baselines) and the rule to choose by (None: the method's own).
 
     Checked before any file is opened.
     """
+    if len(request.parts) > 1 or request.combine is not None:
+        return _plan_combined(request, has_target)
+    ((_, settings),) = request.parts
     kind = registry.load(request.method, "method")
     if issubclass(kind, Choose):
         if request.choose is not None:
@@ -156,8 +179,39 @@ def plan_methods(request: Request, has_target: bool) -> tuple[Method | None, Cho
                 f"'{request.method}' chooses by a score: name a scoring method with --with, "
                 f"and use --choose {request.method}."
             )
-        return None, make(kind, request.settings, request.method)
-    scorer = make(kind, request.settings, request.method)
+        return None, make(kind, settings, request.method)
+    scorer = make(kind, settings, request.method)
+    return _with_rule(request, scorer, has_target)
+
+
+def _plan_combined(request: Request, has_target: bool) -> tuple[Method, Choose | None]:
+    """Several scoring methods as one."""
+    from .combine_rules import RULES
+    from .combining import Combined
+
+    rules = ", ".join(RULES)
+    if request.combine is None:
+        raise UsageError(
+            f"{len(request.parts)} methods are named: say how to combine their scores with --combine ({rules})."
+        )
+    if request.combine not in RULES:
+        raise UsageError(f"--combine is one of {rules}, not '{request.combine}'.")
+    if len(request.parts) < 2:
+        raise UsageError("--combine needs two or more methods, like --with dsir,classifier.")
+    found = []
+    for name, settings in request.parts:
+        kind = registry.load(name, "method")
+        if issubclass(kind, Choose):
+            raise UsageError(f"'{name}' chooses by itself and gives no score that could be combined: leave it out.")
+        found.append(make(kind, settings, name))
+    rule = make(RULES[request.combine], request.combine_settings, f"--combine {request.combine}")
+    names = tuple(name.replace("-", "_") for name, _ in request.parts)
+    rule.check(names)
+    return _with_rule(request, Combined(tuple(found), names, request.combine, rule), has_target)
+
+
+def _with_rule(request: Request, scorer: Method, has_target: bool) -> tuple[Method, Choose | None]:
+    """The method with the rule that is asked for, if it has what it needs."""
     if "target" in scorer.needs() and not has_target:
         raise UsageError(
             f"'{request.method}' compares with a target: name files like the data you want with --target, "

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy.typing as npt
 
 from . import registry, wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
-from .core import Block, Budget, Choose, Decision, Draw, Map, Method
+from .core import Block, Budget, Card, Choose, Decision, Draw, Map, Method
+from .coverage import coverage_of_target
 from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
@@ -36,7 +38,7 @@ from .methods.choose.random import Random
 from .methods.choose.top_k import TopK
 from .pool import Opened, Paths, Reading, open_stage, target_reading
 from .quantities import shell_path
-from .request import Request, check_arguments, check_columns, make_budget, plan_methods
+from .request import Request, check_arguments, check_columns, make_budget, make_parts, plan_methods
 from .selection_file import Reasons, SelectionWriter, taken_rows
 from .summary import Arm, Counted, LogWeights, counted, length_histogram, score_pictures
 
@@ -64,8 +66,10 @@ def select(
     pool: Paths,
     *,
     target: Paths | None = None,
-    method: str | None = None,
-    settings: dict[str, Any] | None = None,
+    method: str | Sequence[str] | None = None,
+    settings: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+    combine: str | None = None,
+    combine_settings: dict[str, Any] | None = None,
     choose: str | None = None,
     choose_settings: dict[str, Any] | None = None,
     quota: dict[str, float] | str | None = None,
@@ -88,8 +92,9 @@ def select(
     Args:
         pool, target: files, folders, globs or URIs.
         method: a scoring method ("dsir", "zipfit", ...) or a baseline ("random"); ``cuvee methods`` lists them.
-            By default "dsir" with a target and "random" without.
-        settings: the method's parameters by name.
+            By default "dsir" with a target and "random" without. A list of scoring methods is combined.
+        settings: the method's parameters by name; a list of such dicts for several methods.
+        combine, combine_settings: how the scores of several methods become one: "rank", "min", "filter" or "learned".
         choose, choose_settings: how to choose by the score; the method's own rule by default.
         quota: shares of the budget by domain, or "proportional" or "uniform".
         tokens, rows, bytes, fraction: the budget; exactly one (a fraction is of the pool's tokens).
@@ -119,6 +124,8 @@ def select(
         "target": _plain_paths(target),
         "method": method,
         "settings": settings,
+        "combine": combine,
+        "combine_settings": combine_settings,
         "choose": choose,
         "choose_settings": choose_settings,
         "quota": quota,
@@ -130,10 +137,11 @@ def select(
         "output": str(output),
     }
     reading = reading or Reading()
-    method = method or ("dsir" if target is not None else "random")
+    parts = make_parts(method or ("dsir" if target is not None else "random"), settings)
     shares = tuple(sorted(quota.items())) if isinstance(quota, dict) else quota
     budget = make_budget(tokens, rows, bytes, fraction)
-    request = Request(method, settings or {}, choose, choose_settings or {}, shares, budget, seed)
+    name, together = "+".join(name for name, _ in parts), combine_settings or {}
+    request = Request(name, parts, combine, together, choose, choose_settings or {}, shares, budget, seed)
     folder = Path(output)
     scorer, chooser = plan_methods(request, target is not None)
     store = Store(Path(cache) if cache is not None else None)
@@ -308,10 +316,11 @@ class _Job:
         summary = self._numbers(columns, decision, fitted, rejected, measured, has_text)
         if reasons is not None and reasons.low < reasons.high:
             summary |= score_pictures(columns, decision, reasons.low, reasons.high)
-        summary["distance"] = None
+        summary["distance"] = summary["coverage"] = None
         if has_text:
             compared = {"kept": decision, **{k: v for k, v in controls.items() if k == "length_matched"}}
             summary["distance"] = divergence_from_target(engine, columns, compared, draw)
+            summary["coverage"] = coverage_of_target(engine, columns, compared, draw)
         place_of = reasons.place if reasons is not None else None
         summary["examples"] = draw_examples(engine, columns, decision, place_of, fitted, draw)
         summary["rejects"] = write_rejects(engine, rejected, place / REJECTS, folder / REJECTS)
@@ -421,7 +430,7 @@ class _Job:
                 "parameters": parameters(self.scorer if self.scorer is not None else self.chooser),
                 "cut": decision.notes.get("cut"),
                 "measure": decision.notes.get("measure"),
-                "summary": registry.card(request.method).summary,
+                "summary": _card(request, self.scorer).summary,
                 "chooser": type(self.chooser).__name__,
                 "chooser_parameters": parameters(self.chooser),
                 "notes": {**dict(getattr(fitted, "notes", {}) or {}), **decision.notes},
@@ -454,7 +463,7 @@ class _Job:
                 "digest": selection,
                 "seed": request.seed,
                 "versions": versions(),
-                "citations": _citations(request, self.chooser),
+                "citations": _citations(_card(request, self.scorer), self.chooser),
                 "timings": {},
                 "passes": self.engine.passes,
                 "files": [[source.path, manifest.rows_of(at)] for at, source in enumerate(manifest.sources[:100])],
@@ -474,9 +483,14 @@ class _Job:
         }
 
 
-def _citations(request: Request, chooser: Choose) -> list[str]:
+def _card(request: Request, scorer: Method | None) -> Card:
+    """What is known about the method, or about the rule that chooses without one."""
+    return scorer.card if scorer is not None else registry.card(request.method)
+
+
+def _citations(card: Card, chooser: Choose) -> list[str]:
     inner = chooser.inner if isinstance(chooser, Quota) else chooser
-    found = [registry.card(request.method).bibtex, type(inner).card.bibtex if hasattr(type(inner), "card") else ""]
+    found = [card.bibtex, type(inner).card.bibtex if hasattr(type(inner), "card") else ""]
     return list(dict.fromkeys(text for text in found if text))
 
 

@@ -109,6 +109,18 @@ def limits(reading: Reading, opened: Opened) -> list[str]:
     return found
 
 
+def _coverage_lines(coverage: dict[str, Any]) -> list[str]:
+    """How much of the kept is like the target, and how much of the target it reaches, beside the controls."""
+    names = ("precision", "recall", "coverage")
+    kept = ", ".join(f"{name} {percent(coverage['kept'][name])}" for name in names)
+    others = [
+        f"{name.replace('_', '-')} {', '.join(percent(coverage[name][one]) for one in names)}"
+        for name in ("random", "length_matched")
+        if coverage.get(name)
+    ]
+    return [f"  modes      {kept} of the target", f"             ({'; '.join(others)})"]
+
+
 def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     """What ``cuvee select`` prints: verdict first, at most 24 lines of 80 columns."""
     counts, controls = summary["counts"], summary["controls"]
@@ -127,7 +139,9 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         low, high = distance["random_range"]
         lines.append(f"  distance   {told} to the target")
         lines.append(f"             (99 of 100 random draws: {low:.3f} to {high:.3f})")
-    elif counts["target_rows"] and summary["spec"]["text"] is not None:
+    if coverage := summary.get("coverage"):
+        lines += _coverage_lines(coverage)
+    if not distance and counts["target_rows"] and summary["spec"]["text"] is not None:
         lines.append("  distance   not estimated: fewer than 30 kept rows are in the pool's sample")
     if summary["method"]["cut"] is not None and "scores" in summary:
         lines.append(f"  cut        {summary['method']['measure']} above {summary['method']['cut']:,.6g}")

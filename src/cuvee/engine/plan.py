@@ -75,10 +75,15 @@ def parameters(method: Any) -> dict[str, Any]:
     found = {}
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {"method": type(value).__name__, **parameters(value)}
-        found[field.name] = value
+        several = isinstance(value, tuple) and any(dataclasses.is_dataclass(one) for one in value)
+        found[field.name] = [_nested(one) for one in value] if several else _nested(value)
     return found
+
+
+def _nested(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"method": type(value).__name__, **parameters(value)}
+    return value
 
 
 def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:

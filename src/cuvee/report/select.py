@@ -122,7 +122,7 @@ def _score_by_length(summary: Mapping[str, Any]) -> Markup:
 def _numbers(summary: Mapping[str, Any]) -> list[Markup]:
     halves = [part for part in (_distance(summary), _scores(summary)) if part]
     lengths = blocks.quantiles((name, mapping(summary.get("quantiles")).get(name)) for name in _GROUPS)
-    tables = [_method(summary), element("div", _checks(summary), lengths)]
+    tables = [_method(summary), element("div", _modes(summary), _checks(summary), lengths)]
     return [
         element("div", *halves, class_="halves") if halves else EMPTY,
         element("div", *(part for part in tables if part), class_="halves") if any(tables) else EMPTY,
@@ -148,6 +148,19 @@ def _distance(summary: Mapping[str, Any]) -> Markup:
     over = f", over {plural(found['rows'], 'row')}" if finite(found.get("rows")) is not None else ""
     caption = sentence(as_text(found.get("name")) or "Distance", f"{over}. Shorter is nearer.")
     return figure("Is it nearer to the target than chance?", caption, chart, part=True)
+
+
+def _modes(summary: Mapping[str, Any]) -> Markup:
+    found, rows = mapping(summary.get("coverage")), []
+    for name, words in (("kept", "Kept"), ("random", "Random rows"), ("length_matched", "... of the same lengths")):
+        shares = [finite(mapping(found.get(name)).get(one)) for one in ("precision", "recall", "coverage")]
+        if None not in shares:
+            rows.append([escape(words), *(escape(percent(one)) for one in shares)])
+    if not rows:
+        return EMPTY
+    over = f", over {plural(found['rows'], 'row')} each" if finite(found.get("rows")) is not None else ""
+    caption = f"The target's modes: {as_text(found.get('name'))}{over}"
+    return table(["", "Like the target (precision)", "Reached (recall)", "Reached (coverage)"], rows, caption)
 
 
 def _scores(summary: Mapping[str, Any]) -> Markup:

@@ -27,6 +27,10 @@ AT_ONCE, SHARD_ROWS, OVERSAMPLE = 1 << 16, 1 << 14, 3
 Ints = npt.NDArray[np.int64]
 Pick: TypeAlias = Callable[[Array, Ints, int, Array], Ints]
 """(vectors float32 (n, d), cost int64 (n,), amount, key uint64 (n,)) -> places in the order taken, within amount."""
+PickRows: TypeAlias = Callable[[Block, int], Ints]
+"""(rows as ``eligible`` gives them, amount) -> places in the order taken, within amount."""
+Eligible: TypeAlias = Callable[[Block, Budget, int], Block]
+"""(block, budget, amount) -> the rows that may be taken, with "cost", "row", "key" and what is picked by."""
 
 
 @dataclass
@@ -80,9 +84,20 @@ def eligible(block: Block, budget: Budget, amount: int) -> Block:
 
 
 def choose_greedily(columns: Columns, budget: Budget, pick: Pick, because: str) -> Listed:
-    """Let ``pick`` choose within the budget, at once or by shards. Raises DataError if no row has a vector."""
+    """Let ``pick`` choose by vectors within the budget, at once or by shards. DataError if no row has a vector."""
+
+    def pick_rows(part: Block, much: int) -> Ints:
+        return pick(part["embedding"], part["cost"], much, part["key"])
+
+    return choose_by_rounds(columns, budget, ("embedding",), eligible, pick_rows, because)
+
+
+def choose_by_rounds(
+    columns: Columns, budget: Budget, needs: tuple[str, ...], eligible: Eligible, pick: PickRows, because: str
+) -> Listed:
+    """The same by any columns: ``needs`` names those that ``eligible`` reads."""
     amount, total = budget.resolve(columns.totals[budget.unit]), columns.totals[budget.unit]
-    names = columns_for(budget, "embedding")
+    names = columns_for(budget, *needs)
     whole = columns.n_rows <= AT_ONCE
 
     def parts() -> Iterator[Block]:
@@ -90,7 +105,7 @@ def choose_greedily(columns: Columns, budget: Budget, pick: Pick, because: str) 
             yield eligible(shard, budget, amount)
 
     def picked(part: Block, much: int) -> Block:
-        order = pick(part["embedding"], part["cost"], much, part["key"])
+        order = pick(part, much)
         return {name: values[order] for name, values in part.items()}
 
     passed = spent = 0
@@ -101,7 +116,7 @@ def choose_greedily(columns: Columns, budget: Budget, pick: Pick, because: str) 
         passed += int(part["cost"].sum())
         found = picked(part, amount * passed // max(total, 1) - spent)
         spent += int(found["cost"].sum())
-        return {name: values for name, values in found.items() if name != "embedding"}
+        return {name: found[name] for name in ("row", "cost")}
 
     if whole:
         found, way = [picked(part, amount) for part in parts()], "at once"
@@ -112,7 +127,8 @@ def choose_greedily(columns: Columns, budget: Budget, pick: Pick, because: str) 
         found, way = [own_share(part) for part in parts()], "shard by shard"
     rows = np.concatenate([part["row"] for part in found]) if found else np.zeros(0, np.int64)
     if not len(rows):
-        raise DataError("No row that fits into the budget has an embedding. Give a larger budget, or check the texts.")
+        what = "an embedding" if "embedding" in needs else " and ".join(needs)
+        raise DataError(f"No row that fits into the budget has {what}. Give a larger budget, or check the texts.")
     notes = {"unit": budget.unit, "asked": amount, "kept": int(sum(int(part["cost"].sum()) for part in found))}
     return Listed(np.sort(rows), np.ones(len(rows), np.int64), notes | {"chosen": way}, because)
 

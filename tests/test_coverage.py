@@ -1,0 +1,73 @@
+"""Precision, recall and coverage of the target's modes: the figures of prdc, and what a selection says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee.coverage import figures, squared
+from tests.conftest import DEMO
+
+GOLDEN = json.loads((Path(__file__).parent / "data" / "golden" / "prdc" / "n120_d4_k3.json").read_text())
+
+
+def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return ((x[:, None] - y[None]) ** 2).sum(axis=2)
+
+
+def test_figures_of_prdc() -> None:
+    real, fake = np.array(GOLDEN["real"]), np.array(GOLDEN["fake"])
+    found = figures(distances(real, real), distances(fake, fake), distances(real, fake), GOLDEN["k"])
+    for name, value in found.items():
+        assert value == pytest.approx(GOLDEN["expected"]["prdc"][name], abs=1e-12), name
+
+
+def test_a_mode_left_out_lowers_coverage_and_not_precision() -> None:
+    chance = np.random.default_rng(0)
+
+    def around(axis: int, rows: int) -> np.ndarray:
+        x = 0.1 * chance.normal(size=(rows, 16))
+        x[:, axis] += 1
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    target = np.concatenate([around(0, 60), around(1, 60)])
+    one, both, none = around(0, 100), np.concatenate([around(0, 50), around(1, 50)]), around(5, 100)
+    found = [figures(squared(target, target), squared(x, x), squared(target, x), 5) for x in (one, both, none)]
+    assert found[0]["precision"] > 0.8 and found[1]["precision"] > 0.8
+    assert found[0]["coverage"] < 0.55 < 0.9 < found[1]["coverage"]
+    assert found[0]["recall"] < 0.55 < 0.8 < found[1]["recall"]
+    assert found[2] == {"precision": 0.0, "recall": 0.0, "coverage": 0.0}
+
+
+def test_a_selection_tells_it(small_pool: Path, target: Path, tmp_path: Path) -> None:
+    found = cuvee.select(small_pool, target=target, method="rds_plus", tokens=40_000, output=tmp_path / "out")
+    coverage = found.summary["coverage"]
+    for arm in ("kept", "random", "length_matched"):
+        assert set(coverage[arm]) == {"precision", "recall", "coverage"}
+        assert all(0 <= value <= 1 for value in coverage[arm].values())
+    assert coverage["kept"]["precision"] > coverage["random"]["precision"]
+    assert coverage["kept"]["coverage"] > coverage["random"]["coverage"]
+    assert 30 <= coverage["rows"] <= 1000 and coverage["target_rows"] == 100
+    from cuvee.wording import select_lines
+
+    lines = select_lines(found.folder, found.summary)
+    assert any(line.startswith("  modes      precision") for line in lines) and len(lines) <= 24
+    assert "Reached (coverage)" in (found.folder / "report.html").read_text()
+    again = cuvee.select(small_pool, target=target, method="rds_plus", tokens=40_000, output=tmp_path / "b", workers=3)
+    assert again.summary["coverage"] == coverage
+
+
+def test_nothing_is_said_without_a_target_or_with_too_few_rows(small_pool: Path, tmp_path: Path) -> None:
+    assert cuvee.select(small_pool, rows=100, output=tmp_path / "a").summary["coverage"] is None
+    few = cuvee.select(small_pool, target=DEMO / "target.jsonl", rows=20, output=tmp_path / "b")
+    assert few.summary["coverage"] is None
+    small = tmp_path / "small.parquet"
+    pq.write_table(pa.table({"text": ["A short text about the sea.", "Another one about ships."]}), small)
+    lone = cuvee.select(small_pool, target=small, method="rds_plus", rows=100, output=tmp_path / "c")
+    assert lone.summary["coverage"] is None and lone.summary["distance"] is not None
