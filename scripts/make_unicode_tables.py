@@ -10,7 +10,8 @@ the Unicode database, so the table equals Python by construction. A record holds
     flags    bits 0-2: class (see cuvee.feature.unicode); 8: case-ignorable; 16: cased; 32: lower case is several
     characters shift    lower case minus code point, or the row of ``special`` when bit 32 is set
 
-and ``record[block[c >> 7] << 7 | c & 127]`` is the number of code point c's record.
+and ``record[block[c >> 7] << 7 | c & 127]`` is the number of code point c's record. ``marks`` lists the code points
+that belong to the character before them, as runs (first, last).
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ def sigma_flags(char: str) -> int:
     return IGNORABLE if after_letter else 0
 
 
+def is_mark(char: str) -> bool:
+    """Whether a character belongs to the one before it: combining marks, and the two joiners that shape letters."""
+    return unicodedata.category(char) in ("Mn", "Mc", "Me") or char in "\u200c\u200d"
+
+
 def main(output: Path) -> None:
     """Build, check and write the table."""
     records: dict[tuple[int, int], int] = {}
@@ -74,6 +80,8 @@ def main(output: Path) -> None:
     assert len(records) <= 256
     blocks, block = np.unique(number.reshape(-1, BLOCK), axis=0, return_inverse=True)
     assert len(blocks) <= 256
+    marks = np.flatnonzero([is_mark(chr(code)) for code in range(0x110000)])
+    runs = np.split(marks, np.flatnonzero(np.diff(marks) > 1) + 1)
     np.savez_compressed(
         output,
         block=block.astype(np.uint8).ravel(),
@@ -81,6 +89,7 @@ def main(output: Path) -> None:
         flags=np.array([flags for flags, _ in records], np.uint8),
         shift=np.array([shift for _, shift in records], np.int32),
         special=np.array(special, np.int32).reshape(-1, 3),
+        marks=np.array([(run[0], run[-1]) for run in runs], np.int32),
         version=np.array(unicodedata.unidata_version),
     )
     print(f"{output}: Unicode {unicodedata.unidata_version}, {len(records)} records, {len(blocks)} blocks")

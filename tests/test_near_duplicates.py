@@ -6,9 +6,11 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from cuvee.engine.store import Store
 from cuvee.engine.work import SpanWork
 from cuvee.errors import DataError, UsageError
 from cuvee.examples import as_batch
-from cuvee.feature.minhash import PRESETS, MinHash, jaccard
+from cuvee.feature.minhash import PRESETS, MinHash, detection, jaccard
 from cuvee.feature.normal import STEPS, NormalHash
 from cuvee.near_duplicates import Guarded, guard, lines, make_rule, plan
 from cuvee.planted import measured_curve, wilson
@@ -122,23 +124,74 @@ def test_short_texts_have_exact_duplicates_only(tmp_path: Path) -> None:
     assert kept_rows(result) == [0, 1, 3, 5]
 
 
+def normal_form(text: str, step: str) -> str:
+    """What NormalHash compares, by Python's own tables and character by character."""
+    if step == "bytes":
+        return text
+    plain = " ".join(text.lower().split())
+    if step == "space":
+        return plain or text
+    kept, inside = [], False
+    for sign in plain:
+        mark = unicodedata.category(sign).startswith("M") or sign in "\u200c\u200d"
+        inside = sign.isalnum() or sign == "_" or (inside and mark)
+        kept.append(sign if inside else " ")
+    bare = " ".join("".join(kept).split())
+    return (re.sub(r"\d+", "0", bare) if step == "digits" else bare) or plain or text
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_normal_hashes_follow_the_definition(step: str) -> None:
-    import re
-
+    """Hindi, Tamil, Thai and Arabic vowel signs, joiners and decomposed accents stay with their letters."""
     texts = ["A  b", "a b ", "a, b", "a b 12", "a b 7", "a b ٣", "ÀB", "àb", "a_b", "a\u2003b", "", " ", "…", "12", "0"]
-
-    def normal(text: str) -> str:
-        if step == "bytes":
-            return text
-        text = " ".join(text.lower().split())
-        if step != "space":
-            text = " ".join(re.sub(r"[^\w\s]+", " ", text).split())
-        return re.sub(r"\d+", "0", text) if step == "digits" else text
-
+    texts += [
+        "कि",
+        "क",
+        "कु",
+        "कि ",
+        "किताब",
+        "कताब",
+        "க்ஷ",
+        "கஷ",
+        "ที่",
+        "ท",
+        "كَتَبَ",
+        "كتب",
+        "क्\u200dष",
+        "क्ष",
+        "नमस्ते!",
+        "नमस्ते",
+    ]
+    texts += [
+        "e\u0301te",
+        "ete",
+        "\u0301 a",
+        "a",
+        "!\u0301a",
+        "!!!",
+        "!!! ",
+        "???",
+        "\n\n",
+        "\ufe0f",
+        "a\u0301\u0302\U000e0101",
+        "a?",
+    ]
+    texts += ["x" * at + "ि" * 3 + "!" for at in range(55, 70)] + ["x" * at + "!" for at in range(55, 70)]
     found = NormalHash(step).apply(as_batch([text.encode() for text in texts]))["exact"]  # type: ignore[arg-type]
     for a, b in itertools.combinations(range(len(texts)), 2):
-        assert (found[a] == found[b]) == (normal(texts[a]) == normal(texts[b])), (texts[a], texts[b])
+        same = normal_form(texts[a], step) == normal_form(texts[b], step)
+        assert (found[a] == found[b]) == same, (texts[a], texts[b])
+
+
+def test_random_marks_and_signs() -> None:
+    """Runs of letters, marks, signs and blanks of all widths, across the borders of the kernels' words."""
+    chance = random.Random(3)
+    alphabet = "aé中𝒳1 .,!\n\u0301\u0902ि\u200d\U000e0101\U0001f600…"
+    texts = ["".join(chance.choices(alphabet, k=chance.randint(0, 90))) for _ in range(400)]
+    texts += [normal_form(text, "punctuation") for text in texts]
+    found = NormalHash("punctuation").apply(as_batch([text.encode() for text in texts]))["exact"].tolist()
+    forms = [normal_form(text, "punctuation") for text in texts]
+    assert len(set(forms)) == len(set(found)) == len(set(zip(forms, found, strict=True))) > 300
 
 
 @pytest.fixture
@@ -258,6 +311,56 @@ def test_which_rows_of_a_cluster_stay(tmp_path: Path) -> None:
     assert kept(record=True) == [0, 1, 2, 3, 4]
     drawn = {tuple(kept(keep="random", seed=seed)) for seed in range(12)}
     assert len(drawn) > 1 and all(len(rows) == 2 and rows[1] == 4 for rows in drawn)
+
+
+def test_words_fit_what_was_done(tmp_path: Path) -> None:
+    """Nothing is called removed that was not, counts are of repeats where some stay, and no "1 pairs"."""
+    pool = pool_of(tmp_path, documents(14, 30))
+    report = tmp_path / "out" / "report.html"
+    told = lines(guard(pool, record=True, output=tmp_path / "out"))
+    assert told[0].startswith("34 of 73 rows") and "None was removed." in " ".join(told[:2])
+    said = " ".join(" ".join(told).split())
+    assert "against another of their cluster" in said and "removed rows" not in said
+    assert "Beside another of its cluster" in report.read_text() and "Removed, beside" not in report.read_text()
+    told = lines(guard(pool, copies=2, output=tmp_path / "out"))
+    counts = Guarded(tmp_path / "out", json.loads((tmp_path / "out" / "plan.json").read_text())).summary["counts"]
+    assert 0 < counts["removed"] < counts["exact"] + counts["near"]
+    assert f"Removed {counts['removed']}, those beyond 2 of a cluster, and kept {counts['kept']};" in " ".join(told)
+    assert "of them removed" in report.read_text()
+    told = lines(guard(pool, output=tmp_path / "out"))
+    assert "removed rows against the rows kept for them" in " ".join(" ".join(told).split())
+    assert "Removed, beside what was kept for it" in report.read_text()
+    words = [f"w{at}" for at in range(100)]
+    texts = [" ".join(words), " ".join([*words[:-1], "other"]), "unlike"]
+    said = " ".join(" ".join(lines(guard(pool_of(tmp_path, texts), output=tmp_path / "two"))).split())
+    assert "1: 1 pair, the largest of 2 rows" in said
+    assert "1 removed row against the row kept for it: exact Jaccard similarity 0.98" in said and "0.98 to" not in said
+    assert "<title>2 to 3: " in (tmp_path / "two" / "report.html").read_text()
+
+
+def test_settings_that_find_little_are_warned_of(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, ["one", "two"])
+
+    def warned(**asked: Any) -> list[str]:
+        found = guard(pool, output=tmp_path / "out", **asked).summary["warnings"]
+        return [warning for warning in found if "become candidates" in warning]
+
+    assert warned() == [] and warned(duplicates="exact") == [] and warned(preset="fineweb") == []
+    assert warned(preset="slimpajama") == [
+        "With 9 bands of 13 rows, 40 % of the pairs at similarity 0.8 become candidates: most near-duplicates stay "
+        "unseen. More bands or fewer rows find more."
+    ]
+    assert len(warned(settings={"bands": 1, "rows": 30}, threshold=0.9)) == 1
+
+
+def test_the_seed_decides_about_random_rows_alone(tmp_path: Path) -> None:
+    """What is planted, looked at and shown does not change with it."""
+    pool = pool_of(tmp_path, documents(15))
+    one, two = (guard(pool, seed=seed, output=tmp_path / f"{seed}").summary for seed in (0, 5))
+    assert one["curve"]["planted"] and one["pairs"]
+    for name in ("curve", "similarities", "pairs", "largest", "counts", "sizes"):
+        assert one[name] == two[name], name
+    assert one["reproduce"]["digest"] == two["reproduce"]["digest"]
 
 
 def test_domains_by_themselves(tmp_path: Path) -> None:
@@ -438,7 +541,9 @@ def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
         (["--preset", "nothing"], "no preset 'nothing'"),
         (["--preset", "fineweb:bands=0"], "at least 1"),
         (["--preset", "fineweb:bands=x"], "whole number"),
-        (["--preset", "fineweb:color=red"], "no parameter 'color'"),
+        (["--preset", "fineweb:color=red"], "Preset fineweb has no parameter 'color'. Its parameters: n, unit, "),
+        (["--preset", "fineweb:red"], "Write --preset fineweb:parameter=value"),
+        (["--threshold", "1"], "--duplicates exact"),
         (["--preset", "cuvee:permutations=8,bands=9,rows=9"], "need 81 permutations"),
         (["--threshold", "1.5"], "between 0 and 1"),
         (["--threshold", "nan"], "between 0 and 1"),
@@ -451,7 +556,9 @@ def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
 )
 def test_refusals_are_sentences(tmp_path: Path, asked: list[str], words: str) -> None:
     answer = run_command("guard", pool_of(tmp_path, ["one", "two"]), "-o", tmp_path / "out", *asked)
-    assert words in answer.error() and answer.status in (2, 3)
+    said = answer.error()
+    assert words in said and answer.status in (2, 3)
+    assert "--with" not in said and "cuvee methods" not in said, "guard has neither"
     assert not (tmp_path / "out").exists()
 
 
@@ -509,6 +616,15 @@ def test_what_parameters_follow_from() -> None:
     assert make_rule(preset="fineweb").threshold == 0 and make_rule(preset="fineweb", threshold=0.6).threshold == 0.6
     with pytest.raises(UsageError, match="permutations"):
         make_rule(preset="fineweb", settings={"permutations": 100})
+    assert bands(settings={"rows": 4}) == (32, 4, 128), "as many bands as there is room for"
+    assert bands(settings={"rows": "200"}) == (1, 200, 200)
+    assert bands(settings={"bands": 18}) == (18, 7, 128), "the most rows that find 95 % at 0.8"
+    assert bands(settings={"bands": 5}) == (5, 3, 128) and detection(0.8, 5, 3) >= 0.95 > detection(0.8, 5, 4)
+    assert bands(settings={"bands": 1}) == (1, 1, 128), "one band cannot find 95 %; one row is the best it can do"
+    assert bands(settings={"bands": 5}, threshold=0.95) == (5, 15, 128)
+    assert bands(preset="fineweb", settings={"bands": 20}) == (20, 8, 160), "no threshold: the preset's own rows"
+    assert bands(preset="fineweb", settings={"rows": 5}) == (14, 5, 112)
+    assert bands(preset="fineweb", settings={"rows": 5}, threshold=0.7) == (22, 5, 112)
 
 
 def test_a_plan_names_the_rule_and_its_files(tmp_path: Path) -> None:
@@ -532,8 +648,6 @@ def test_rows_do_not_depend_on_their_batch() -> None:
 
 def test_every_field_is_documented(tmp_path: Path) -> None:
     """What plan.json, its counts and method, and clusters.parquet hold stands in the page's tables."""
-    import re
-
     result = guard(pool_of(tmp_path, documents(12)), output=tmp_path / "out")
     text = (Path(__file__).parents[1] / "docs" / "guard.md").read_text(encoding="utf-8")
     known = set(re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\|.+\|$", text, re.MULTILINE))))

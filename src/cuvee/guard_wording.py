@@ -17,6 +17,8 @@ from .wording import LINES, WIDTH
 if TYPE_CHECKING:
     from .near_duplicates import Rule
 
+LEAST_FOUND = 0.5
+"""Settings that make fewer of the pairs at the threshold candidates are warned of."""
 STEPS_TOLD = {
     "bytes": "the bytes as they are",
     "space": "lower-cased, white space folded",
@@ -68,13 +70,26 @@ def verdict(summary: dict[str, Any]) -> str:
     if not counts["removed"]:
         return text + " None was removed."
     tokens = counts["pool_tokens"] - counts["kept_tokens"]
-    return text + f" Kept {number(counts['kept'])}; {share(tokens, counts['pool_tokens'])} of the tokens went."
+    copies = summary["method"]["parameters"]["copies"]
+    if copies > 1:
+        beyond = f"those beyond {copies} of a cluster"
+        text += f" Removed {number(counts['removed'])}, {beyond}, and kept {number(counts['kept'])};"
+    else:
+        text += f" Kept {number(counts['kept'])};"
+    return text + f" {share(tokens, counts['pool_tokens'])} of the tokens went."
 
 
 def warnings(summary: dict[str, Any], notes: list[str]) -> list[str]:
     """What a user should know before training on what is left, gravest first."""
     found = [f"{note[:1].upper()}{note[1:]}." for note in notes]
     counts, parameters = summary["counts"], summary["method"]["parameters"]
+    if "near" in summary["method"]:
+        at, bands, rows = parameters["threshold"] or 0.8, parameters["bands"], parameters["rows"]
+        if (chance := float(detection(at, bands, rows))) < LEAST_FOUND:
+            found.append(
+                f"With {plural(bands, 'band')} of {plural(rows, 'row')}, {percent(chance)} of the pairs at similarity "
+                f"{at:g} become candidates: most near-duplicates stay unseen. More bands or fewer rows find more."
+            )
     size = max((size for size, _ in summary["sizes"]), default=0)
     if size >= 100 and size >= 0.02 * counts["usable"] and counts["near"]:
         found.append(
@@ -90,9 +105,11 @@ def warnings(summary: dict[str, Any], notes: list[str]) -> list[str]:
     similar = summary["similarities"]
     low = [value for value in similar if value < 0.5]
     if len(similar) >= 8 and len(low) > len(similar) / 4:
+        gone = bool(counts["removed"])
         found.append(
-            f"{len(low)} of {len(similar)} removed rows looked at share less than half of their n-grams with the row "
-            "that was kept for them. A higher --threshold removes fewer."
+            f"{len(low)} of {len(similar)} {'removed ' * gone}rows looked at share less than half of their n-grams "
+            f"with {'the row that was kept for them' if gone else 'another of their cluster'}. A higher --threshold "
+            "joins fewer."
         )
     if parameters.get("digits") or parameters["step"] == "digits":
         found.append(
@@ -145,18 +162,12 @@ def guard_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         lines += _entry("near", method["near"])[:3]
         lines += _entry("finds", _found(summary))
         if summary["similarities"]:
-            similar = summary["similarities"]
-            middle = similar[len(similar) // 2]
-            lines += _entry(
-                "checked",
-                f"{plural(len(similar), 'removed row')} against the row kept for it: exact Jaccard similarity "
-                f"{similar[0]:.2f} to {similar[-1]:.2f}, median {middle:.2f}",
-            )
+            lines += _entry("checked", looked_at(summary))
     lines += _entry("keeps", method["keeps"] + (", within its domain" if "same" in method["compares"] else ""))
     if summary["sizes"]:
         largest = max(size for size, _ in summary["sizes"])
         pairs = sum(count for size, count in summary["sizes"] if size == 2)
-        lines += _entry("clusters", f"{counts['clusters']:,}: {pairs:,} pairs, the largest of {largest:,} rows")
+        lines += _entry("clusters", f"{counts['clusters']:,}: {plural(pairs, 'pair')}, the largest of {largest:,} rows")
     rows = [one for one in summary["domains"] if one["kept_rows"] < one["pool_rows"]]
     rows.sort(key=lambda one: one["kept_rows"] - one["pool_rows"])
     if len(summary["domains"]) > 1:
@@ -166,7 +177,7 @@ def guard_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
                 f"  {safe(one['name'], 16):<16} {share(gone, one['pool_rows']):>6} of {one['pool_rows']:,} removed"
             )
         if len(rows) > 5:
-            lines.append(f"  and {len(rows) - 5:,} more domains lose rows")
+            lines.append(f"  and {plural(len(rows) - 5, 'more domain')} {'loses' if len(rows) == 6 else 'lose'} rows")
     for warning in summary["warnings"][:4]:
         wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
         lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
@@ -174,6 +185,19 @@ def guard_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
     tail += [f"  listed     {safe(folder / CLUSTERS, WIDTH - 13)}"] if summary["sizes"] else []
     tail += [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
+
+
+def looked_at(summary: dict[str, Any]) -> str:
+    """How like the drawn rows are to what was kept for them, or to another of their cluster where nothing went."""
+    similar, gone = summary["similarities"], bool(summary["counts"]["removed"])
+    rows = plural(len(similar), "removed row" if gone else "row")
+    if len(similar) == 1:
+        against = "the row kept for it" if gone else "another of its cluster"
+    else:
+        against = "the rows kept for them" if gone else "another of their cluster"
+    first, last, middle = (f"{value:.2f}" for value in (similar[0], similar[-1], similar[len(similar) // 2]))
+    spread = first if first == last else f"{first} to {last}, median {middle}"
+    return f"{rows} against {against}: exact Jaccard similarity {spread}"
 
 
 def _entry(name: str, words: str) -> list[str]:

@@ -28,7 +28,7 @@ from .engine.store import Store, digest
 from .engine.work import SpanKeys
 from .errors import UsageError
 from .examples import as_batch
-from .feature.minhash import PRESETS, MinHash, check_threshold, covering_bands, detection, jaccard
+from .feature.minhash import PRESETS, MinHash, check_threshold, covering_bands, covering_rows, detection, jaccard
 from .feature.normal import STEPS, NormalHash
 from .layout import (
     CLUSTERS,
@@ -52,6 +52,8 @@ from .selection_file import SelectionWriter
 from .summary import Arm
 
 SHOWN_CLUSTERS, SHOWN_PAIRS, MEASURED_PAIRS = 20, 10, 24
+LOOK_SEED = 0
+"""Which pairs are looked at and planted: the same for every ``seed``, which decides about rows."""
 FEWEST_PERMUTATIONS = 64
 """For a threshold: with fewer, an estimate at 0.8 is off by more than 0.05 in one case of three."""
 LONG_BYTES, SPARSE_BYTES = 200, 40
@@ -164,6 +166,11 @@ def make_rule(
     name = preset or "cuvee"
     if name not in PRESETS:
         raise UsageError(f"There is no preset '{name}'. The presets are {', '.join(PRESETS)}.")
+    if threshold == 1:
+        raise UsageError(
+            "A threshold of 1 asks for equal texts: look for them with --duplicates exact, or give a similarity below "
+            "1, like 0.95."
+        )
     if threshold is not None and threshold != 0:
         check_threshold(threshold)
     chosen = PRESETS[name]
@@ -180,15 +187,25 @@ def make_rule(
 def _minhash(name: str, settings: dict[str, Any], threshold: float) -> MinHash:
     """A preset's parameters with some of them changed; what follows from these is chosen anew."""
     given = {**parameters(PRESETS[name].minhash)}
+    if unknown := sorted(settings.keys() - given.keys()):
+        raise UsageError(f"Preset {name} has no parameter '{unknown[0]}'. Its parameters: {', '.join(given)}.")
     fixed = {"bands", "rows"} & settings.keys()
     asked: MinHash = make(MinHash, {**given, "permutations": 1 << 14, "bands": 1, "rows": 1, **settings}, name)
-    if "permutations" not in settings:
-        fits = not fixed or asked.bands * asked.rows <= given["permutations"]
-        settings["permutations"] = given["permutations"] if fits else asked.bands * asked.rows
-    if name == "cuvee" and not fixed and threshold:
-        permutations = int(settings["permutations"])
-        settings["bands"], settings["rows"] = covering_bands(threshold, permutations)
-    return make(MinHash, {**given, **settings}, name)
+    if "permutations" in settings:
+        permutations = asked.permutations
+    else:
+        least = asked.bands * asked.rows
+        if len(fixed) == 1 and not threshold:  # the preset's own number stands for the other
+            least *= given["rows" if "bands" in fixed else "bands"]
+        permutations = given["permutations"] if not fixed or least <= given["permutations"] else least
+    found: dict[str, Any] = {"permutations": permutations}
+    if not fixed and name == "cuvee" and threshold:
+        found["bands"], found["rows"] = covering_bands(threshold, permutations)
+    elif fixed == {"rows"} and threshold:
+        found["bands"] = max(permutations // asked.rows, 1)
+    elif fixed == {"bands"} and threshold:
+        found["rows"] = covering_rows(threshold, asked.bands, permutations)
+    return make(MinHash, {**given, **settings, **found}, name)
 
 
 def guard(
@@ -226,7 +243,7 @@ def guard(
         scope: "global", or "domain": only rows of the same domain are compared.
         keep, copies: which rows of a cluster are kept ("first", "longest" or "random") and how many.
         record: remove nothing.
-        seed: decides what "random" keeps, and which texts are shown and planted.
+        seed: decides what "random" keeps, and nothing else.
         workers: threads; 0 takes every core. The result does not depend on it.
 
     Raises:
@@ -474,14 +491,14 @@ class _Job:
             "similarity": grid.tolist(),
             "candidates": detection(grid, minhash.bands, minhash.rows).tolist(),
             "threshold": self.rule.threshold or None,
-            "planted": measured_curve(minhash, self.rule.threshold or None, texts, self.rule.seed),
+            "planted": measured_curve(minhash, self.rule.threshold or None, texts, LOOK_SEED),
         }
 
     def _texts(self, found: _Found) -> dict[str, Any]:
         """The largest clusters, and some removed rows beside what was kept for them, with their exact similarity."""
         members, engine, minhash = found.members, self.engine, self.rule.minhash
         largest = members.largest(SHOWN_CLUSTERS)
-        pairs = members.near_pairs(found.kept, MEASURED_PAIRS, self.rule.seed) if minhash is not None else []
+        pairs = members.near_pairs(found.kept, MEASURED_PAIRS, LOOK_SEED) if minhash is not None else []
         rows = sorted({row for _, row in largest} | {row for pair in pairs for row in pair})
         texts = texts_of(engine, rows)
         known = cards(engine, found.columns, set(rows))

@@ -30,7 +30,7 @@ from ..errors import UsageError
 from . import minhash_kernels as kernels
 from .ngram_kernels import MAX_ORDER
 from .ngrams import readonly
-from .unicode import tables
+from .unicode import marks, tables
 
 Unit = Literal["word", "token", "blank", "char"]
 UNITS: dict[str, int] = {
@@ -127,7 +127,8 @@ class MinHash(Map):
         folds |= kernels.SIGNS * (self.signs and self.unit == "char")
         plan = kernels.Plan(self.n, UNITS[self.unit], folds, self.bands, self.rows)
         offsets = readonly(batch.offsets, np.int64)
-        memory = kernels.memory(int(np.diff(offsets).max(initial=0)), folds, factors(self.permutations, self.seed))
+        factor = factors(self.permutations, self.seed)
+        memory = kernels.memory(int(np.diff(offsets).max(initial=0)), folds, factor, marks())
         return readonly(batch.data, np.uint8), offsets, tables(), plan, memory
 
 
@@ -182,10 +183,18 @@ def covering_bands(threshold: float, permutations: int, recall: float = 0.95) ->
     return permutations, 1
 
 
+def covering_rows(threshold: float, bands: int, permutations: int, recall: float = 0.95) -> int:
+    """The most rows, at least 1, with which so many bands find a pair at the threshold with probability ``recall``."""
+    check_threshold(threshold)
+    rows = np.arange(max(permutations // bands, 1), 0, -1)
+    found = np.flatnonzero(detection(threshold, bands, rows) >= recall)
+    return int(rows[found[0]]) if len(found) else 1
+
+
 def check_threshold(threshold: float) -> None:
     """Refuse a similarity that is none."""
     if not 0 < threshold < 1:
-        raise UsageError(f"The threshold is a Jaccard similarity between 0 and 1, like 0.8, not {threshold}.")
+        raise UsageError(f"The threshold is a Jaccard similarity between 0 and 1, like 0.8, not {threshold:g}.")
 
 
 def estimated(left: Words, right: Words) -> float:

@@ -8,8 +8,10 @@ An n-gram has a 64-bit hash, of which u is the lower and v the upper half. Permu
     h_k = (a_k * u + v) mod 2^32,    a_k random and odd
 
 so one multiplication, one addition and one minimum per n-gram and permutation, 16 permutations in a vector register.
-Because v differs between n-grams, two permutations are independent of each other over random (u, v); with a constant
-in its place, as in the textbook family on 32 bits, both would be functions of u alone. Two documents agree in a
+Each h_k is uniform. Two of them differ by (a_k - a_l) * u, and the difference of two odd numbers is even: so they agree
+in their lowest t bits, where 2^t, t >= 1, is the largest power of two that divides it (2 bits on average), and are
+independent over random (u, v) in the 32 - t above, which decide the order. With a constant in v's place, as in the
+textbook family on 32 bits, both would be functions of u alone. Two documents agree in a
 position by accident with probability of about (their n-grams) / 2^32: 0.00002 for a text of 100,000 words.
 """
 
@@ -38,6 +40,7 @@ from .ngram_kernels import (
     Words,
     cut_characters,
     cut_words,
+    decode,
     int64,
     lower_text,
     record_of,
@@ -117,13 +120,14 @@ class Memory(NamedTuple):
     power: Words  # as long as s.token: hashes of runs of 1, 2, 4, ... tokens
     least: Array  # uint32, (permutations, padded): the signature
     factor: Array  # uint32, the same size: odd multipliers
+    marks: Words  # one bit a code point: whether it belongs to the one before it (``unicode.marks``)
 
 
-def memory(longest: int, folds: int, factor: Array) -> Memory:
+def memory(longest: int, folds: int, factor: Array, marks: Words) -> Memory:
     """Working memory for texts of at most ``longest`` bytes."""
     s = scratch(longest)
     folded = np.zeros(len(s.text) if folds else 0, np.uint8)
-    return Memory(s, folded, np.empty(len(s.token) + GRAMS, np.uint64), np.empty(len(factor), np.uint32), factor)
+    return Memory(s, folded, np.empty(len(s.token) + GRAMS, np.uint64), np.empty(len(factor), np.uint32), factor, marks)
 
 
 @leaf
@@ -208,7 +212,7 @@ def sketch_text(data: Bytes, start: int, end: int, tables: Tables, plan: Plan, s
 @leaf
 def sketch_folded(data: Bytes, start: int, end: int, tables: Tables, plan: Plan, m: Memory) -> int:
     """The same after folding."""
-    size = normal(data, start, end, tables, plan.folds, m.s, m.folded)
+    size = normal(data, start, end, tables, plan.folds, m.s, m.folded, m.marks)
     return sketch_text(m.folded, int64(0), size, tables, plan, m.s, m)
 
 
@@ -268,7 +272,7 @@ def grams_of(data: Bytes, offsets: Ints, tables: Tables, plan: Plan, m: Memory, 
     for d in range(len(offsets) - 1):
         start, end = offsets[d], offsets[d + 1]
         if plan.folds:
-            end = normal(data, start, end, tables, plan.folds, m.s, m.folded)
+            end = normal(data, start, end, tables, plan.folds, m.s, m.folded, m.marks)
             start = int64(0)
             length = lower_text(m.folded, start, end, tables, m.s)
         else:
@@ -327,13 +331,35 @@ def fold_digits(text: Bytes, size: int, tables: Tables) -> int:
 
 
 @leaf
-def normal(data: Bytes, start: int, end: int, tables: Tables, folds: int, s: Scratch, out: Bytes) -> int:
+def keep_marks(text: Bytes, length: int, word: Words, space: Words, marks: Words) -> None:
+    """Count marks that follow a word character, or such a mark, as word characters."""
+    before = uint64(0)
+    for q in range((length >> 6) + 1):
+        todo = ~(word[q] | space[q]) & (word[q] << ONE | before)
+        while todo:
+            i = (q << 6) + zeros(todo)
+            todo &= todo - ONE
+            while i < length and int64(text[i]) >= 0x80:
+                code, size = decode(text, i, length)
+                if code < 0 or not marks[code >> 6] >> uint64(code & 63) & ONE:
+                    break
+                for k in range(i, i + size):
+                    word[k >> 6] |= ONE << uint64(k & 63)
+                i += size
+        before = word[q] >> U63
+
+
+@leaf
+def normal(data: Bytes, start: int, end: int, tables: Tables, folds: int, s: Scratch, out: Bytes, marks: Words) -> int:
     """The text lower-cased, without white space at its ends, runs of white space as one blank; returns its size.
 
     Signs count as white space with SIGNS, runs of digits become one 0 with DIGITS.
     """
-    last = lower_text(data, start, end, tables, s) >> 6
+    length = lower_text(data, start, end, tables, s)
+    last = length >> 6
     text, word, space = s.text, s.word, s.space
+    if folds & SIGNS:
+        keep_marks(text, length, word, space, marks)
     begin, o, before = int64(0), int64(0), uint64(0)
     for q in range(last + 1):
         kept = word[q] if folds & SIGNS else ~space[q]
@@ -360,12 +386,18 @@ def normal(data: Bytes, start: int, end: int, tables: Tables, folds: int, s: Scr
 
 @leaf
 def normal_hashes(
-    data: Bytes, offsets: Ints, tables: Tables, folds: int, s: Scratch, out: Bytes, hashes: Words
+    data: Bytes, offsets: Ints, tables: Tables, folds: int, s: Scratch, out: Bytes, marks: Words, hashes: Words
 ) -> None:
-    """wyhash of every normalised text."""
+    """wyhash of every normalised text; one of which nothing is left is hashed with its signs, or else as it is."""
     for d in range(len(offsets) - 1):
-        size = normal(data, offsets[d], offsets[d + 1], tables, folds, s, out)
-        hashes[d] = wyhash(out, int64(0), size, uint64(0))
+        start, end = offsets[d], offsets[d + 1]
+        size = normal(data, start, end, tables, folds, s, out, marks)
+        if size == 0 and folds & SIGNS:
+            size = normal(data, start, end, tables, 0, s, out, marks)
+        if size > 0:
+            hashes[d] = wyhash(out, int64(0), size, uint64(0))
+        else:
+            hashes[d] = wyhash(data, start, end, uint64(0))
 
 
 @leaf

@@ -53,6 +53,20 @@ def tables() -> Tables:
 
 
 @cache
+def marks() -> npt.NDArray[np.uint64]:
+    """One bit for every code point, (17408,), set for those that belong to the character before them: combining marks
+    (Mn, Mc, Me), and the two joiners that shape letters."""
+    with np.load(Path(__file__).with_name("unicode.npz"), allow_pickle=False) as stored:
+        runs = stored["marks"]
+    bits = np.zeros(0x110000, np.uint8)
+    for first, last in runs.tolist():
+        bits[first : last + 1] = 1
+    found = np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
+    found.setflags(write=False)
+    return found
+
+
+@cache
 def unicode_version() -> str:
     """The version of Unicode that the tables were made from."""
     with np.load(Path(__file__).with_name("unicode.npz"), allow_pickle=False) as stored:

@@ -9,6 +9,7 @@ from typing import Any
 from . import blocks
 from .charts import Bar, Series, bars, histogram
 from .charts.detection import Planted, detection
+from .charts.histogram import span
 from .examples import sides
 from .figures import finite, items, mapping, number, plural, share, short
 from .html import Page, figure, key, sentence
@@ -34,7 +35,8 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
     )
     page.add("Rule", "What counts as a duplicate", _rule(summary), _parameters(summary))
     page.add("Clusters", "The largest clusters", _largest(summary, no_text))
-    page.add("Pairs", "Removed, beside what was kept for it", _similarities(summary), _pairs(summary, no_text))
+    beside = "Removed, beside what was kept for it" if _some_gone(summary) else "Beside another of its cluster"
+    page.add("Pairs", beside, _similarities(summary), _pairs(summary, no_text))
     page.add("Slices", "Every domain", _slices(summary))
     blocks.limits(page, summary, no_text)
     blocks.reproduce(page, summary.get("reproduce"))
@@ -48,8 +50,13 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("exact", f"rows repeat an earlier one exactly ({share(count.get('exact'), usable)})"),
         ("near", f"more nearly ({share(count.get('near'), usable)})"),
         ("clusters", "clusters"),
+        ("removed", "of them removed"),
         ("kept", f"of {plural(usable, 'row')} kept"),
     ):
+        if name == "removed" and finite(count.get(name)) == sum(
+            finite(count.get(one)) or 0 for one in ("exact", "near")
+        ):
+            continue  # all that repeat
         if finite(count.get(name)) is not None:
             found.append((words, number(count[name])))
     if finite(count.get("kept_tokens")) is not None:
@@ -57,6 +64,10 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if finite(count.get("rejected")):
         found.append(("rows rejected as unusable", number(count["rejected"])))
     return found
+
+
+def _some_gone(summary: Mapping[str, Any]) -> bool:
+    return bool(finite(mapping(summary.get("counts")).get("removed")))
 
 
 def _gone(domain: Mapping[Any, Any]) -> float:
@@ -89,9 +100,11 @@ def _sizes(summary: Mapping[str, Any]) -> Markup:
     edges = [2.0**octave for octave in (*octaves, octaves[-1] + 1)]
     rows = [sum(size * count for size, count in known if 2**o <= size < 2 ** (o + 1)) for o in octaves]
     clusters = [sum(count for size, count in known if 2**o <= size < 2 ** (o + 1)) for o in octaves]
-    chart = histogram(edges, [Series("rows in clusters", "pool", rows)], number, "rows of a cluster", log=True)
+    chart = histogram(
+        edges, [Series("rows in clusters", "pool", rows)], number, "rows of a cluster", log=True, whole=True
+    )
     sizes = [
-        [escape(f"{number(a)} to {number(b - 1)}" if b - a > 1 else number(a)), escape(number(c)), escape(number(r))]
+        [escape(span(a, b, number, True)), escape(number(c)), escape(number(r))]
         for a, b, c, r in zip(edges, edges[1:], clusters, rows, strict=False)
     ]
     chart = type(chart)(
@@ -151,16 +164,19 @@ def _similarities(summary: Mapping[str, Any]) -> Markup:
     if not values:
         return EMPTY
     middle = values[len(values) // 2]
+    first, last = f"{values[0]:.2f}", f"{values[-1]:.2f}"
+    spread = first if first == last else f"{first} to {last}, the median {middle:.2f}"
+    other = "with the row kept for them" if _some_gone(summary) else "with another of their cluster"
     return blocks.lead(
         f"{plural(len(values), 'row')} drawn from those that repeat another nearly: their exact Jaccard similarity "
-        f"with the row kept for them is {values[0]:.2f} to {values[-1]:.2f}, the median {middle:.2f}. Low values are "
-        "joined through others between them."
+        f"{other} is {spread}. Low values are joined through others between them."
     )
 
 
 def _pairs(summary: Mapping[str, Any], no_text: bool) -> Markup:
+    words = ("Kept", "Removed", "dropped") if _some_gone(summary) else ("One", "Another", "")
     pairs = [
-        sides([("Kept", "", "", [pair.get("kept")]), ("Removed", "", "dropped", [pair.get("removed")])], no_text)
+        sides([(words[0], "", "", [pair.get("kept")]), (words[1], "", words[2], [pair.get("removed")])], no_text)
         for pair in blocks.records(summary.get("pairs"))
     ]
     return element("div", *pairs) if pairs else EMPTY

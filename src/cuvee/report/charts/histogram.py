@@ -54,6 +54,7 @@ def histogram(
     ranges: Sequence[Range] = (),
     log: bool = False,
     shares: bool = False,
+    whole: bool = False,
 ) -> Chart:
     """Counts per bin over the quantity.
 
@@ -61,10 +62,11 @@ def histogram(
         edges: bin borders, one more than counts; what does not ascend is dropped with its bin.
         shares: draw each series as a share of its own rows, to compare shapes instead of sizes.
         quantity: what the axis measures, in a word or two.
+        whole: the quantity is a whole number, and so are the borders: a bin from 2 to 4 holds 2 and 3.
     """
     borders, groups = _clean(edges, series)
     totals = [sum(group.values) for group in groups]
-    numbers = _table(borders, groups, totals, form, quantity)
+    numbers = _table(borders, groups, totals, form, quantity, whole)
     if not groups or not any(totals):
         return nothing("No rows to draw.", numbers)
     heights = [[v / t if shares and t else v for v in g.values] for g, t in zip(groups, totals, strict=True)]
@@ -80,7 +82,7 @@ def histogram(
         parts.append(line(1, y(0), width - 1, y(0), "grid"))
         for group, height in zip(groups, heights, strict=True):
             parts.append(_outline(x, y, borders, height, group.role))
-        parts.append(_hover(x, borders, groups, totals, form))
+        parts.append(_hover(x, borders, groups, totals, form, whole))
         rows = [r for r in ranges if r.p5 <= r.p50 <= r.p95 and (not log or r.p5 > 0)]
         at = _TOP + _HEIGHT + 6.0
         for row in rows:
@@ -113,6 +115,13 @@ def _clean(edges: Sequence[float], series: Sequence[Series]) -> tuple[list[float
     return borders, [Series(g.name, g.role, [sum(v[i] for i in m) for m in merged]) for g, v in groups]
 
 
+def span(a: float, b: float, form: Format, whole: bool) -> str:
+    """What a bin holds, in words: of whole numbers those from a to b - 1."""
+    if not whole:
+        return f"{form(a)} to {form(b)}"
+    return form(a) if b - a <= 1 else f"{form(a)} to {form(b - 1)}"
+
+
 def _ascends(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and b > a
 
@@ -130,7 +139,7 @@ def _outline(x: Axis, y: Axis, borders: Sequence[float], heights: Sequence[float
 
 
 def _hover(
-    x: Axis, borders: Sequence[float], groups: Sequence[Series], totals: Sequence[float], form: Format
+    x: Axis, borders: Sequence[float], groups: Sequence[Series], totals: Sequence[float], form: Format, whole: bool
 ) -> Markup:
     """Unseen bars that tell their numbers to a pointer."""
     parts = []
@@ -138,7 +147,7 @@ def _hover(
         told = [
             f"{g.name} {number(g.values[i])} ({share(g.values[i], t)})" for g, t in zip(groups, totals, strict=True)
         ]
-        title = element("title", escape(f"{form(a)} to {form(b)}: " + ", ".join(told)))
+        title = element("title", escape(f"{span(a, b, form, whole)}: " + ", ".join(told)))
         parts.append(element("rect", title, x=x(a), y=_TOP, width=x(b) - x(a), height=_HEIGHT, class_="hover"))
     return join(parts)
 
@@ -163,12 +172,17 @@ def _strip(x: Axis, y: float, row: Range, words: str, anchor: str, at: float, of
 
 
 def _table(
-    borders: Sequence[float], groups: Sequence[Series], totals: Sequence[float], form: Format, quantity: str
+    borders: Sequence[float],
+    groups: Sequence[Series],
+    totals: Sequence[float],
+    form: Format,
+    quantity: str,
+    whole: bool,
 ) -> Markup:
     head = [quantity, *(name for g in groups for name in (g.name, f"{g.name}, share"))]
     rows = [
         [
-            escape(f"{form(a)} to {form(b)}"),
+            escape(span(a, b, form, whole)),
             *(
                 escape(words)
                 for g, t in zip(groups, totals, strict=True)
