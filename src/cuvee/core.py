@@ -239,10 +239,18 @@ class Choose(ABC):
 
 @dataclass(frozen=True)
 class Examples:
-    """What a Policy may know of the examples in training: ``key`` uint64 (n,), ``domain`` int32 (n,) codes."""
+    """What a Policy may know of the examples in training: ``key`` uint64 (n,), ``domain`` int32 (n,) codes.
+
+    ``names``: of the domains, by code; empty where the trainer knows codes alone.
+    """
 
     key: npt.NDArray[np.uint64]
     domain: npt.NDArray[np.int32]
+    names: tuple[str, ...] = ()
+
+
+Ask = Literal["validation", "excess", "gradients"]
+"""What a policy may ask a trainer to measure after a round: see :class:`Feedback`."""
 
 
 @dataclass(frozen=True)
@@ -255,11 +263,42 @@ class Round:
             (never by the sum of weights).
         epochs: how much of the training this round stands for, in passes over all examples; the rate schedule and the
             end of training follow it. A round that leaves examples out may still stand for a whole pass.
+        asks: what is to be measured for the policy, before and after the round.
+        restart: if above 0, the model first goes back to its initial state, and a training of so many passes begins,
+            along a rate schedule of its own. What it did before has been paid for all the same.
+        reference: whether the model as it stands after the round becomes the one that "excess" compares with.
+        note: plain arrays that :meth:`Policy.inform` wants to see again; nothing is trained on them.
     """
 
     order: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float64]
     epochs: float
+    asks: tuple[Ask, ...] = ()
+    restart: float = 0.0
+    reference: bool = False
+    note: State = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a trainer measured for a policy. The domains, k, are those of the examples in training, by ascending code.
+
+    Attributes:
+        cost: what measuring took, in passes over the examples; a forward pass counts a third. The training ends so
+            much earlier, so that policies are compared at equal cost.
+        before, after: float64, (k,): each domain's mean loss on examples that are never trained on, when the round
+            began (after a restart) and when it had ended; NaN for a domain of which none could be held out.
+        excess: float64, (k,): by domain the mean, over the round's examples, of max(loss - loss of the reference
+            model, 0), the loss as measured in training; NaN for a domain that the round did without.
+        gradients: float64, (2 k, 2 k): inner products of the gradients of mean losses: first of each domain's examples
+            in the round, then of as many of those held out. Zeros for a domain without.
+    """
+
+    cost: float = 0.0
+    before: npt.NDArray[np.float64] | None = None
+    after: npt.NDArray[np.float64] | None = None
+    excess: npt.NDArray[np.float64] | None = None
+    gradients: npt.NDArray[np.float64] | None = None
 
 
 class Policy(ABC):
@@ -271,6 +310,8 @@ class Policy(ABC):
     """
 
     card: ClassVar[Card]
+    restarts: ClassVar[bool] = False
+    """Whether a round may send the model back to its beginning; the trainer then keeps its initial state."""
 
     @abstractmethod
     def init(self, examples: Examples) -> State:
@@ -282,6 +323,14 @@ class Policy(ABC):
 
     def update(self, state: State, done: Round, loss: npt.NDArray[np.float64]) -> State:
         """Take in the losses of a finished round, float64, (k,), finite, in the round's order. May change ``state``."""
+        return state
+
+    def holds(self) -> float:
+        """Share of each domain's examples that the trainer keeps out of training, to measure on: 0 to below 1."""
+        return 0.0
+
+    def inform(self, state: State, done: Round, feedback: Feedback) -> State:
+        """Take in what was measured for a round that asked for something; called after :meth:`update`."""
         return state
 
 

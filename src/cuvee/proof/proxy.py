@@ -162,7 +162,7 @@ def training_code() -> str:
     """A digest of the sources that decide what a training run gives: trials of other code are not taken for this's."""
     root = Path(__file__).parents[1]
     files = [root / "proof" / "loop.py", root / "fold" / "ngram_lm.py", root / "fold" / "ngram_lm_kernels.py"]
-    files.append(root / "engine" / "draw.py")
-    for folder in ("proof/proxies", "methods/policy", "feature"):
+    files += [root / path for path in ("engine/draw.py", "proof/feedback.py", "mix/interleave.py", "law/curve.py")]
+    for folder in ("proof/proxies", "methods/policy", "online", "feature"):
         files += sorted((root / folder).glob("*.py"))
     return digest(*(path.read_text("utf-8") for path in files))

@@ -99,13 +99,14 @@ def labels_of(batch: Batch, column: str) -> list[str]:
     return [str(value) for value in plain]
 
 
-def domains_of(batch: Batch) -> npt.NDArray[np.int32]:
-    """Codes of the domains, int32 (n,), for policies; 0 where there is no column."""
+def domains_of(batch: Batch) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+    """Codes of the domains, int32 (n,), for policies, and their names; codes 0 where there is no column."""
     values = batch.columns.get("domain")
     if values is None:
-        return np.zeros(len(batch), np.int32)
+        return np.zeros(len(batch), np.int32), ()
     plain = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
-    return np.unique([str(one) for one in plain], return_inverse=True)[1].astype(np.int32)
+    names, codes = np.unique([str(one) for one in plain], return_inverse=True)
+    return codes.astype(np.int32), tuple(names.tolist())
 
 
 def cross_entropy(logits: Array, label: Places) -> tuple[Floats, Floats]:
@@ -195,7 +196,8 @@ class Probe(Proxy):
         if any(one.width != known.width for _, one, _ in held):
             raise DataError("Embeddings of training data and evaluation sets differ in length.")
         learner = _Learner(self, known, label, order, held, len(classes) + 1, seed)
-        examples = Examples(data.key[order], domains_of(data)[order])
+        domain, names = domains_of(data)
+        examples = Examples(data.key[order], domain[order], names)
         done = train(learner, examples, policy, epochs, self.batch, seed, watch)
         begun = time.monotonic()
         measured = {} if done.diverged else learner.measure()
@@ -203,7 +205,7 @@ class Probe(Proxy):
         diverged = done.diverged or not learner.finite or not all(one.finite for one in measured.values())
         operations = self.weights(known.width, len(classes) + 1)
         cost = {
-            "train_flops": 6.0 * operations * done.examples,
+            "train_flops": 6.0 * operations * (done.examples + done.sloped + done.read / 3.0),
             "eval_flops": 2.0 * operations * sum(len(one) for _, _, one in held) * (len(done.curve) + 1),
             "eval_seconds": measuring,
             "train_tokens": float(done.tokens),
@@ -246,6 +248,32 @@ class _Learner:
             self.steps += 1
             self.descend(gradient, self.probe.rate * 0.5 * (1.0 + float(np.cos(np.pi * progress))))
         return loss
+
+    def losses(self, places: Places) -> Floats:
+        """Each example's loss as :meth:`step` returns it, and nothing is learned."""
+        found = [np.empty(0)]
+        for low in range(0, len(places), ROWS):
+            at = self.order[places[low : low + ROWS]]
+            with np.errstate(all="ignore"):
+                logits, _ = self.probe.forward(self.parameters, self.known.rows(at))
+                found.append(cross_entropy(logits, self.label[at])[0])
+        return np.concatenate(found)
+
+    def products(self, groups: Sequence[Places]) -> Floats:
+        """Inner products of the gradients of the groups' mean losses."""
+        slopes: list[Floats] = []
+        for places in groups:
+            if not len(places):
+                slopes.append(np.zeros(sum(one.size for one in self.parameters.values())))
+                continue
+            at = self.order[places]
+            with np.errstate(all="ignore"):
+                logits, memory = self.probe.forward(self.parameters, self.known.rows(at))
+                _, slope = cross_entropy(logits, self.label[at])
+                found = self.probe.backward(self.parameters, memory, (slope / len(places)).astype(logits.dtype))
+            slopes.append(np.concatenate([found[name].ravel().astype(np.float64) for name in self.parameters]))
+        matrix = np.stack(slopes)
+        return np.asarray(matrix @ matrix.T, np.float64)
 
     def descend(self, gradient: Parameters, rate: float) -> None:
         """One step of the optimiser, in place."""

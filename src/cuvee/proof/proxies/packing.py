@@ -120,6 +120,14 @@ def in_order(batch: Batch) -> npt.NDArray[np.int64]:
     return order
 
 
+def domain_names(batch: Batch) -> tuple[str, ...]:
+    """What the codes of :class:`Rows` stand for; empty without a column of names."""
+    column: Any = batch.columns.get("domain")
+    if column is None or np.asarray(column).dtype.kind in "iu":
+        return ()
+    return tuple(np.unique(np.asarray(column).astype(str)).tolist())
+
+
 def _domains(batch: Batch) -> npt.NDArray[np.int32]:
     """The column "domain" as codes (names in the order of their letters), all 0 without one."""
     column: Any = batch.columns.get("domain")

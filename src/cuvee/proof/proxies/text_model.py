@@ -235,7 +235,7 @@ class TextLearner:
         self.evaluations = [Prepared(one, vocabulary, proxy.context) for one in evaluations]
         self.measured: Mapping[str, Measured] = {}
 
-    def losses(self, rows: Rows, at: npt.NDArray[np.int64] | slice, leak: bool = False) -> Tensor:
+    def by_token(self, rows: Rows, at: npt.NDArray[np.int64] | slice, leak: bool = False) -> Tensor:
         """-ln p of every target of some rows, (b, context)."""
         parts = (rows.inputs[at], rows.targets[at], rows.document[at])
         inputs, targets, document = (torch.from_numpy(one).to(self.device, torch.int64) for one in parts)
@@ -247,7 +247,7 @@ class TextLearner:
     ) -> tuple[npt.NDArray[np.float64], Sequence[Tensor]]:
         """Mean token loss per row, and the gradient by parts of sum_i weight_i * (token losses of row i) / targets."""
         counts = self.counts[places]
-        total = self.losses(self.rows, places, self.proxy.leak).sum(1)
+        total = self.by_token(self.rows, places, self.proxy.leak).sum(1)
         share = torch.from_numpy(weights / counts.sum()).to(self.device, torch.float32)
         found = torch.autograd.grad((total * share).sum(), list(self.model.parts.values()))
         return total.detach().double().cpu().numpy() / counts, found
@@ -260,6 +260,26 @@ class TextLearner:
         return loss
 
     @torch.no_grad()
+    def losses(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Mean token loss per row as :meth:`step` returns it, and nothing is learned."""
+        many = max(1, MEASURED_TOKENS // self.proxy.context)
+        parts = [
+            self.by_token(self.rows, places[low : low + many], self.proxy.leak).sum(1).double().cpu().numpy()
+            for low in range(0, len(places), many)
+        ]
+        return np.concatenate([np.empty(0), *parts]) / self.counts[places]
+
+    def products(self, groups: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
+        """Inner products of the gradients of the groups' mean token losses."""
+        size = sum(one.numel() for one in self.model.parts.values())
+        slopes = torch.zeros(len(groups), size, device=self.device)
+        for at, places in enumerate(groups):
+            if len(places):
+                _, parts = self.gradient(places, np.ones(len(places)))
+                slopes[at] = torch.cat([one.flatten() for one in parts])
+        return (slopes @ slopes.T).double().cpu().numpy()
+
+    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         self.measured = {one.name: self.measure(one) for one in self.evaluations}
         return {name: found.mean() for name, found in self.measured.items()}
@@ -270,7 +290,7 @@ class TextLearner:
         bits_of = np.zeros(len(prepared.size))
         for begin in range(0, len(rows), many):
             at = slice(begin, begin + many)
-            document, loss = rows.document[at], self.losses(rows, at).double().cpu().numpy()
+            document, loss = rows.document[at], self.by_token(rows, at).double().cpu().numpy()
             kept = document != IGNORED
             bits_of += np.bincount(document[kept], loss[kept] / np.log(2.0), len(bits_of))
         return Measured(bits_of, prepared.size)

@@ -22,7 +22,7 @@ from ...errors import CuveeError, MissingExtraError, ResourceError, UsageError
 from .. import loop
 from ..proxy import Evaluation, Outcome, Proxy, Watch
 from . import tokens
-from .packing import pack
+from .packing import domain_names, pack
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Transformer(Proxy):
         with reproducible(self.device):
             try:
                 learner = TextLearner(self, vocabulary, rows, evaluations, seed)
-                examples = Examples(rows.key, rows.domain)
+                examples = Examples(rows.key, rows.domain, domain_names(data))
                 trained = loop.train(learner, examples, policy, epochs, self.batch, seed, watch)
                 if not trained.diverged and len(learner.measured) < len(evaluations):
                     learner.evaluate()  # a run resumed from its very end
@@ -163,7 +163,7 @@ class Transformer(Proxy):
                 raise ResourceError("The GPU's memory does not suffice: use a smaller batch or size.") from error
         forward = self.shape.forward_flops(vocabulary.size, self.context)
         cost = {
-            "train_flops": 3 * forward * trained.tokens,
+            "train_flops": 3 * forward * trained.passed,
             "eval_flops": forward * sum(one.targets for one in learner.evaluations) * len(trained.curve),
             "eval_seconds": trained.measuring,
             "train_tokens": float(trained.tokens),
