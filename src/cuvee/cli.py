@@ -38,6 +38,7 @@ def cli() -> None:
     \b
     Point it at a pool of documents, perhaps at a small target set, and give a budget:
       cuvee profile pool/*.parquet
+      cuvee guard   pool/ -o unique/
       cuvee select  pool/ --target target.jsonl --with dsir --tokens 1B -o kept/
       cuvee write   kept/ --format parquet -o train/
       cuvee prove   kept/ --eval held-out.jsonl --seeds 8
