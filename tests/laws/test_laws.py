@@ -31,10 +31,16 @@ from cuvee.feature.ngrams import Ngrams
 from cuvee.online.mixture import MixturePolicy
 from tests.conftest import MemoryColumns
 
+FAST_PROBE: dict[str, Any] = {"tokens": 24, "epochs": 1, "checkpoints": 1, "warm_up": 800}
+"""Methods on gradients would train for minutes."""
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "learning_percentage": {"tokens": 16, "epochs": 2, "warm_up": 600},
     "length_matched": {"like": "SELECTION"},
+    "less": FAST_PROBE,
     "preselect": {"losses": "LOSSES"},
     "threshold": {"minimum": -10.0},
+    "tracin": FAST_PROBE,
+    "trak": FAST_PROBE | {"dimensions": 16, "sample": 20},
     "NgramCounts": {"ngrams": Ngrams(2, 101)},
     "Words": {"ngrams": Ngrams(2, 101)},
     "Extremes": {"ngrams": Ngrams(2, 101), "table": np.linspace(-9.0, -1.0, 101), "k": 5},
