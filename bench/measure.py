@@ -29,10 +29,14 @@ class Run:
 
 
 def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Run:
-    """Run a command to its end; raise if it fails. The peak is the largest of its processes."""
+    """Run a command to its end; raise if it fails. The peak is the largest of its processes.
+
+    Modules are loaded from byte code, as they are where a package is installed, even if the shell around forbids it.
+    """
     started = time.perf_counter()
     read, write = os.pipe()
-    process = subprocess.Popen(command, stdout=write, env={**os.environ, **(environment or {})}, cwd=ROOT)
+    around = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, stdout=write, env={**around, **(environment or {})}, cwd=ROOT)
     os.close(write)
     with os.fdopen(read, "rb") as stream:
         output = stream.read().decode()

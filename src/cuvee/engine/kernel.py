@@ -7,19 +7,44 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COMMON: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-_BORROWING: dict[str, Any] = {**_COMMON, "_nrt": False}
+_Loading: Any = FunctionCache
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_BORROWING: dict[str, Any] = {**_OPTIONS, "_nrt": False}
+
+
+class _Cache(_Loading):  # type: ignore[misc]
+    """Numba's cache on disk, but compiled code is loaded without all that compiling would need.
+
+    Before it loads anything, Numba imports its implementations of Python and NumPy, and SciPy where there is one: a
+    third of the time in which a small command starts. Machine code that exists needs none of it. Where there is none
+    yet, or none that can be read, Numba imports them when it compiles.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # the symbols that compiled code is linked to
+        try:
+            return self._load_overload(sig, target_context)
+        except Exception:
+            return None
+
+
+def _compiled(function: F, options: dict[str, Any]) -> F:
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = _Cache(dispatcher.py_func)
+    return cast(F, dispatcher)
 
 
 def kernel(function: F) -> F:
     """Compile with Numba: cached on disk, free of the interpreter lock, strict floating point (same bits)."""
-    return cast(F, numba.njit(**_COMMON)(function))
+    return _compiled(function, _OPTIONS)
 
 
 def leaf(function: F) -> F:
     """The same for what kernels call for every text: arrays are borrowed instead of counted, because counting many
     references (an atomic operation each) costs more than a short text, and workers would fight over the counters of
     tables that they share. Such a function must not create arrays, but for slices of its arguments."""
-    return cast(F, numba.njit(**_BORROWING)(function))
+    return _compiled(function, _BORROWING)
