@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .fitting import Fitted, fit_law
     from .mixing import Mixed, mix_sources
     from .near_duplicates import Guarded, guard
+    from .online.mix import OnlineMix
     from .pool import Reading
     from .profiling import Profiled, profile
     from .proving import Proved, prove
@@ -40,6 +41,7 @@ _LAZY = {
     "mix_sources": "mixing",
     "Mixed": "mixing",
     "guard": "near_duplicates",
+    "OnlineMix": "online.mix",
     "Guarded": "near_duplicates",
     "Reading": "pool",
     "WriteResult": "feed.write",
@@ -54,6 +56,7 @@ __all__ = [
     "Fitted",
     "Guarded",
     "Mixed",
+    "OnlineMix",
     "Profiled",
     "Proved",
     "Ray",
