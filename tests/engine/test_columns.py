@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,8 @@ import pytest
 
 from cuvee.engine import columns as module
 from cuvee.engine.columns import DiskColumns
+from cuvee.engine.executor import Watch
+from cuvee.engine.local import Local
 from cuvee.engine.store import Store, digest
 
 
@@ -53,3 +57,33 @@ def test_blocks_are_the_callers_own(tmp_path: Path) -> None:
         with pytest.raises(ValueError):
             block["domain"][0] = 1
     assert all("score" in block for block in columns.blocks())
+
+
+class SlowFirst(Local):
+    """A cluster whose first task of those it is given always ends last; counts what waits for it."""
+
+    remote = True
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.waiting = 0
+
+    def map(self, work: Callable[[Any, Watch], Any], tasks: Iterable[Any], *_: Any) -> Iterator[tuple[Any, Any]]:
+        first, *others = tasks
+        self.waiting = max(self.waiting, len(others))
+        for task in (*others, first):
+            yield task, work(task, Watch())
+
+
+def test_a_slow_task_does_not_pile_up_the_results_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    facts, scores = written(store)
+    layers, executor = [facts * 20, scores * 20], SlowFirst()
+    for name, value in (("SHARED_ROWS", 0), ("TASK_SPANS", 1), ("WINDOW_TASKS", 4)):
+        monkeypatch.setattr(module, name, value)
+    columns = DiskColumns(store, layers, executor=executor)
+    found = list(columns.each(lambda block: float(block["score"][0]), "score"))
+    assert found == [0.0, 5.0, 10.0] * 20
+    assert executor.waiting == 4 * 2 - 1
