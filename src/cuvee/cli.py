@@ -799,14 +799,19 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
     workers = flags["workers"]
     if flags["memory"]:
         workers = workers_within(quantities.size(flags["memory"]), workers)
-    progress = for_terminal(flags["quiet"] or flags["as_json"])
-    teller.say = progress.say
-    executor: dict[str, Any] = {}
-    if flags["on"] == "ray" and not flags["plan_only"]:
-        from .engine.ray import Ray
+    with contextlib.ExitStack() as stack:
+        executor: dict[str, Any] = {}
+        if flags["on"] == "ray":
+            from .engine import ray, ray_cluster
 
-        executor["executor"] = Ray(workers, gpus=flags.get("gpus") or 0.0)
-    try:
+            stack.enter_context(ray_cluster.quietly())
+        progress = for_terminal(flags["quiet"] or flags["as_json"])
+        teller.say = progress.say
+        if flags["on"] == "ray" and not flags["plan_only"]:
+            executor["executor"] = stack.enter_context(ray.Ray(workers, gpus=flags.get("gpus") or 0.0))
+        elif flags["on"] == "ray":
+            workers = ray.planned(workers)[1] or workers
+        stack.callback(progress.close)
         yield {
             **executor,
             "reading": reading,
@@ -815,10 +820,6 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
             "progress": progress,
             "show_text": not flags["no_text"],
         }
-    finally:
-        progress.close()
-        if executor:
-            executor["executor"].close()
 
 
 def _print(summary: dict[str, Any], lines: list[str], flags: dict[str, Any]) -> None:
@@ -830,6 +831,11 @@ def _print(summary: dict[str, Any], lines: list[str], flags: dict[str, Any]) -> 
 
 
 def _print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
+    if flags.get("on") == "ray":
+        from .engine.ray import planned
+
+        said, joined = planned(flags["workers"])
+        plan = {**_without(plan, "memory" if joined else ""), "ray": said}  # the memory is that of other machines
     if flags["as_json"]:
         click.echo(json.dumps(plan))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
@@ -10,6 +11,10 @@ from collections.abc import Callable
 from typing import NoReturn
 
 INTERRUPTED = 130
+_BYTES = 4096
+_ENDED = 1
+_shared: mmap.mmap | None = None
+"""Seen by both processes: whether the child ended by itself, a status, and the last words that go with it."""
 
 
 def supervise(run: Callable[[], None]) -> NoReturn:
@@ -18,8 +23,10 @@ def supervise(run: Callable[[], None]) -> NoReturn:
     File formats are parsed by native libraries; a malformed file may end the process that reads it. The parent does
     nothing but wait, pass on signals and translate a violent death. Where forking is not possible, it runs directly.
     """
+    global _shared
     if not hasattr(os, "fork") or os.environ.get("CUVEE_NO_FORK"):
         run()
+    _shared = mmap.mmap(-1, _BYTES)
     parent = os.getpid()
     child = os.fork()
     if child == 0:
@@ -32,18 +39,29 @@ def supervise(run: Callable[[], None]) -> NoReturn:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             code = error.code
-            os._exit(code if isinstance(code, int) else 1)
+            _leave(code if isinstance(code, int) else 1)
         except BaseException:
             import traceback
 
             traceback.print_exc()
-            os._exit(70)
+            _leave(70)
     for passed_on in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(passed_on, lambda received, _: os.kill(child, received))
     _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and _shared[0] == _ENDED:
+        os._exit(os.WEXITSTATUS(status))
+    words = _shared[2:].partition(b"\0")[0].decode(errors="replace")
+    if words and (os.WIFEXITED(status) or os.WTERMSIG(status) == signal.SIGABRT):
+        print(f"error: {words}", file=sys.stderr)
+        os._exit(_shared[1])
     if os.WIFEXITED(status):
         os._exit(os.WEXITSTATUS(status))
     number = os.WTERMSIG(status)
+    if number == signal.SIGINT:
+        from .quantities import shell_line
+
+        again = shell_line(["cuvee", *sys.argv[1:]])
+        print(f"error: interrupted; finished parts are kept. Go on with: {again}", file=sys.stderr)
     if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL):
         print(
             f"error: a native library crashed ({signal.Signals(number).name}), most likely over a malformed file. "
@@ -57,6 +75,41 @@ def supervise(run: Callable[[], None]) -> NoReturn:
             file=sys.stderr,
         )
     os._exit(128 + number)
+
+
+def watched() -> bool:
+    """Whether this process is the child of :func:`supervise`."""
+    return _shared is not None
+
+
+def last_words(status: int = 0, sentence: str = "") -> None:
+    """What the parent says, and its status, if a library ends this process from within; nothing takes them back.
+
+    Some libraries call ``_exit`` or ``abort`` in native code when what they depend on is gone.
+    """
+    if _shared is None:
+        return
+    from .report.terminal import safe
+
+    said = safe(sentence, 2000).encode(errors="replace")[: _BYTES - 3] if sentence else b""
+    _shared[2 : 3 + len(said)] = said + b"\0"
+    _shared[1] = status
+
+
+def end(status: int, sentence: str) -> NoReturn:
+    """End this process at once, from any thread, with a sentence."""
+    from .report.terminal import safe
+
+    with contextlib.suppress(Exception):
+        print(f"error: {safe(sentence, 2000)}", file=sys.stderr, flush=True)
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """End this process, known to the parent as its own decision."""
+    if _shared is not None:
+        _shared[0] = _ENDED
+    os._exit(status)
 
 
 def _interrupt_once(*_: object) -> None:

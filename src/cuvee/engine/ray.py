@@ -14,11 +14,10 @@ import contextlib
 import functools
 import hashlib
 import itertools
-import logging
 import os
 import platform
-import socket
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -27,8 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import supervisor
 from ..core import Fold, State
 from ..errors import CuveeError, MissingExtraError, ResourceError, UsageError
+from ..report.figures import plural
+from . import ray_cluster
 from .executor import Advance, Task, Watch, unheard
 from .files import explain
 from .local import Local
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 
 RETRIES = 5
 """How often Ray runs a task again whose worker or node died."""
-KNOCK_SECONDS = 10.0
 LOOK_SECONDS = 120.0
+WAIT_SECONDS = 5.0
+"""After so long without an answer, it is asked whether the cluster is still there."""
 MOST_THREADS = 4
 SMALL_STATE = 100_000
 """Bytes of a state that comes along with its task's answer, so that it merges on the driver for less than a task costs.
@@ -50,14 +53,6 @@ MOST_LOOKED_AT = 100
 _END = 64 << 10
 _KEPT_WORKS = 3
 """Works that the driver keeps sent and a worker process unpacked: a pass's, its Fold's, and one more."""
-
-
-def _library() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("ray", "Running on a Ray cluster") from None
-    return ray
 
 
 def _pickle() -> Any:
@@ -83,21 +78,15 @@ class Ray:
     def __init__(self, workers: int = 0, address: str | None = None, gpus: float = 0.0) -> None:
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             raise UsageError(f"A trial has a share of one GPU or whole ones: not {gpus:g}. Ask for 0.5, 1 or 2.")
-        self.library = ray = _library()
         self.gpus = gpus
-        self._began = not ray.is_initialized()
-        _hush(ray)
-        if self._began:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            address = address or os.environ.get("RAY_ADDRESS")
-            _knock(address)
-            where: dict[str, Any] = {"address": address} if address else _alone(workers)
-            try:
-                ray.init(**where, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-                raise _unreachable(address, str(error).strip().split("\n")[0].rstrip(".")) from error
-        self._cores = _cores(ray)
+        self.joined = ray_cluster.named(address)
+        """The address of the cluster that was joined, as the user named it; None if it was started here."""
+        self.library: Any
+        self._began = not _initialized()
+        self.library, head = ray_cluster.connect(self.joined, workers) if self._began else (ray_cluster.library(), None)
+        self._lifeline = ray_cluster.Lifeline(head, self.joined)
+        with self.spoken():
+            self._cores = _cores(self.library)
         self._sent: OrderedDict[int, tuple[Any, Any, str]] = OrderedDict()
 
     def __enter__(self) -> Ray:
@@ -108,8 +97,8 @@ class Ray:
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
-        if self._began and self.library.is_initialized():
-            self.library.shutdown()
+        if self._began and not (self._lifeline.gone and supervisor.watched()) and self.library.is_initialized():
+            ray_cluster.leave(self.library)
 
     @property
     def workers(self) -> int:
@@ -123,7 +112,8 @@ class Ray:
         """As many as there are cores, or GPUs if trials ask for them."""
         if not self.gpus:
             return self.workers
-        nodes = [node["Resources"] for node in self.library.nodes() if node["Alive"]]
+        with self.spoken():
+            nodes = [node["Resources"] for node in self.library.nodes() if node["Alive"]]
         places = sum(min(int(node.get("CPU", 0)), int(node.get("GPU", 0) / self.gpus + 1e-9)) for node in nodes)
         if not places:
             most = max((node.get("GPU", 0) for node in nodes), default=0)
@@ -135,6 +125,10 @@ class Ray:
 
     def ready(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
         """Ask every node whether it runs this code, sees these files with this content, and shares this cache."""
+        with self.spoken():
+            self._look_around(folders, sources)
+
+    def _look_around(self, folders: Sequence[Path], sources: Sequence[Source]) -> None:
         step = max(1, -(-len(sources) // MOST_LOOKED_AT))
         chosen = [*sources[::step], *sources[-1:]]
         expected = {source.path: _content(source) for source in chosen}
@@ -166,7 +160,7 @@ class Ray:
         """What a node said about itself."""
         ray = self.library
         try:
-            return ray.get(answer, timeout=LOOK_SECONDS)
+            return self._patiently(answer, LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
             raise ResourceError(f"The Ray node {name} did not answer within {LOOK_SECONDS:.0f} s. Remove it.") from None
         except ray.exceptions.RayTaskError as error:
@@ -174,6 +168,8 @@ class Ray:
                 raise error.cause.error() from None
             raise ResourceError(f"The Ray node {name} cannot run cuvee: {_last_line(error)}.") from error
         except ray.exceptions.RayError as error:
+            if self._lifeline.lost():
+                raise self._lifeline.loss() from error
             missing = "No module named" in str(error)
             why = "cuvee is not installed there" if missing else f"it failed: {_last_line(error)}"
             raise ResourceError(
@@ -211,6 +207,16 @@ class Ray:
     ) -> Iterator[tuple[Task, Any]]:
         """See :class:`cuvee.engine.executor.Executor`. A task of the cluster is a few of these, which run in the
         threads of one worker process; one more than there is room for is under way, so that none waits for work."""
+        with self.spoken():
+            yield from self._map(work, tasks, advance, outputs)
+
+    def _map(
+        self,
+        work: Callable[[Task, Watch], Any],
+        tasks: Iterable[Task],
+        advance: Advance,
+        outputs: Callable[[Task], int] | None,
+    ) -> Iterator[tuple[Task, Any]]:
         ray = self.library
         packed, key = self._packed(work)
         threads = self._threads()
@@ -230,7 +236,7 @@ class Ray:
             for _ in range(1 + max(1, self.workers // threads)):
                 submit()
             while pending:
-                done, _ = ray.wait(list(pending), num_returns=1, fetch_local=False)
+                done = self.wait(list(pending))
                 for ref in done:
                     bundle, states, refs = pending.pop(ref)
                     amount, heads, sizes = self._get(ref)
@@ -255,19 +261,64 @@ class Ray:
     def merge(self, fold: Fold, left: Any, right: Any) -> Any:
         if isinstance(left, dict) and isinstance(right, dict):
             return fold.merge(*({name: np.array(array) for name, array in one.items()} for one in (left, right)))
-        packed, key = self._packed(fold)
-        return _remote(self.library, _merge).remote(key, str(Path.cwd()), packed, left, right)
+        with self.spoken():
+            packed, key = self._packed(fold)
+            return _remote(self.library, _merge).remote(key, str(Path.cwd()), packed, left, right)
 
     def fetch(self, handle: Any) -> State:
         if isinstance(handle, dict):
             return handle
         return {name: np.array(array) for name, array in self._get(handle).items()}
 
+    def wait(self, refs: list[Any]) -> list[Any]:
+        """Which of some references is ready first.
+
+        Raises:
+            ResourceError: the cluster is gone.
+        """
+        while True:
+            done, _ = self.library.wait(refs, num_returns=1, timeout=WAIT_SECONDS, fetch_local=False)
+            if done:
+                return list(done)
+            self.check()
+
+    def check(self) -> None:
+        """Ask whether the cluster is still there; at most every few seconds, so it may be called often.
+
+        Raises:
+            ResourceError: it is gone.
+        """
+        self._lifeline.check()
+
+    def _patiently(self, ref: Any, most: float = float("inf")) -> Any:
+        """The object behind a reference; Ray's errors as they are."""
+        ray, begun, seconds = self.library, time.monotonic(), WAIT_SECONDS
+        while True:
+            try:
+                return ray.get(ref, timeout=min(seconds, most))
+            except ray.exceptions.GetTimeoutError:
+                self.check()
+                if time.monotonic() - begun >= most:
+                    raise
+                seconds *= 2  # what was on its way from another node may be sent anew each time
+
+    @contextlib.contextmanager
+    def spoken(self) -> Iterator[None]:
+        """What Ray raises because its cluster is gone, as one sentence."""
+        try:
+            yield
+        except CuveeError:
+            raise
+        except Exception as error:
+            if self._lifeline.lost():
+                raise self._lifeline.loss() from error
+            raise
+
     def _get(self, ref: Any) -> Any:
         """The object behind a reference; failures of the work, of workers and of nodes as cuvee's own errors."""
         ray = self.library
         try:
-            return ray.get(ref)
+            return self._patiently(ref)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, Refused):
                 raise error.cause.error() from None
@@ -281,6 +332,8 @@ class Ray:
                 "A Ray worker ran out of memory again and again. Give nodes more memory or fewer cores."
             ) from error
         except ray.exceptions.RayError as error:
+            if self._lifeline.lost():
+                raise self._lifeline.loss() from error
             raise ResourceError(
                 f"A task was lost with its Ray worker or node {RETRIES + 1} times, the last time so: "
                 f"{_last_line(error)}. What is finished is in the cache: the same command goes on there."
@@ -299,34 +352,25 @@ class Ray:
         return sent, name
 
 
-def _unreachable(address: str | None, why: str) -> ResourceError:
-    return ResourceError(
-        f"The Ray cluster {address or 'on this machine'} cannot be reached ({why}). Start one with 'ray start --head', "
-        "set RAY_ADDRESS to its address, or run without --on ray."
-    )
+def planned(workers: int) -> tuple[str, int | None]:
+    """What ``--on ray`` would do, in words, and the CPUs of a cluster that it would join (which is asked once)."""
+    return _planned(workers, ray_cluster.named(None))
 
 
-def _knock(address: str | None) -> None:
-    """Refuse an address at which nobody listens, which Ray would go on trying for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not (colon and port.isdecimal()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(getattr(error, "strerror", None) or error)) from error
+@functools.cache
+def _planned(workers: int, joined: str | None) -> tuple[str, int | None]:
+    if joined is None:
+        cores = int(ray_cluster.alone(workers)["num_cpus"])
+        return f"would start a cluster on this machine, with {plural(cores, 'CPU')}, and end it with the command", None
+    with Ray(address=joined) as cluster:
+        cores = cluster.workers
+        nodes = len([node for node in cluster.library.nodes() if node["Alive"]])
+    return f"would join the cluster {joined}, which has {plural(nodes, 'node')} with {plural(cores, 'CPU')}", cores
 
 
-def _hush(ray: Any) -> None:
-    """Keep Ray's notices off the terminal: retries are its business, and standard output may be read by a program."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with contextlib.suppress(AttributeError):
-        ray._private.worker._worker_logs_enabled = False
-
-
-def _alone(workers: int) -> dict[str, Any]:
-    """How a cluster on this machine is started."""
-    return {"address": "local", "num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
+def _initialized() -> bool:
+    """Whether this process is in a cluster already, as a script that called ``ray.init()`` is."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 
 def _cores(ray: Any) -> int:

@@ -60,7 +60,8 @@ class RayWorker:
             max_restarts=0,
             runtime_env={"env_vars": environment},
         )
-        self._actor = kind.remote(str(Path.cwd()), dict(setting))
+        with cluster.spoken():
+            self._actor = kind.remote(str(Path.cwd()), dict(setting))
         self._running: Any = None
         self._asked: Any = None
         self._end = ""
@@ -68,14 +69,16 @@ class RayWorker:
     def give(self, key: str, task: Mapping[str, Any]) -> None:
         """Let it run a trial."""
         self.task, self.share = key, 0.0
-        self._running = self._actor.run.remote(dict(task))
+        with self.cluster.spoken():
+            self._running = self._actor.run.remote(dict(task))
 
     def answers(self) -> tuple[list[dict[str, Any]], bool]:
         """What it has said since the last call, and whether it has ended."""
         ray = self.cluster.library
-        if self._asked is None:
-            self._asked = self._actor.said.remote()
-        done, _ = ray.wait([self._asked], timeout=0, fetch_local=False)
+        with self.cluster.spoken():
+            if self._asked is None:
+                self._asked = self._actor.said.remote()
+            done, _ = ray.wait([self._asked], timeout=0, fetch_local=False)
         if not done:  # it may still wait for a core or a GPU
             return [], False
         asked, self._asked = self._asked, None
@@ -99,4 +102,7 @@ class RayWorker:
     def wait(workers: Sequence[RayWorker], seconds: float) -> None:
         """Return when one of the workers has finished its trial or ended, or after some seconds."""
         running = [worker._running for worker in workers]
-        workers[0].cluster.library.wait(running, num_returns=1, timeout=seconds, fetch_local=False)
+        cluster = workers[0].cluster
+        cluster.check()
+        with cluster.spoken():
+            cluster.library.wait(running, num_returns=1, timeout=seconds, fetch_local=False)
