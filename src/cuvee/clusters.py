@@ -52,7 +52,7 @@ class Members:
     Attributes:
         row: int64, (m,): global rows; ``cluster`` the first row of each's cluster; ``exact`` the first row that is
             equal to it after normalisation, itself if none.
-        bytes, key: int64 and uint64, (m,): the rows' sizes and identities.
+        bytes, key, domain: int64, uint64 and int32, (m,): the rows' sizes, identities and codes of domains.
     """
 
     row: Ints
@@ -60,6 +60,7 @@ class Members:
     exact: Ints
     bytes: Ints
     key: npt.NDArray[np.uint64]
+    domain: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, columns: DiskColumns, row: Ints, cluster: Ints, exact: Clusters) -> Members:
@@ -68,11 +69,12 @@ class Members:
         own = row.copy()
         some, at = places(same, row)
         own[some] = first[at[some]]
-        size, key = np.zeros(len(row), np.int64), np.zeros(len(row), np.uint64)
-        for block in columns.blocks("row", "bytes", "key"):
+        size, key, domain = np.zeros(len(row), np.int64), np.zeros(len(row), np.uint64), np.zeros(len(row), np.int32)
+        for block in columns.blocks("row", "bytes", "key", "domain"):
             inside, at = places(row, block["row"])
-            size[at[inside]], key[at[inside]] = block["bytes"][inside], block["key"][inside]
-        return cls(row, cluster, own, size, key)
+            for known, name in ((size, "bytes"), (key, "key"), (domain, "domain")):
+                known[at[inside]] = block[name][inside]
+        return cls(row, cluster, own, size, key, domain)
 
     def numbers(self) -> tuple[Ints, Ints]:
         """(which cluster each member is in, counted from 0; members per cluster)."""

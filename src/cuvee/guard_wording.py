@@ -83,6 +83,11 @@ def warnings(summary: dict[str, Any], notes: list[str]) -> list[str]:
     """What a user should know before training on what is left, gravest first."""
     found = [f"{note[:1].upper()}{note[1:]}." for note in notes]
     counts, parameters = summary["counts"], summary["method"]["parameters"]
+    for one in [one for one in summary["across"] if one["by"] == "split"][:2]:
+        found.append(
+            f"Splits {between(one)} share {spans(one)}: what a model is tested on may be what it was trained on. Take "
+            "such rows out of one of the two; clusters.parquet lists them."
+        )
     if "near" in summary["method"]:
         at, bands, rows = parameters["threshold"] or 0.8, parameters["bands"], parameters["rows"]
         if (chance := float(detection(at, bands, rows))) < LEAST_FOUND:
@@ -168,6 +173,8 @@ def guard_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         largest = max(size for size, _ in summary["sizes"])
         pairs = sum(count for size, count in summary["sizes"] if size == 2)
         lines += _entry("clusters", f"{counts['clusters']:,}: {plural(pairs, 'pair')}, the largest of {largest:,} rows")
+    for one in [one for one in summary["across"] if one["by"] == "domain"][:1]:
+        lines += _entry("across", f"domains {between(one)} share {spans(one)}")[:2]
     rows = [one for one in summary["domains"] if one["kept_rows"] < one["pool_rows"]]
     rows.sort(key=lambda one: one["kept_rows"] - one["pool_rows"])
     if len(summary["domains"]) > 1:
@@ -198,6 +205,18 @@ def looked_at(summary: dict[str, Any]) -> str:
     first, last, middle = (f"{value:.2f}" for value in (similar[0], similar[-1], similar[len(similar) // 2]))
     spread = first if first == last else f"{first} to {last}, median {middle}"
     return f"{rows} against {against}: exact Jaccard similarity {spread}"
+
+
+def between(pair: dict[str, Any]) -> str:
+    """Two splits or domains by name."""
+    one, other = (safe(name, 40) for name in pair["between"])
+    return f"'{one}' and '{other}'"
+
+
+def spans(pair: dict[str, Any]) -> str:
+    """What two splits or domains have in common."""
+    rows = " and ".join(f"{plural(count, 'row')}" for count in pair["rows"])
+    return f"{plural(pair['clusters'], 'cluster')} ({rows})"
 
 
 def _entry(name: str, words: str) -> list[str]:

@@ -49,6 +49,7 @@ from .profile_contents import cards, sampled_texts
 from .quantities import shell_path
 from .request import check_arguments
 from .selection_file import SelectionWriter
+from .splits import across
 from .summary import Arm
 
 SHOWN_CLUSTERS, SHOWN_PAIRS, MEASURED_PAIRS = 20, 10, 24
@@ -467,6 +468,7 @@ class _Job:
                 "parameters": {**said, **{k: v for k, v in asdict(rule).items() if k != "minhash"}},
                 **wording.told(rule),
             },
+            "across": across(members, columns.domains, self.engine.pool.manifest),
             "sizes": [[int(size), int(count)] for size, count in zip(sizes, number, strict=True)],
             "domains": [
                 {

@@ -13,7 +13,7 @@ from .charts.histogram import span
 from .examples import sides
 from .figures import finite, items, mapping, number, plural, share, short
 from .html import Page, figure, key, sentence
-from .markup import EMPTY, element, table
+from .markup import EMPTY, element, join, table
 from .text import Markup, as_text, escape
 
 
@@ -37,6 +37,7 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
     page.add("Clusters", "The largest clusters", _largest(summary, no_text))
     beside = "Removed, beside what was kept for it" if _some_gone(summary) else "Beside another of its cluster"
     page.add("Pairs", beside, _similarities(summary), _pairs(summary, no_text))
+    page.add("Across", "Shared by splits or domains", _across(summary))
     page.add("Slices", "Every domain", _slices(summary))
     blocks.limits(page, summary, no_text)
     blocks.reproduce(page, summary.get("reproduce"))
@@ -180,6 +181,19 @@ def _pairs(summary: Mapping[str, Any], no_text: bool) -> Markup:
         for pair in blocks.records(summary.get("pairs"))
     ]
     return element("div", *pairs) if pairs else EMPTY
+
+
+def _across(summary: Mapping[str, Any]) -> Markup:
+    rows = []
+    for one in blocks.records(summary.get("across")):
+        names, counts = [*items(one.get("between")), "", ""], [*items(one.get("rows")), None, None]
+        cells = [as_text(one.get("by")), *(as_text(name) for name in names[:2]), number(one.get("clusters"))]
+        rows.append([escape(cell) for cell in (*cells, *(number(count) for count in counts[:2]))])
+    if not rows:
+        return EMPTY
+    head = ["By", "One", "Other", "Clusters in both", "Rows of one", "Rows of the other"]
+    told = blocks.lead("Clusters of duplicates that hold rows of two splits or domains, the most frequent pairs first.")
+    return join([told, table(head, rows, "Pairs with clusters in common")])
 
 
 def _slices(summary: Mapping[str, Any]) -> Markup:
