@@ -27,8 +27,9 @@ lint: $(STAMP)
 bench: $(STAMP)  ## side-by-side speed and memory; see bench/README.md for what it needs
 	$(BIN)/python -m bench
 
-claims: $(STAMP)  ## rerun the papers' comparisons at small scale
+claims: $(STAMP)  ## rerun the papers' comparisons at small scale, and the league of all methods
 	$(BIN)/python -m claims
+	$(BIN)/python -m claims.league
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache

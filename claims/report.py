@@ -29,6 +29,8 @@ nothing about large models.
 Intervals are 95 %: Student's t over the seeds, by which the verdicts are given; the bootstrap over the same paired
 differences (percentiles; too narrow for so few seeds) stands beside it. Lower bits and nats are better. Programs:
 `claims/NAME.py`; what they share: `claims/harness.py`; every number of every seed: `claims/results/NAME.json`.
+
+All methods on the same tasks, side by side: [the league](docs/league.md).
 """
 
 

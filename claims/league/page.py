@@ -11,11 +11,12 @@ from cuvee.report.figures import number as short
 from ..harness import HERE, Effect, write
 from ..report import interval, number, table
 from .contenders import BEHIND, SETTINGS, discover
-from .field import CELLS, JUNK, NOISY, SEEDS, SHARE, SPOILS, TARGETS
+from .field import CELLS, JUNK, NOISY, ONE, SEEDS, SHARE, SPOILS, TARGETS
 from .record import RANDOM, STRONG, Rows, against, values
 
 PAGE = HERE.parent / "docs" / "league.md"
 PICTURE = "league"
+PURE = 0.9
 MATCHED = "length-matched"
 HEAD = """# The league: all methods on the same tasks
 
@@ -134,6 +135,12 @@ def summary(rows: Rows) -> str:
     ]
     if STRONG in rows:
         lines.append(f"* Better than RDS+: {listed(better(STRONG, None))}.")
+    pure = {name for name in ranked if mean(values(rows[name], ONE, "right")) > PURE}
+    lines.append(
+        f"* The right kind is not enough: {listed(pure - better(RANDOM, ONE))} took more than {PURE:.0%} of their tokens "
+        "from the target's own domain on the first task, and are not shown to be better than random rows there: rows of "
+        "the highest scores resemble each other, or are few and long."
+    )
     return "\n".join(lines)
 
 
