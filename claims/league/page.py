@@ -137,9 +137,9 @@ def summary(rows: Rows) -> str:
         lines.append(f"* Better than RDS+: {listed(better(STRONG, None))}.")
     pure = {name for name in ranked if mean(values(rows[name], ONE, "right")) > PURE}
     lines.append(
-        f"* The right kind is not enough: {listed(pure - better(RANDOM, ONE))} took more than {PURE:.0%} of their tokens "
-        "from the target's own domain on the first task, and are not shown to be better than random rows there: rows of "
-        "the highest scores resemble each other, or are few and long."
+        f"* The right kind is not enough: {listed(pure - better(RANDOM, ONE))} took more than {PURE:.0%} of their "
+        "tokens from the target's own domain on the first task, and are not shown to be better than random rows there: "
+        "rows of the highest scores resemble each other, or are few and long."
     )
     return "\n".join(lines)
 
