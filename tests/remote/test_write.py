@@ -18,6 +18,7 @@ from cuvee.engine.files import lock
 from cuvee.errors import BusyError, DataError, ResourceError, UsageError
 from cuvee.feed import upload
 from cuvee.feed.write import write_selection
+from cuvee.source import retry
 from cuvee.source.discover import discover
 from cuvee.source.written import JOURNAL
 
@@ -240,8 +241,11 @@ def test_a_writer_on_another_machine(bucket: Bucket, kept: Path, monkeypatch: py
     assert texts(discover([bucket.address("train")]).sources) == [text.encode() for text in chosen()]
 
 
-def test_broken_uploads_are_repeated(bucket: Bucket, kept: Path, proxy: NewProxy) -> None:
-    """A server that fails a quarter of all requests."""
+def test_broken_uploads_are_repeated(
+    bucket: Bucket, kept: Path, proxy: NewProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that fails a quarter of all requests: an upload takes several, so it may have to be repeated often."""
+    monkeypatch.setattr(retry, "PATIENCE", 30.0)
     between = proxy(trouble(3, "503", share=0.25))
     write_selection(kept, bucket.address("train", between.endpoint), shard_bytes=20_000)
     assert texts(discover([bucket.address("train")]).sources) == [text.encode() for text in chosen()]
