@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cuvee.engine.progress import Bar
 from cuvee.errors import DataError, ResourceError
 from cuvee.feed.upload import upload_of
 from cuvee.source import address, retry
@@ -80,3 +82,32 @@ def test_what_is_final_is_not_waited_for() -> None:
         retry.contact(refuse, "s3://z")
     with pytest.raises(ZeroDivisionError):
         retry.contact(lambda: 1 / 0, "s3://z")
+
+
+def test_the_command_line_says_what_it_waits_for(
+    proxy: NewProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error, before the sentence; not with --quiet, and nothing on standard output."""
+    monkeypatch.setattr(retry, "TOLD_EVERY", 0.02)
+    monkeypatch.setattr(retry, "teller", retry._Teller())
+    between = proxy()
+    between.down = True
+    place = f"s3://bucket/pool?scheme=http&endpoint_override={between.endpoint}"
+    answer = command("guard", place, "-o", tmp_path / "out")
+    told = answer.err.splitlines()
+    assert answer.status == 3 and answer.out == "" and told[-1].startswith("error: ")
+    assert told[0].startswith(
+        f"waiting for s3://bucket/pool?scheme=http&endpoint_override={between.endpoint}, attempt "
+    )
+    assert command("guard", place, "-o", tmp_path / "out", "--quiet").err.count("\n") == 1
+
+
+def test_a_bar_makes_room_for_a_line() -> None:
+    stream = io.StringIO()
+    bar = Bar(stream)
+    bar.begin("reading", 1e6)
+    bar.say("waiting for s3://x")
+    bar.advance(1e6)
+    bar.end()
+    before, _, after = stream.getvalue().partition("waiting for s3://x\n")
+    assert before.startswith("\rreading") and before.rstrip(" ").endswith("\r") and after.startswith("\rreading")
