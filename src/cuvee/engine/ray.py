@@ -83,8 +83,11 @@ class Ray:
         """The address of the cluster that was joined, as the user named it; None if it was started here."""
         self.library: Any
         self._began = not _initialized()
-        self.library, head = ray_cluster.connect(self.joined, workers) if self._began else (ray_cluster.library(), None)
-        self._lifeline = ray_cluster.Lifeline(head, self.joined)
+        if self._began:
+            self.library, self._lifeline = ray_cluster.connect(self.joined, workers)
+        else:
+            self.library = ray_cluster.library()
+            self._lifeline = ray_cluster.Lifeline(self.library, None)
         with self.spoken():
             self._cores = _cores(self.library)
         self._sent: OrderedDict[int, tuple[Any, Any, str]] = OrderedDict()

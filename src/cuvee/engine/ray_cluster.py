@@ -51,10 +51,10 @@ def named(address: str | None) -> str | None:
     return None if address in _HERE else address
 
 
-def connect(address: str | None, workers: int) -> tuple[Any, str | None]:
+def connect(address: str | None, workers: int) -> tuple[Any, Lifeline]:
     """Join the cluster at an address, or start one here with so many cores (0: all that this process may use).
 
-    Returns Ray's library, and HOST:PORT of the cluster's head where that can be asked.
+    Returns Ray's library, and what notices that the cluster is gone.
 
     Raises:
         ResourceError: nobody answers, the token is missing or wrong, or starting failed.
@@ -75,6 +75,7 @@ def connect(address: str | None, workers: int) -> tuple[Any, str | None]:
                     where = {"address": address}
                     _knock(address, ray)
                 ray.init(**where, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+                ray.cluster_resources()  # a head that froze meanwhile would be waited for without end later
         except BaseException as error:
             with contextlib.suppress(Exception):
                 ray.shutdown()
@@ -82,11 +83,9 @@ def connect(address: str | None, workers: int) -> tuple[Any, str | None]:
             if isinstance(error, (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError)):
                 raise _refusal(address, error) from error
             raise
-        found = None
-        with contextlib.suppress(Exception):
-            found = str(ray.get_runtime_context().gcs_address)
-    supervisor.last_words(ResourceError.exit_status, str(gone(address, found)))
-    return ray, found
+    lifeline = Lifeline(ray, address)
+    supervisor.last_words(ResourceError.exit_status, str(gone(address)))
+    return ray, lifeline
 
 
 def alone(workers: int) -> dict[str, Any]:
@@ -117,12 +116,15 @@ def leave(ray: Any) -> None:
 
 
 class Lifeline:
-    """Notices that nobody listens at the head's address any more."""
+    """Notices that a cluster's head does not answer any more."""
 
-    def __init__(self, address: str | None, joined: str | None) -> None:
-        """``address``: HOST:PORT of the head, None if unknown. ``joined``: as the user named it, None if started."""
-        self.address, self.joined = address, joined
+    def __init__(self, ray: Any, joined: str | None) -> None:
+        """``joined``: the cluster's address as the user named it, None if it was started here."""
+        self.ray, self.joined = ray, joined
         self.gone = False
+        self._head: str | None = None
+        with contextlib.suppress(Exception):
+            self._head = str(ray.get_runtime_context().gcs_address)
         self._asked = time.monotonic()
         self._silent: float | None = None
 
@@ -133,29 +135,40 @@ class Lifeline:
             ResourceError: the cluster is gone.
         """
         now = time.monotonic()
-        if self.address is None or now - self._asked < ASK_SECONDS:
+        if now - self._asked < ASK_SECONDS:
             return
-        self._asked = now
-        if _silence(self.address) is None:
+        lost = self.lost()
+        self._asked = time.monotonic()
+        if not lost:
             self._silent = None
             return
         self._silent = now if self._silent is None else self._silent
-        if now - self._silent >= GONE_SECONDS:
+        if self._asked - self._silent >= GONE_SECONDS:
             raise self.loss()
 
     def loss(self) -> ResourceError:
         """The error for a cluster that is gone."""
         self.gone = True
-        return gone(self.joined, self.address)
+        return gone(self.joined)
 
     def lost(self) -> bool:
-        """Whether nobody listens now: what failed, failed because of that."""
-        return self.address is not None and _silence(self.address) is not None
+        """Whether the head does not answer now; what failed, failed because of that. Unknown counts as no."""
+        if self._head is None:
+            return False
+        if _silence(self._head) is not None:
+            return True
+        try:  # a frozen process still takes connections
+            self.ray._private.worker.global_worker.gcs_client.internal_kv_get(b"cuvee", None, timeout=KNOCK_SECONDS)
+        except (AttributeError, TypeError):
+            return False
+        except Exception:
+            return True
+        return False
 
 
-def gone(joined: str | None, address: str | None) -> ResourceError:
+def gone(joined: str | None) -> ResourceError:
     """A cluster that ended while work was under way."""
-    which = f"The Ray cluster {joined or address}" if joined else "The Ray cluster that was started on this machine"
+    which = f"The Ray cluster {joined}" if joined else "The Ray cluster that was started on this machine"
     return ResourceError(
         f"{which} is gone: its head or this machine's Ray node was stopped, died or cannot be reached. Finished work "
         f"is kept: {'start the cluster again, and ' if joined else ''}the same command goes on there."
