@@ -42,6 +42,25 @@ WHEN = {
     "snp": "The target is a mixture, and its proportions matter more than its single texts.",
     "leverage": "You need a small weighted sample on which linear functions of the vectors keep their sums.",
     "weak_supervision": "You have a few labelled rows and must decide which others to label or to train on.",
+    "mates": "You can measure how much single documents help your own model (`influences`), or want a cheap estimate "
+    "of it: rows that lower the loss on the target, not rows that look like it.",
+    "skill_targeted": "Documents carry tags of the skills they train, and you know which ones your model was seen to "
+    "miss.",
+    "dataman": "Quality matters more than topic, and a language model can rate some of the documents: see "
+    "[cuvee rate](rate.md).",
+    "flyt": "The target should teach, not only be imitated, and you accept repeated rows. With scores at hand already, "
+    "`--combine learned` weighs them by the same gradient (M-FLYT).",
+    "sliced_wasserstein": "The kept rows should be distributed as the target is, its kinds of text in its proportions, "
+    "not be its nearest rows.",
+    "mig": "Rows have tags (by a tagger or by clusters), and a small set should tell as much as it can of all of them.",
+    "structural_diversity": "Rows have structures (words, tags, node types) of which a small set should show as many as "
+    "it can, the frequent ones first.",
+    "blast": "The pool lies lopsidedly in the plane of its main axes, and every region should have its part.",
+    "v_information": "Rows have labels, and you look for the hard, the easy or the wrongly labelled ones.",
+    "pass_rate": "You train by reinforcement on questions, and know how often a model answers each rightly.",
+    "kmq": "Clusters divide the budget and a quality score should decide within them, perhaps in rounds: `--with "
+    "clusters,classifier --combine rank:weights=0/1 --choose kmq`.",
+    "d_optimal": "A linear model is to be fitted on few rows, as with `volume`, and you want no chance in the choice.",
     "volume": "A linear model is to be fitted on few rows: they should span the space.",
     "k_center": "No kind of row may be missing from a small selection, however rare, and the pool is clean.",
     "facility_location": "Every row of the pool should have a similar one in a small selection.",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .pool import Reading
     from .profiling import Profiled, profile
     from .proving import Proved, prove
+    from .rating.job import Rated, rate
     from .selecting import Selected, select
 
 _LAZY = {
@@ -41,6 +42,8 @@ _LAZY = {
     "mix_sources": "mixing",
     "Mixed": "mixing",
     "guard": "near_duplicates",
+    "rate": "rating.job",
+    "Rated": "rating.job",
     "OnlineMix": "online.mix",
     "Guarded": "near_duplicates",
     "Reading": "pool",
@@ -59,6 +62,7 @@ __all__ = [
     "OnlineMix",
     "Profiled",
     "Proved",
+    "Rated",
     "Ray",
     "Reading",
     "ResourceError",
@@ -72,6 +76,7 @@ __all__ = [
     "mix_sources",
     "profile",
     "prove",
+    "rate",
     "select",
     "write_selection",
 ]

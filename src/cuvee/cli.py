@@ -214,6 +214,63 @@ def select(
         _print(result.summary, selecting.lines(result), flags)
 
 
+@cli.command(short_help="Have documents rated by a language model, for --with dataman.")
+@click.argument("pool", nargs=-1, required=True)
+@click.option(
+    "--endpoint", required=True, metavar="URL", help="An OpenAI-compatible API, like http://127.0.0.1:8000/v1."
+)
+@click.option("--model", required=True, metavar="NAME", help="Which of its models.")
+@click.option("--rows", metavar="N", default="1k", show_default=True, help="How many documents, drawn at random.")
+@click.option(
+    "--prompt", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another wording, with {text}."
+)
+@click.option("--key-variable", default="OPENAI_API_KEY", show_default=True, help="Environment variable with the key.")
+@click.option("--at-once", type=click.IntRange(1, 256), default=4, show_default=True, help="Requests at a time.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds for each request.")
+@click.option("--tries", type=click.IntRange(1), default=5, show_default=True, help="How often a request is tried.")
+@click.option("--most-bytes", metavar="SIZE", default="8KB", show_default=True, help="Longer documents are cut.")
+@click.option("--price-in", type=float, metavar="AMOUNT", help="Price of a million tokens sent, for the estimate.")
+@click.option("--price-out", type=float, metavar="AMOUNT", help="Price of a million tokens received.")
+@click.option("--yes", is_flag=True, help="Begin. Without it only the cost is told.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which documents are drawn.")
+@click.option("-o", "--output", default="out/rate", show_default=True, help="Folder for ratings and answers.")
+@READING
+@RUNNING
+def rate(pool: tuple[str, ...], rows: str, prompt: Path | None, most_bytes: str, yes: bool, **flags: Any) -> None:
+    """Have documents of POOL rated on fourteen criteria by a language model behind an HTTP endpoint.
+
+    \b
+    cuvee rate pool/ --endpoint http://127.0.0.1:8000/v1 --model rater --rows 2k          the cost
+    cuvee rate pool/ --endpoint http://127.0.0.1:8000/v1 --model rater --rows 2k --yes    the ratings
+    cuvee select pool/ --with dataman:ratings=out/rate/ratings.parquet --tokens 2M
+
+    OUTPUT gets ratings.parquet, rating.json, and answers.jsonl, to which every answer is added as it comes: the same
+    command again asks only for what is missing.
+    """
+    from . import quantities
+    from .rating import job, wording
+
+    names = (
+        "endpoint",
+        "model",
+        "key_variable",
+        "at_once",
+        "timeout",
+        "tries",
+        "price_in",
+        "price_out",
+        "seed",
+        "output",
+    )
+    asked: dict[str, Any] = {name: flags.pop(name) for name in names}
+    asked |= {"rows": quantities.count(rows), "max_bytes": quantities.size(most_bytes)}
+    asked["prompt"] = wording.read_prompt(prompt) if prompt else ""
+    with _running(flags) as common:
+        common.pop("show_text")
+        result = job.rate(pool, **asked, start=yes and not flags["plan_only"], **common)
+        _print(result.summary, wording.lines(result, _command()), flags)
+
+
 @cli.command(short_help="Leave out rows that repeat others, exactly or nearly.")
 @click.argument("pool", nargs=-1, required=True)
 @click.option(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import cuvee.fold
@@ -34,6 +35,7 @@ from tests.conftest import MemoryColumns
 FAST_PROBE: dict[str, Any] = {"tokens": 24, "epochs": 1, "checkpoints": 1, "warm_up": 800}
 """Methods on gradients would train for minutes."""
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "dataman": {"ratings": "RATINGS"},
     "learning_percentage": {"tokens": 16, "epochs": 2, "warm_up": 600},
     "length_matched": {"like": "SELECTION"},
     "less": FAST_PROBE,
@@ -59,7 +61,8 @@ def batch_of(texts: list[str], first: int = 0) -> Batch:
     data = np.frombuffer(b"".join(raw), np.uint8)
     rows = np.arange(first, first + len(texts), dtype=np.int64)
     domains = pa.array([f"d{row % 3}" for row in rows], pa.string())
-    return Batch(data, offsets, rows, content_hash(data, offsets), {"domain": domains})
+    columns = {"domain": domains, "label": rows % 5 / 4}
+    return Batch(data, offsets, rows, content_hash(data, offsets), columns)
 
 
 def part_of(batch: Batch, low: int, high: int) -> Batch:
@@ -98,6 +101,9 @@ class Straight:
 
 def build(name: str, kind: type, tmp_path: Path) -> Any:
     given = dict(EXAMPLES.get(name, {}))
+    if given.get("ratings"):
+        given["ratings"] = str(tmp_path / "ratings.parquet")
+        pq.write_table(pa.table({"key": POOL.key[::2], "overall_score": POOL.row[::2] % 5 + 1}), given["ratings"])
     if given.get("losses"):
         from tests.methods.score.test_preselect import write_losses
 

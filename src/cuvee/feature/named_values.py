@@ -1,4 +1,7 @@
-"""A Parquet file that says something about documents: their ids or texts, and columns of numbers."""
+"""A Parquet file that says something about documents: their keys, ids or texts, and columns of numbers.
+
+A key (uint64) is how cuvee knows a row: the hash of its id, or of its text where the pool has no ids.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .content import string_hash
 
 @dataclass(frozen=True, eq=False)
 class NamedValues:
-    """``names``: Arrow large strings, ids or (``is_text``) texts; ``key`` uint64 (n,), their hashes, all different;
+    """``names``: Arrow large strings, ids or (``is_text``) texts, or keys; ``key`` uint64 (n,), all different;
     ``values`` float64 (n, columns), finite."""
 
     names: pa.Array
@@ -45,12 +48,12 @@ def read(path: str, columns: tuple[str, ...], who: str) -> NamedValues:
     """
     try:
         there = pq.read_schema(path).names
-        what = "text" if "text" in there else "id"
+        what = next((name for name in ("key", "text") if name in there), "id")
         lacking = [name for name in (what, *columns) if name not in there]
         if lacking:
-            raise DataError(f"{path} has no column {lacking[0]!r}; {who} needs text or id, and {', '.join(columns)}.")
+            raise DataError(f"{path} has no column {lacking[0]!r}; {who} needs key, text or id, and {', '.join(columns)}.")
         table = pq.read_table(path, columns=[what, *columns])
-        names = table.column(what).cast(pa.large_string()).combine_chunks()
+        names = table.column(what).cast(pa.uint64() if what == "key" else pa.large_string()).combine_chunks()
         values: Array = np.column_stack([table.column(name).cast(pa.float64()).to_numpy() for name in columns])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{who} cannot read {path}: {error}") from error
@@ -59,7 +62,7 @@ def read(path: str, columns: tuple[str, ...], who: str) -> NamedValues:
         raise DataError(f"{path}, row {bad[0][0]}: {columns[bad[0][1]]} is missing, NaN or infinite.")
     if names.null_count:
         raise DataError(f"{path}: {names.null_count} rows have no {what}.")
-    key = string_hash(names)
+    key = names.to_numpy() if what == "key" else string_hash(names)
     if len(np.unique(key)) < len(key):
-        raise DataError(f"{path} names a document twice: give each text or id once.")
+        raise DataError(f"{path} names a document twice: give each once.")
     return NamedValues(names, what == "text", key, values)

@@ -47,3 +47,24 @@ class KeyedVectors(Fold):
         if not len(right["row"]):
             return left
         return self._ordered({name: np.concatenate([left[name], right[name]]) for name in left})
+
+
+@dataclass(frozen=True, eq=False)
+class Present(Fold):
+    """How many rows have a key among ``keys``, uint64, ascending. State: count int64 (1,)."""
+
+    keys: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    exact: ClassVar[bool] = True
+
+    def empty(self) -> State:
+        return {"count": np.zeros(1, np.int64)}
+
+    def lift(self, batch: Batch) -> State:
+        first, last = (np.searchsorted(self.keys, batch.key, side) for side in ("left", "right"))
+        return {"count": np.array([np.count_nonzero(first < last)], np.int64)}
+
+    def merge(self, left: State, right: State) -> State:
+        return {"count": left["count"] + right["count"]}
+
+    def finish(self, state: State) -> int:
+        return int(state["count"][0])
