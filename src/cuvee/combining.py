@@ -105,9 +105,12 @@ class Combined(Method):
         return Mixed(maps, scores, notes | scores.notes())
 
     def chooser(self, fitted: Map) -> Choose:
-        """For filters the first method's own rule, if it chooses by columns; else the highest scores."""
-        if self.combine == "filter" and isinstance(fitted, Mixed):
-            own = self.methods[0].chooser(fitted.maps[0])
-            if hasattr(type(own), "card") and set(type(own).card.needs) <= set(self.card.gives):
-                return own
+        """The first method's own rule if it weighs columns by the score (``mig``), or to choose among what passes a
+        filter; else the highest scores."""
+        assert isinstance(fitted, Mixed)
+        own = self.methods[0].chooser(fitted.maps[0])
+        needs = set(getattr(type(own), "card", Card("", "", ("row",), "", "", "")).needs)
+        weighs = "score" in needs and len(needs) > 1
+        if (weighs or self.combine == "filter") and needs <= set(self.card.gives):
+            return own
         return TopK()

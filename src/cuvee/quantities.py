@@ -76,12 +76,12 @@ def method_calls(text: str) -> list[tuple[str, dict[str, str]]]:
     """ "dsir:ngrams=3,buckets=5000,classifier" as names and settings: a part without "=", or with ":" before it, begins
     the next method."""
     calls: list[str] = []
-    for part in text.split(","):
+    for part in filter(str.strip, text.split(",")):
         if calls and "=" in part and ":" not in part.partition("=")[0]:
             calls[-1] += f",{part}"
         else:
             calls.append(part)
-    return [method_call(call) for call in calls]
+    return [method_call(call) for call in calls or [text]]
 
 
 def shares(text: str) -> dict[str, float] | str:

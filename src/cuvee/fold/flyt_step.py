@@ -47,11 +47,11 @@ def standardised(score: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def adam(start: Floats, slope: Callable[[int, Floats], Floats], steps: int, rate: float) -> Floats:
-    """Adam's usual moments (0.9, 0.999), the rate falling to 0 as a cosine."""
-    at, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    """Adam with one second moment for all weights, so that noise is not scaled up; the rate falls to 0 as a cosine."""
+    at, first, second = start.copy(), np.zeros_like(start), 0.0
     for step in range(steps):
         g = slope(step, at)
-        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * float((g * g).mean())
         size = rate * 0.5 * (1 + np.cos(np.pi * step / steps)) / (np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8)
         at = at - size * first / (1 - 0.9 ** (step + 1))
     return at
@@ -68,7 +68,7 @@ class Settings:
     follow: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch - 1) < 1 or not min(self.rate, self.eta) > 0:
+        if min(self.steps, self.batch - 1) < 1 or not (self.rate > 0 and self.eta > 0):
             raise UsageError("flyt: steps is at least 1, batch at least 2, rate and eta above 0.")
 
 

@@ -64,7 +64,7 @@ def place(point: Array, cells: int) -> tuple[Array, Array]:
 def main_axes(vectors: Array) -> Array:
     """The two main axes of centred vectors, float32 (2, d), the largest entry of each positive."""
     x = np.asarray(vectors, np.float64)
-    _, axes = np.linalg.eigh(np.cov(x, rowvar=False))
+    _, axes = np.linalg.eigh(np.atleast_2d(np.cov(x, rowvar=False)))
     found = np.pad(axes[:, ::-1].T[:2], ((0, max(0, 2 - len(axes))), (0, 0)))
     sign = np.sign(found[np.arange(2), np.abs(found).argmax(axis=1)])
     return (found * np.where(sign == 0, 1, sign)[:, None]).astype(np.float32)
