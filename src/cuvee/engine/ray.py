@@ -100,6 +100,7 @@ class Ray:
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
+        self._lifeline.close()
         if self._began and not (self._lifeline.gone and supervisor.watched()) and self.library.is_initialized():
             ray_cluster.leave(self.library)
 

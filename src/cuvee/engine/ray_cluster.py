@@ -31,6 +31,8 @@ SLOW_SECONDS = 3.0
 ASK_SECONDS = 2.0
 GONE_SECONDS = 20.0
 """A head that nobody can reach for so long is given up. (Ray ends the process after 60 s.)"""
+FROZEN_SECONDS = 45.0
+"""The same for a process that waits in native code, where it cannot be told."""
 _HERE = ("", "local")
 _JOINING = {
     "RAY_NUM_REDIS_GET_RETRIES": "1",  # of 15 s each; 20 by default
@@ -127,6 +129,23 @@ class Lifeline:
             self._head = str(ray.get_runtime_context().gcs_address)
         self._asked = time.monotonic()
         self._silent: float | None = None
+        self._left = threading.Event()
+        if supervisor.watched():
+            threading.Thread(target=self._watch, name="cuvee-lifeline", daemon=True).start()
+
+    def close(self) -> None:
+        """The cluster may end now."""
+        self._left.set()
+
+    def _watch(self) -> None:
+        """End this process in the end if it waits in native code, which hears of a frozen head after many minutes."""
+        answered = time.monotonic()
+        while not self._left.wait(FROZEN_SECONDS / 9):
+            if not self.lost():
+                answered = time.monotonic()
+            elif time.monotonic() - answered >= FROZEN_SECONDS and not self._left.is_set():
+                error = self.loss()
+                supervisor.end(error.exit_status, str(error))
 
     def check(self) -> None:
         """Ask, if some seconds have passed since the last time; raise once there was no answer for long.
