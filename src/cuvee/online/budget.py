@@ -92,9 +92,9 @@ def _fit(sizes: Floats, errors: Floats, counts: Floats, group: int) -> Floats:
             for slope in (-2.0, 0.0, 2.0)
         ]
     )
-    whole, reached = minimise(value, starts, np.log(err), np.ones((len(starts), len(n))), 0.1, 1e-6)
+    whole, reached = minimise(value, starts, np.log(err), np.ones((len(starts), len(n))), 0.1, 1e-6, 60)
     best = whole[int(np.argmin(reached))]
-    again, _ = minimise(value, np.tile(best, (len(counts), 1)), np.log(err), counts[:, there], 0.1, 1e-6)
+    again, _ = minimise(value, np.tile(best, (len(counts), 1)), np.log(err), counts[:, there], 0.1, 1e-6, 25)
     again[0] = best
     b = low + (high - low) / (1.0 + np.exp(-again[:, 1]))
     return np.stack([np.exp(again[:, 0]) * scale**b, b, np.exp(again[:, 2])], axis=1)

@@ -161,7 +161,7 @@ def fidelity(matrix: Floats, mixtures: Floats, drops: Floats) -> dict[str, float
     told = mixtures @ matrix.T
     x, y = told - told.mean(axis=0), drops - drops.mean(axis=0)
     power = float((x * x).sum())
-    scale = float((x * y).sum() / power) if power > 1e-300 else 0.0
+    scale = float((x * y).sum() / power) if power > 1e-20 * float((told * told).sum()) else 0.0
     error, total = float(((y - scale * x) ** 2).sum()), float((y * y).sum())
     return {
         "r2": 1.0 - error / total if total > 0 else 0.0,

@@ -10,7 +10,7 @@ welfare
     (mean_g loss_g^power)^(1 / power)
 
 falls most: power 1 is the mean over domains, a large one the worst domain. No domain gets less than ``least`` times an
-equal share, and each is believed by an optimistic fit (0.8 quantile of the gain over 20 resamples).
+equal share, and each is believed by an optimistic fit (0.8 quantile of the gain over 12 resamples).
 
 Inputs: domains; held-out losses. Cost: curves are fitted anew in each turn, some 10 ms a domain. To collect data rather
 than to train, with prices per example, call :func:`cuvee.online.budget.allocate` in a loop of yours.
@@ -95,7 +95,7 @@ class Equitable(MixturePolicy):
         if not enough or not usable.any():
             return known
         have, step = given[-1, usable], max(turn.length * float(state["sizes"].sum()), 1.0)
-        fits = budget.fit_curves(given[:, usable], losses[:, usable], 20)
+        fits = budget.fit_curves(given[:, usable], losses[:, usable], 12)
         curves = budget.believed(fits, budget.optimistic(fits, have, np.full(len(have), step / len(have))))
         costs = np.array(self.costs or [1.0] * k)[usable]
         more = budget.allocate(curves, have, step * float(costs.mean()), costs, None, self.power)

@@ -1,0 +1,196 @@
+"""Mixtures in anyone's loop: shares, journals, and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cuvee
+from cuvee import registry
+from cuvee.errors import DataError, UsageError
+from cuvee.online.mixture import MixturePolicy
+
+SIZES = {"code": 200, "web": 600, "books": 400}
+NAMES = sorted(name for name in registry.policies() if issubclass(registry.load(name), MixturePolicy))
+MIXING = [name for name in NAMES if name != "two_set"]
+EFFECT = np.array([[0.9, 0.1, 0.0], [0.05, 0.9, 0.05], [0.3, 0.2, 0.5]]) / 100
+"""How much a unit of each source (columns) lowers each loss, in the world of :func:`run`."""
+
+
+def run(mix: cuvee.OnlineMix, turns: int = 10**9, world: dict[str, Any] | None = None) -> list[dict[str, float]]:
+    """Train in a world where the law is exact; the weights of every turn."""
+    found, given = [], {"seen": np.zeros(3)} if world is None else world
+    while not mix.done and len(found) < turns:
+        turn = mix.propose()
+        found.append(turn.weights)
+        if turn.restart:
+            given["seen"] = np.zeros(3)
+        given["seen"] = given["seen"] + np.bincount(turn.order, minlength=3)
+        told: dict[str, Any] = {}
+        if "excess" in turn.asks:
+            told["excess"] = {"code": 0.1, "books": 0.4}
+        if "gradients" in turn.asks:
+            slopes = np.random.default_rng(turn.number).normal(size=(6, 4))
+            told["gradients"] = slopes @ slopes.T
+        mix.update(losses_of(mix, given["seen"]) if turn.measure else None, **told)
+    return found
+
+
+def losses_of(mix: cuvee.OnlineMix, seen: np.ndarray) -> dict[str, float]:
+    return dict(zip(mix.sources, (6.0 - EFFECT @ seen).tolist(), strict=True))
+
+
+def begun(policy: str, **more: Any) -> cuvee.OnlineMix:
+    given = {"total": 300, "losses": dict.fromkeys(SIZES, 6.0)} | more
+    return cuvee.OnlineMix(SIZES, policy, **given)
+
+
+@pytest.mark.parametrize("policy", MIXING)
+def test_the_journal_is_the_state(policy: str, tmp_path: Path) -> None:
+    """Replayed, resumed after a torn line, or loaded from JSON: the same weights as without interruption."""
+    whole = run(begun(policy))
+    journal, world = tmp_path / "mix.jsonl", {"seen": np.zeros(3)}
+    mix = begun(policy, journal=journal)
+    half = len(whole) // 2
+    before = run(mix, half, world)
+    from_json = cuvee.OnlineMix.load(json.loads(json.dumps(mix.state())))
+    with journal.open("ab") as stream:
+        stream.write(b'{"number": 1, "wei')
+    assert cuvee.OnlineMix.replay(journal).state() == mix.state()
+    resumed = cuvee.OnlineMix.resume(journal)
+    seen = world["seen"]
+    for other in (from_json, resumed):
+        assert before + run(other, world={"seen": seen}) == whole
+    assert cuvee.OnlineMix.replay(journal).done
+    assert len(journal.read_bytes().splitlines()) == len(whole) + 1
+
+
+@pytest.mark.parametrize("policy", MIXING)
+def test_shares_and_the_end(policy: str) -> None:
+    """Exactly the units asked for; each prefix of a turn near its shares; orders depend on nothing else."""
+    mix, world = begun(policy), {"seen": np.zeros(3)}
+    trained, owed = 0, np.zeros(3)
+    while not mix.done:
+        turn = mix.propose()
+        assert np.array_equal(turn.order, mix.propose().order)
+        shares = np.array([turn.weights[name] for name in mix.sources])
+        assert shares.sum() == pytest.approx(1) and (shares >= 0).all()
+        weight = np.array([turn.loss_weights[name] for name in mix.sources])
+        assert weight[turn.order].mean() == pytest.approx(1)
+        counts = np.bincount(turn.order, minlength=3)
+        owed = (0.0 if turn.restart else owed) + shares * len(turn.order) - counts
+        assert np.abs(owed[shares > 0]).max() < 1.5
+        trained += len(turn.order)
+        run(mix, 1, world)
+    assert trained == mix.spent == 300
+    assert sum(mix.weights().values()) == pytest.approx(1)
+    with pytest.raises(UsageError, match="the training is over"):
+        mix.propose()
+
+
+def test_aioli_finds_the_source_that_helps() -> None:
+    """Where the law is exact, the estimated matrix is the true one, up to its own normalisation, and weights follow."""
+    mix = begun("aioli", total=3_000, settings={"rounds": 2, "sweeps": 3, "eta": 2.0})
+    weights = run(mix)[-1]
+    gain = dict(zip(mix.sources, EFFECT.sum(axis=0).tolist(), strict=True))
+    ranked = sorted(gain, key=lambda name: gain[name])
+    assert sorted(weights, key=lambda name: weights[name]) == ranked
+    stretch = round(0.4 * 1_500 / 9)
+    wanted = EFFECT - min(EFFECT.min(), 0)
+    np.testing.assert_allclose(mix.memory["matrix"], wanted / wanted.sum(), atol=0.02)
+    assert stretch > 10  # else rounding to whole units would hide the matrix
+
+
+def test_measuring_is_paid_for() -> None:
+    mix = begun("skill_it")
+    mix.propose()
+    mix.update(losses_of(mix, np.zeros(3)), cost=40)
+    assert mix.spent == len(begun("skill_it").propose().order) + 40
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"policy": "infobatch"}, "decides about single examples"),
+        ({"policy": "two_set"}, "decides about single examples"),
+        ({"policy": "aiolli"}, "Did you mean aioli"),
+        ({"sources": {}}, "whole number of units"),
+        ({"sources": {"a": 0}}, "whole number of units"),
+        ({"sources": {"a": 1.5}}, "whole number of units"),
+        ({"total": 0}, "at least 1"),
+        ({"settings": {"share": 2}}, "below 1"),
+        ({"settings": {"prior": (1.0, 2.0)}}, "3 numbers above 0"),
+        ({"losses": {"web": 1.0}}, "loss of 'books' is missing"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "map": 1.0}}, "no source 'map'"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": float("nan")}}, "loss of 'web' is nan"),
+    ],
+)
+def test_a_bad_beginning_is_refused(given: dict[str, Any], said: str) -> None:
+    arguments: dict[str, Any] = {"sources": SIZES, "policy": "aioli", "total": 100} | given
+    with pytest.raises(UsageError, match=said):
+        cuvee.OnlineMix(**arguments)
+
+
+def test_missing_measurements_are_refused_and_change_nothing() -> None:
+    mix = begun("aioli")
+    before = json.dumps(mix.state())
+    for told, said in (
+        (None, "held-out loss after this turn"),
+        ({"web": 1.0}, "is missing"),
+        ({**dict.fromkeys(SIZES, 1.0), "web": float("inf")}, "diverged"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            mix.update(told)
+    with pytest.raises(UsageError, match="cost must be"):
+        mix.update(dict.fromkeys(SIZES, 1.0), cost=-1)
+    assert json.dumps(mix.state()) == before
+    with pytest.raises(UsageError, match="losses before training"):
+        begun("aioli", losses=None).update(dict.fromkeys(SIZES, 1.0))
+    with pytest.raises(UsageError, match="needs gradients"):
+        begun("doge").update()
+    with pytest.raises(UsageError, match="must be 6 x 6"):
+        begun("doge").update(gradients=np.zeros((3, 3)))
+
+
+def test_damaged_journals_are_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "mix.jsonl"
+    run(begun("stratified", journal=journal), 1)
+    with pytest.raises(UsageError, match="exists"):
+        begun("stratified", journal=journal)
+    good = journal.read_bytes().splitlines(keepends=True)
+    for bad in (
+        b"",
+        b"{}\n",
+        b"null\n",
+        b"\xff\n",
+        good[1],
+        good[0].replace(b'"seed": 0', b'"seed": 1'),
+        good[0] + good[1].replace(b'"cost": 0.0', b'"cost": 9.0'),
+        good[0] + b"[" * 100_000 + b"\n",
+    ):
+        journal.write_bytes(bad)
+        with pytest.raises(DataError):
+            cuvee.OnlineMix.replay(journal)
+    with pytest.raises(DataError, match="cannot be read"):
+        cuvee.OnlineMix.replay(tmp_path / "none")
+    for state in ({}, {"kind": 1}, None, {**begun("cooldown").state(), "arrays": {"x": ["<f8", [1], [0.0]]}}):
+        with pytest.raises(DataError, match="not the state"):
+            cuvee.OnlineMix.load(state)  # type: ignore[arg-type]
+
+
+def test_other_weights_than_recorded(tmp_path: Path) -> None:
+    """A line that is whole, but of another program, is noticed."""
+    from cuvee.layout import sealed
+
+    journal = tmp_path / "mix.jsonl"
+    run(begun("stratified", journal=journal), 1)
+    lines = journal.read_bytes().splitlines()
+    record = json.loads(lines[1])
+    record["weights"]["web"] += 1e-12
+    journal.write_bytes(lines[0] + b"\n" + json.dumps(sealed(record)).encode() + b"\n")
+    with pytest.raises(DataError, match="line 2: this version"):
+        cuvee.OnlineMix.replay(journal)
