@@ -71,7 +71,11 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
     facts = Facts(reading.tokenizer, reading.key)
     facts.plan()  # a tokenizer file that cannot be read is reported before anything is done
     found = discover(names)
-    resolved = resolve_columns(found.sources, **reading.columns())
+    wanted = reading.columns()
+    if label == "target":  # it need not have what the pool has beside texts; a method that needs it says so
+        known = {"none"}.union(*(source.fields() for source in found.sources))
+        wanted |= {role: None for role in ("embedding", "label") if wanted[role] not in known}
+    resolved = resolve_columns(found.sources, **wanted)
     spec, notes = resolved.spec, dict(resolved.notes)
     if reading.key == "content":
         spec = replace(spec, id=None)
@@ -85,11 +89,14 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
 
 
 def target_reading(reading: Reading) -> Reading:
-    """How the target is read: the pool's text column if named, domains by convention unless the pool goes without."""
+    """How the target is read: the pool's text, embedding and label columns if named and there, domains by convention
+    unless the pool goes without."""
     return Reading(
         text=reading.text,
         domain="none" if reading.domain == "none" else None,
         tokens="none" if reading.tokenizer is None else None,
+        embedding=reading.embedding,
+        label=reading.label,
         tokenizer=reading.tokenizer,
         key="content",
         skip_bad=reading.skip_bad,

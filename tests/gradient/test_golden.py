@@ -85,8 +85,8 @@ def test_influences_of_captum() -> None:
     test = [tanh_net(case, t, case["test_X"], case["test_Y"]) for t in range(2)]
     for at, name in ((0, "scores"), (1, "scores_last_layer")):
         rows, targets = (np.stack([one[at] for one in part]) for part in (train, test))
-        found = influences(rows, targets, case["lrs"])
-        assert found.T == pytest.approx(case[name], abs=2e-5 * float(np.abs(case[name]).max()))
+        found = influences(rows, targets, case["lrs"]).T
+        assert found == pytest.approx(case[name], abs=2e-5 * float(np.abs(case[name]).max()))
         if at == 0:
             own = np.diag(influences(rows, rows, case["lrs"]))
             assert own == pytest.approx(case["self_influence"], rel=2e-5, abs=2e-5 * float(own.max()))

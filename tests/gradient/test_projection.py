@@ -1,8 +1,8 @@
-"""Random projections: what they keep, that blocks and batches change nothing, and that the way back is the transpose."""
+"""Random projections: what they keep, that blocks and batches change nothing, and the way back."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -79,9 +79,10 @@ def test_back_is_the_transpose(kind: Literal["rademacher", "normal"]) -> None:
 
 
 def test_refused() -> None:
-    for settings in ({"dimensions": 0}, {"kind": "sparse"}):
+    wrong: list[dict[str, Any]] = [{"dimensions": 0}, {"kind": "sparse"}]
+    for settings in wrong:
         with pytest.raises(UsageError):
-            Projection(**settings)  # type: ignore[arg-type]
+            Projection(**settings)
 
 
 def test_products_in_double() -> None:

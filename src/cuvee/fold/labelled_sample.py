@@ -25,7 +25,9 @@ def label_hash(batch: Batch, column: str) -> npt.NDArray[np.uint64]:
     """
     values = batch.columns.get(column)
     if values is None:
-        raise DataError(f"A classifier needs labels, and there is no column '{column}': name it with --{column}.")
+        raise DataError(
+            "A classifier needs labels in pool and target: name their column with --label, or give both domains."
+        )
     plain = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
     for row, value in zip(batch.row.tolist(), plain, strict=True):
         if value is None or value != value:

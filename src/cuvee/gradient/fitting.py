@@ -135,6 +135,8 @@ def fit_probe(
 def _fit_labelled(run: Run, method: Any, name: str, output: Literal["loss", "margin"]) -> Fitted:
     embedder, _ = of_target(run)
     targets = [batch for batch in run.targets() if len(batch)]
+    if not targets:
+        raise DataError("The target gives no gradient: it has no rows.")
     column = "label" if all("label" in batch.columns for batch in targets) else "domain"
     told_apart = np.concatenate([label_hash(batch, column) for batch in targets])
     state = run.fold(LabelledSample(method.warm_up, "warm-up", run.seed, embedder, column))

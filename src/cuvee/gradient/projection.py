@@ -44,15 +44,14 @@ class Projection:
 
     def matrix(self, first: int, last: int) -> npt.NDArray[np.float32]:
         """Rows [first, last) of R, float32 (last - first, dimensions)."""
-        place: Array = np.arange(first, last, dtype=np.uint64)[:, None]
-        key: Array
+        place = np.arange(first, last, dtype=np.uint64)[:, None]
         if self.kind == "rademacher":
             words = -(-self.dimensions // 64)
-            key = place * np.uint64(words) + np.arange(words, dtype=np.uint64)
+            key = np.asarray(place * np.uint64(words) + np.arange(words, dtype=np.uint64), np.uint64)
             drawn = bits(self.seed, f"signs {self.dimensions}", key.ravel()).astype("<u8")
             signs = np.unpackbits(drawn.view(np.uint8), bitorder="little").reshape(len(place), -1)
             return np.float32(1) - np.float32(2) * signs[:, : self.dimensions].astype(np.float32)
-        key = place * np.uint64(self.dimensions) + np.arange(self.dimensions, dtype=np.uint64)
+        key = np.asarray(place * np.uint64(self.dimensions) + np.arange(self.dimensions, dtype=np.uint64), np.uint64)
         drawn = bits(self.seed, f"normal {self.dimensions}", key.ravel())
         low, high = drawn & np.uint64(0xFFFFFFFF), drawn >> np.uint64(32)
         radius = np.sqrt(-2.0 * np.log((low.astype(np.float64) + 0.5) * 2.0**-32))  # Box and Muller 1958

@@ -113,7 +113,7 @@ def train_text(
                 places = order[at * spec.batch : (at + 1) * spec.batch]
                 share = (epoch + at / steps) / spec.epochs
                 total += float(learner.step(places, np.ones(len(places)), share).mean())
-                progress(share)
+                progress((epoch + (at + 1) / steps) / spec.epochs)
             losses[epoch] = total / steps
             if not np.isfinite(total):
                 raise DataError("The warm-up training diverged: use another seed or a smaller size.")
