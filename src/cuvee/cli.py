@@ -562,10 +562,11 @@ def mix() -> None:
     \b
     cuvee mix pool/ --by domain --tokens 1B                weights, tokens, passes
     cuvee mix pool/ --by domain --with temperature:tau=3.3
+    cuvee mix search pool/ --by domain --eval held.jsonl   learn weights from small runs, and try them
     cuvee mix fit runs.csv                                 learn weights from finished runs
     cuvee mix export out/mix --to megatron                 the configuration that a trainer reads
 
-    A pool in a folder called fit or export is named ./fit or ./export.
+    A pool in a folder called search, fit or export is named ./search, ./fit or ./export.
     """
 
 
@@ -627,6 +628,94 @@ def mix_pool(
             **_without(common, "show_text"),
         )
         _print(result.summary, mixing.lines(result), flags)
+
+
+@mix.command("search", short_help="Learn weights from a swarm of small runs, and try them.")
+@click.argument("pool", nargs=-1, required=True)
+@click.option(
+    "--eval",
+    "-e",
+    "evaluations",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Held-out documents like those the model is for (repeatable).",
+)
+@click.option("--by", metavar="COLUMN", help="Column that names the sources; the same as --domain.")
+@click.option("--runs", type=int, default=64, show_default=True, help="In the swarm, several seeds of two included.")
+@click.option("--iterations", type=int, default=1, show_default=True, help="Rounds: later ones look around the best.")
+@click.option(
+    "--proxy", default="ngram", show_default=True, metavar="PROXY", help="What is trained, like transformer:size=1M."
+)
+@click.option("--law", default="optimal_mixtures", show_default=True, metavar="LAW", help="See: cuvee methods.")
+@click.option("--tokens", metavar="N", help="Tokens of the run that is planned, like 1B [as many as the pool has].")
+@click.option("--run-tokens", metavar="N", help="Tokens of a run of the swarm [what suits the proxy].")
+@click.option("--passes", type=float, default=4.0, show_default=True, help="Go through no source more often than this.")
+@click.option("--seeds", type=int, default=8, show_default=True, help="Of the proposal's trial; 0 leaves it out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The first seed of the swarm.")
+@click.option("--objective", metavar="SHARES", help="Weight of each evaluation set: web=0.7,code=0.3 [alike].")
+@click.option(
+    "--overlap",
+    type=click.Choice(["clean", "refuse", "ignore"]),
+    default="clean",
+    show_default=True,
+    help="Documents of the pool that hold evaluation text: leave them out, stop, or go on.",
+)
+@click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
+@click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
+@click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
+@click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
+@click.option("--gpus", type=click.FloatRange(0), default=0.0, help="GPUs for each trial, with --on ray [0].")
+@click.option("-o", "--output", default="out/search", show_default=True, help="Folder for search.json and the report.")
+@READING
+@RUNNING
+def mix_search(
+    pool: tuple[str, ...],
+    evaluations: tuple[str, ...],
+    by: str | None,
+    tokens: str | None,
+    run_tokens: str | None,
+    objective: str | None,
+    resamples: int | None,
+    eval_bytes: str | None,
+    skip_bad: bool,
+    **flags: Any,
+) -> None:
+    """Search the mixture of POOL's sources that is best on held-out documents, by a swarm of small runs.
+
+    \b
+    cuvee mix search pool/ --by domain --eval held-out.jsonl
+    cuvee mix search pool/ -e code=code.jsonl -e text=text.jsonl --tokens 1B --passes 4
+    cuvee mix search pool/ -e held-out.jsonl --proxy transformer --runs 48 --iterations 3
+
+    Random mixtures are trained, a law is fitted to their losses, and what it proposes is trained against proportional,
+    uniform and the best mixture run, at seeds that the swarm has not seen. Finished runs are kept in the ledger: the
+    same command goes on where it was. OUTPUT gets search.json, runs.csv (for cuvee mix fit) and report.html.
+    """
+    from . import quantities, searching
+
+    if by is not None and flags["domain"] is not None and by != flags["domain"]:
+        raise UsageError("--by and --domain mean the same: give one of them.")
+    flags["domain"] = by or flags["domain"]
+    names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "ledger", "output")
+    asked: dict[str, Any] = {name: flags.pop(name) for name in names}
+    weights = quantities.weights(objective) if objective else None
+    asked |= {
+        "evaluations": list(evaluations),
+        "tokens": quantities.count(tokens) if tokens else None,
+        "run_tokens": quantities.count(run_tokens) if run_tokens else None,
+        "objective": {name: float(value) for name, value in weights.items()} if weights else None,
+        "resample": resamples,
+        "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
+    }
+    with _running(flags, skip_bad) as common:
+        common.pop("show_text")
+        if flags["plan_only"]:
+            _print_plan(searching.plan(pool, **asked, **_without(common, "progress")), flags)
+            return
+        quiet = flags["quiet"] or flags["as_json"]
+        say = None if quiet else lambda sentence: click.echo(sentence, err=True)
+        result = searching.search_mix(pool, **asked, **common, say=say, command=_command())
+        _print(result.summary, searching.lines(result), flags)
 
 
 @mix.command("fit", short_help="Learn weights from finished runs.")

@@ -18,7 +18,7 @@ from .engine.store import digest
 from .errors import DataError, UsageError
 from .feed import trainers
 from .feed.trainers.base import Exported, Mixture
-from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, sealed
+from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
 
 MIXTURE = "mixture.json"
 MIXTURE_FORMAT = 1
@@ -51,7 +51,7 @@ def export_mix(
     """Write what a trainer reads, and mixture.json, into ``output``.
 
     Args:
-        mix: the folder of ``cuvee mix`` or ``cuvee mix fit``.
+        mix: the folder of ``cuvee mix``, ``cuvee mix fit`` or ``cuvee mix search``.
         to: a trainer, like "megatron"; :func:`names` lists them.
         places: where the trainer finds each source [data/NAME].
         tokens: of the run, where the mix does not say.
@@ -125,7 +125,8 @@ def read_mixture(
 
 def _read(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The content of mix.json or fit.json, and its sources."""
-    for file, rows, form in ((MIX, "sources", MIX_FORMAT), (FIT, "proposal", FIT_FORMAT)):
+    known = ((MIX, "sources", MIX_FORMAT), (FIT, "proposal", FIT_FORMAT), (SEARCH, "proposal", SEARCH_FORMAT))
+    for file, rows, form in known:
         path = place / file if place.is_dir() else place
         if path.name != file or not path.exists():
             continue
@@ -138,7 +139,7 @@ def _read(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if found.get("format") != form:
             raise DataError(f"{path} has format {found.get('format')}; this cuvee reads {form}. Update cuvee.")
         return found, list(found[rows])
-    raise DataError(f"{place} holds neither {MIX} nor {FIT}. Name a folder that cuvee mix wrote.")
+    raise DataError(f"{place} holds neither {MIX}, {FIT} nor {SEARCH}. Name a folder that cuvee mix wrote.")
 
 
 def _refuse_foreign(folder: Path) -> None:

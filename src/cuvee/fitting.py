@@ -119,6 +119,29 @@ def fit_law(
     return Fitted(folder, summary)
 
 
+def fit_table(
+    table: Table,
+    law: Law,
+    name: str,
+    *,
+    objective: Mapping[str, float] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    tokens: int | None = None,
+    passes: float | None = None,
+    resample: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What ``fit.json`` says about runs in memory, without what only a command knows; nothing is written.
+
+    Args:
+        law, name: the law, and what it is called. The others: as for :func:`fit_law`.
+
+    Raises:
+        UsageError, DataError: with a sentence that says what, where and what next.
+    """
+    return _Job(law, name, table, objective, sizes, tokens, passes, None, resample, seed).run()
+
+
 def lines(fitted: Fitted) -> list[str]:
     """What the command line prints."""
     return wording.fit_lines(fitted.folder, fitted.summary)

@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 """float64 or complex128."""
 Value = Callable[[Numbers], Numbers]
+Derived = Callable[[Floats], tuple[Floats, Floats]]
+"""(b, p) parameters to (b, n) values and their (b, p, n) derivatives."""
 _STEP = 1e-30
 _CELLS = 1 << 21
 """Derivatives are held for at most so many (fit, run, parameter) at a time."""
@@ -57,6 +59,7 @@ def minimise(
     delta: float,
     ridge: float = 0.0,
     steps: int = 150,
+    derived: Derived | None = None,
 ) -> tuple[Floats, Floats]:
     """Minimise sum_i weight_i huber(value_i - target_i) + ridge |theta|^2 / 2 from every start.
 
@@ -64,22 +67,35 @@ def minimise(
         value: (b, p) parameters, real or complex, to (b, n) values.
         starts: float64, (b, p).
         target: float64, (n,). weight: float64, (b, n), not negative.
+        derived: values and derivatives by formula; by complex steps without it.
 
     Returns:
         float64, (b, p) parameters, and float64, (b,) objectives: infinite where nothing finite was found.
     """
     found = []
+    derived = derived or _complex_steps(value)
     rows = max(1, _CELLS // max(1, len(target) * starts.shape[1] ** 2))
     for low in range(0, len(starts), rows):
         part = slice(low, low + rows)
         with np.errstate(all="ignore"):
-            found.append(_levenberg(value, starts[part], target, weight[part], delta, ridge, steps))
+            found.append(_levenberg(value, derived, starts[part], target, weight[part], delta, ridge, steps))
     return np.concatenate([theta for theta, _ in found]), np.concatenate([objective for _, objective in found])
 
 
+def _complex_steps(value: Value) -> Derived:
+    def derived(theta: Floats) -> tuple[Floats, Floats]:
+        many, count = theta.shape
+        moved = theta[:, None, :] + 1j * _STEP * np.eye(count)
+        values = value(moved.reshape(-1, count)).reshape(many, count, -1)
+        return values[:, 0].real, values.imag / _STEP
+
+    return derived
+
+
 def _levenberg(
-    value: Value, starts: Floats, target: Floats, weight: Floats, delta: float, ridge: float, steps: int
-) -> tuple[Floats, Floats]:
+    value: Value, derived: Derived, starts: Floats, target: Floats, weight: Floats, delta: float, ridge: float,
+    steps: int,
+) -> tuple[Floats, Floats]:  # fmt: skip
     theta = starts.copy()
     count = theta.shape[1]
 
@@ -95,10 +111,8 @@ def _levenberg(
         if not len(active):
             break
         here, w = theta[active], weight[active]
-        moved = here[:, None, :] + 1j * _STEP * eye
-        values = value(moved.reshape(-1, count)).reshape(len(here), count, -1)
-        residual = values[:, 0].real - target
-        jacobian = values.imag / _STEP
+        values, jacobian = derived(here)
+        residual = values - target
         robust = w * np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300))
         weighted = jacobian * robust[:, None, :]
         gradient = (weighted @ residual[..., None])[..., 0] + ridge * here
@@ -143,7 +157,10 @@ class Curve(Prediction):
 
 
 def slopes(law: CurveLaw, theta: Floats, settings: Settings) -> Floats:
-    """Derivatives by each share: float64, (b, n, k), by complex steps."""
+    """Derivatives by each share: float64, (b, n, k), by complex steps unless the law writes them out."""
+    written = law.by_share(theta, settings)
+    if written is not None:
+        return written
     found = []
     complex_theta = theta.astype(np.complex128)
     for at in range(settings.mixture.shape[-1]):
@@ -166,6 +183,17 @@ class CurveLaw(Law):
     @abstractmethod
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         """(b, p) parameters to (b, n) outcomes; analytic in both."""
+
+    def derived(self, theta: Floats, settings: Settings) -> tuple[Floats, Floats] | None:
+        """Outcomes, (b, n), and their derivatives by the parameters, (b, p, n), for laws that write them out.
+
+        Complex steps give the same to the last digits, at a cost that grows with the square of the parameters.
+        """
+        return None
+
+    def by_share(self, theta: Floats, settings: Settings) -> Floats | None:
+        """The derivatives by each share, (b, n, k), for laws that write them out; mixtures may be (b, n, k), too."""
+        return None
 
     @abstractmethod
     def starts(self, runs: Runs) -> Floats:
@@ -193,10 +221,17 @@ class CurveLaw(Law):
             found = self.value(theta, runs.settings)
             return np.log(found) if self.logarithmic else found
 
+        def derived(theta: Floats) -> tuple[Floats, Floats]:
+            written = self.derived(theta, runs.settings)
+            assert written is not None
+            return (np.log(written[0]), written[1] / written[0][:, None, :]) if self.logarithmic else written
+
         many, begun = len(weight), len(starts)
+        by_formula = derived if self.derived(starts[:1], runs.settings) is not None else None
         theta, reached = minimise(
-            value, np.tile(starts, (many, 1)), target, np.repeat(weight, begun, 0), self.delta, self.ridge
-        )
+            value, np.tile(starts, (many, 1)), target, np.repeat(weight, begun, 0), self.delta, self.ridge,
+            derived=by_formula,
+        )  # fmt: skip
         theta, reached = theta.reshape(many, begun, -1), reached.reshape(many, begun)
         best = reached.argmin(1)
         if not np.isfinite(reached[np.arange(many), best]).all():

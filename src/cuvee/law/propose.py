@@ -20,6 +20,7 @@ from ..mix.base import poured
 from .curve import Curve, CurveLaw, slopes
 
 Floats = npt.NDArray[np.float64]
+STRENGTH = np.geomspace(0.5, 50.0, 16)
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,13 @@ def _pulled(objective: Objective, x: Floats, prior: Floats, kl: float) -> tuple[
     return np.where(np.isfinite(value), value, np.inf) + kl * divergence, np.nan_to_num(slope)
 
 
-def random_mixtures(bounds: Bounds, count: int, seed: int) -> Floats:
+def random_mixtures(bounds: Bounds, count: int, seed: int, strength: Floats = STRENGTH) -> Floats:
     """Mixtures around the prior within the caps: float64, (count, k).
 
-    Dirichlet draws of strengths between 0.5 and 50 times the prior, log-spaced: one strength alone gives either corners
-    or copies of the prior.
+    Dirichlet draws of log-spaced strengths times the prior (and the square root of the number of sources), between 0.5
+    and 50 by default: one strength alone gives either corners or copies of the prior.
     """
     random = np.random.default_rng(seed)
-    strength = np.geomspace(0.5, 50.0, 16)
     active = bounds.prior > 0
     drawn = np.zeros((count, len(bounds.prior)))
     for at, one in enumerate(strength):

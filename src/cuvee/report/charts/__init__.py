@@ -8,6 +8,7 @@ from .curves import Curve, Reach, curves, reach
 from .dumbbell import Change, dumbbell
 from .histogram import Range, histogram
 from .lines import band, growth
+from .mixtures import Mixture, Weight, losses, predicted, weights
 from .paired import Difference, forest, seeds, span
 from .svg import Chart, Series, nothing
 
@@ -18,9 +19,11 @@ __all__ = [
     "Cost",
     "Curve",
     "Difference",
+    "Mixture",
     "Range",
     "Reach",
     "Series",
+    "Weight",
     "band",
     "bars",
     "costs",
@@ -29,8 +32,11 @@ __all__ = [
     "forest",
     "growth",
     "histogram",
+    "losses",
     "nothing",
+    "predicted",
     "reach",
     "seeds",
     "span",
+    "weights",
 ]

@@ -1,0 +1,187 @@
+"""The sentences about a search: verdict, warnings, limits, and the screen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..layout import REPORT
+from ..mix.wording import MANY_PASSES, passes
+from ..proof_wording import duration, interval
+from ..quantities import next_lines, shell_path
+from ..report.figures import short
+from ..report.terminal import number, percent, plural, safe
+from ..report.text import fit, width
+
+WIDTH, LINES = 80, 24
+FAR_ERROR = 3.0
+ROWS = 8
+LABELS = {"proposal": "proposal", "proportional": "proportional", "uniform": "uniform", "best_measured": "best run"}
+
+
+def primary(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in summary["comparisons"] if one["primary"]]
+
+
+def trusted(summary: Mapping[str, Any]) -> bool:
+    """Whether the law beats every guess on mixtures left out."""
+    sure = summary["confidence"]
+    own = sum(one["weight"] * one["error"] for one in summary["outcomes"])
+    return bool(own < min(sure["guesses"].values()))
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """What the trial of the proposal showed; without one, what the law expects."""
+    told = primary(summary)
+    if not told:
+        gain = summary["gains"]["proportional"]
+        span = f"{gain['gain']:+.3g} [{gain['low']:+.3g}, {gain['high']:+.3g}] {summary['unit']}"
+        return f"Proposed, not tried: the law expects {span} less than proportional. Try it with --seeds 8."
+    by_baseline: dict[str, list[Mapping[str, Any]]] = {}
+    for one in told:
+        by_baseline.setdefault(one["against"], []).append(one)
+    parts: dict[str, list[str]] = {}
+    for name, found in by_baseline.items():
+        kinds = {one["verdict"] for one in found}
+        kind = kinds.pop() if len(kinds) == 1 else "mixed"
+        size = interval(found[0]) if len(found) == 1 else plural(len(found), "evaluation set")
+        parts.setdefault(kind, []).append(f"{name} ({size})")
+    words = {
+        "better": "Better than {}",
+        "worse": "Worse than {}",
+        "equivalent": "As good as {}",
+        "not shown": "Not shown to differ from {}",
+        "mixed": "Not one answer on all evaluation sets against {}",
+    }
+    sentences = [words[kind].format(_listed(names)) for kind, names in parts.items()]
+    lost = summary["trial"]["unanswered"]
+    tail = f" {plural(len(lost), 'comparison')} without an answer: trials diverged." if lost else ""
+    head = sentences[0] + "".join(f"; {one[0].lower()}{one[1:]}" for one in sentences[1:])
+    return f"{head}: {summary['unit']}, {len(summary['trial']['seeds'])} fresh paired seeds.{tail}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def warnings(summary: Mapping[str, Any]) -> list[str]:
+    """What a user should know before training on the proposal, gravest first."""
+    found = []
+    told = {one["against"]: one for one in primary(summary)}
+    worse = [name for name, one in told.items() if one["verdict"] == "worse"]
+    if worse:
+        found.append(
+            f"The proposal is worse than {_listed(worse)}: train on that instead. What looked best to the law was not."
+        )
+    rivals = [one for name, one in told.items() if name in ("proportional", "uniform")]
+    if rivals and not worse and not all(one["verdict"] == "better" for one in rivals):
+        found.append(
+            "The proposal is not shown to be better than both proportional and uniform: nothing here says that it is "
+            "worth its trouble."
+        )
+    if not trusted(summary):
+        named = ", ".join(f"{name} {error:.3g}" for name, error in summary["confidence"]["guesses"].items())
+        found.append(
+            f"The law misses mixtures left out by {summary['confidence']['error']:.3g}; guesses reach: {named}. Give "
+            "more --runs, or another --law."
+        )
+    noise = summary["confidence"]["error_in_noise"]
+    if noise is not None and noise > FAR_ERROR and trusted(summary):
+        found.append(f"Mixtures left out are missed by {noise:.1f} times seed noise: the law's form does not fit all.")
+    if summary["counts"]["diverged"]:
+        found.append(f"{plural(summary['counts']['diverged'], 'run')} of the swarm diverged and were left out.")
+    groups = [one for one in summary["comparisons"] if one["group"] is not None and one["verdict"] == "worse"]
+    if groups:
+        named = ", ".join(f"{safe(one['group'], 24)} ({interval(one)} against {one['against']})" for one in groups[:2])
+        found.append(f"The proposal is worse on {plural(len(groups), 'comparison')} of subgroups: {named}.")
+    for sentence in summary["extrapolation"]:
+        found.append(f"Extrapolation: {sentence}.")
+    many = [one for one in summary["proposal"] if (one["passes"] or 0) > MANY_PASSES * 1.001]
+    if many:
+        named = ", ".join(f"{safe(one['name'], 24)} {passes(one['passes'])}" for one in many[:3])
+        found.append(f"{plural(len(many), 'source')} gone through more than four times ({named}).")
+    return found
+
+
+def limits(summary: Mapping[str, Any]) -> list[str]:
+    """What the search does not say."""
+    found = [
+        f"Runs of {summary['run_tokens']:,} tokens of a small proxy stand for one of {summary['tokens']:,} tokens of "
+        "another model. Sources are cut down so that both go through them equally often; what else changes with size "
+        "is not looked at.",
+        "Losses on the evaluation sets were minimised, so these sets have been learnt from: judge the final model on "
+        "others.",
+        "Intervals of weights and predictions cover 90 %, come from resampling mixtures, and trust the law's form. "
+        "Those of the trial cover 95 % together and trust nothing but its seeds and documents.",
+        f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
+        "predicted loss for that, as the bootstrap estimates it.",
+    ]
+    if summary["proxy"]["name"] == "ngram":
+        found.append(
+            "An n-gram model counts strings and knows nothing else. Seeds differ in the documents drawn; where runs go "
+            "through whole sources, hardly in anything."
+        )
+    return found
+
+
+def next_command(summary: Mapping[str, Any], folder: str, command: str) -> str:
+    """What to type next."""
+    told = primary(summary)
+    if not told and command.startswith("cuvee "):
+        return f"{command} --seeds 8"
+    if any(one["verdict"] == "worse" for one in told):
+        return "cuvee mix pool --help"
+    return f"cuvee mix export {shell_path(folder)} --to megatron"
+
+
+def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
+    """What ``cuvee mix search`` prints: verdict first, at most 24 lines of 80 columns."""
+    lines = textwrap.wrap(safe(summary["verdict"], 400), WIDTH)[:4]
+    lines.append(f"  {'source':<16}{'weight':>7}{'90 %':>13}{'passes':>7}{'proportional':>17}{'uniform':>15}")
+    rows = sorted(summary["proposal"], key=lambda one: (-one["weight"], one["name"]))
+    room = ROWS if len(rows) <= ROWS else ROWS - 1
+    for one in rows[:room]:
+        name = fit(safe(one["name"], 15), 15)
+        span = f"[{percent(one['low'])}, {percent(one['high'])}]".replace(" %", "")
+        text = f"  {name}{' ' * (16 - width(name))}{percent(one['weight']):>7}{span:>13}{passes(one['passes']):>7}"
+        text += f"{percent(one['proportional']):>10} x {passes(one['proportional_passes']):<4}"
+        lines.append(f"{text}{percent(one['uniform']):>8} x {passes(one['uniform_passes'])}")
+    if len(rows) > room:
+        rest = percent(sum(one["weight"] for one in rows[room:]))
+        lines.append(f"  and {len(rows) - room:,} more with {rest} together")
+    expected = summary["expected"]
+    told = [f"{label} {_loss(expected[name])}" for name, label in LABELS.items()]
+    lines.append(f"  predicted  {', '.join(told[:2])}")
+    lines.append(f"             {', '.join(told[2:])}")
+    lines.append(f"  law        {_confidence(summary)}")
+    cost = summary["cost"]
+    seconds = sum(cost["seconds"].values())
+    counts = summary["counts"]
+    share = f"{short(cost['swarm']['tokens'])} tokens in {plural(cost['swarm']['runs'], 'run')}"
+    known = f", {plural(counts['found'], 'trial')} found in the ledger" if counts["found"] else ""
+    lines.append(f"  cost       {share}; {duration(seconds)} in all{known}")
+    tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    for warning in summary["warnings"]:
+        wrapped = textwrap.wrap(safe(warning, 300), WIDTH - 6)[:2]
+        if len(lines) + len(wrapped) + len(tail) > LINES:
+            break
+        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+    return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
+
+
+def _loss(one: Mapping[str, Any]) -> str:
+    return f"{one['loss']:.4g} [{one['low']:.4g}, {one['high']:.4g}]"
+
+
+def _confidence(summary: Mapping[str, Any]) -> str:
+    sure = summary["confidence"]
+    text = f"misses mixtures left out by {number(sure['error'])}"
+    if sure["error_in_noise"] is not None:
+        text += f" ({sure['error_in_noise']:.1f} x noise)"
+    if sure["rank"] == sure["rank"]:
+        text += f"; rank {sure['rank']:.2f}"
+    if sure["rank_best"] == sure["rank_best"]:
+        text += f", best quarter {sure['rank_best']:.2f}"
+    return text
