@@ -25,11 +25,19 @@ OWN = frozenset({"top_k", "keep_probability", "facility_location", "cluster_clip
 """Rules that these methods choose by anyway."""
 KNOWN = frozenset({"text", "target", "domain", "label", "embedding"})
 """What the league can give a method. Embeddings are made from the texts; labels are domains."""
-SETTINGS: dict[str, dict[str, Any]] = {"zipfit": {"mode": "pooled"}}
-"""Parameters other than the defaults: zipfit's exact mode compresses every pair, which takes longer than all others."""
+GRADIENTS = {"tokens": 64, "epochs": 1, "checkpoints": 1}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "zipfit": {"mode": "pooled"},
+    "less": GRADIENTS,
+    "tracin": GRADIENTS,
+    "trak": GRADIENTS,
+    "learning_percentage": {"tokens": 64},
+}
+"""Parameters other than the defaults, with which one method would take longer than all others together."""
 LEFT_OUT = {
     "quota": "divides a budget among domains for another rule",
     "length_matched": "stands beside every row",
+    "skill_targeted": "needs tags; with domains for tags it would be told the answer",
     "threshold": "is top_k where no bound is known",
 }
 

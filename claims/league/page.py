@@ -173,11 +173,11 @@ def tasks() -> str:
 
 def page(rows: Rows, about: dict[str, Any]) -> str:
     """The whole page."""
-    but = ", ".join(f"{name} with {key}={one}" for name, given in SETTINGS.items() for key, one in given.items())
+    but = ", ".join(f"`{name}`" for name in SETTINGS)
     behind = ", ".join(f"`{column}` of `{name}`" for column, name in BEHIND.items())
     cpu = sum(row["cpu_seconds"] for row in rows.values())
     parts = [
-        HEAD.strip().replace("{but}", f" ({but})" if but else ""),
+        HEAD.strip().replace("{but}", f" (but for {but}, cut down to what the whole table takes)" if but else ""),
         f"The pool is the demonstration's: eleven domains, some 3,900 documents of 1.7 kB after target and held-out "
         f"text are cut off; {SHARE:.0%} of its tokens are kept. {len(SEEDS)} seeds, each with its own cuts.",
         tasks(),

@@ -77,7 +77,7 @@ class DataMan(Method):
         bibtex="@inproceedings{peng2025dataman, title={DataMan: Data Manager for Pre-training Large Language Models},"
         " author={Peng, Ru and Yang, Kexin and Zeng, Yawen and Lin, Junyang and Liu, Dayiheng and Zhao, Junbo},"
         " booktitle={ICLR}, year={2025}}",
-        evidence="picks of the release, over all rows and within domains",
+        evidence="picks of the release; planted rater; claim: direction only (8 seeds)",
     )
 
     def fit(self, run: Run) -> Ratings:
