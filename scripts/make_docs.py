@@ -53,7 +53,7 @@ WHEN = {
     "sliced_wasserstein": "The kept rows should be distributed as the target is, its kinds of text in its proportions, "
     "not be its nearest rows.",
     "mig": "Rows have tags (by a tagger or by clusters), and a small set should tell as much as it can of all of them.",
-    "structural_diversity": "Rows have structures (words, tags, node types) of which a small set should show as many as "
+    "structural_diversity": "Rows have structures (words, tags, node types), and a small set should show as many as "
     "it can, the frequent ones first.",
     "blast": "The pool lies lopsidedly in the plane of its main axes, and every region should have its part.",
     "v_information": "Rows have labels, and you look for the hard, the easy or the wrongly labelled ones.",

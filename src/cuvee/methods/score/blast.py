@@ -10,11 +10,12 @@ and a row uniformly in it (``cluster_clip`` computes these amounts, and limits h
 
 Deviations: the features are the rows' vectors, not statistics of a series, and the plane is spanned by their two main
 axes (there UMAP, which has no fixed result), fitted on ``sample`` rows; ``scale`` "quantile" makes the cells of each
-axis equally full. The paper repeats rows without limit.
+axis equally full. The paper repeats rows without limit, and has 100 x 100 cells for millions of series.
 
 Inputs: texts, or an embedding column. Block: "cluster", the cell's number, int32, and "score", minus the distance from
-the middle of the cell, in cells. Cost: a pass to sample and one to assign, at embedding speed. Traps: a cell holds
-whatever falls on it in the projection; sparse cells at the edge, junk as a rule, count as much as full ones.
+the middle of the cell, in cells. Cost: a pass to sample and one to assign, at embedding speed. Traps: there must be far
+fewer cells than rows to keep, or most get less than one row; a cell holds whatever falls on it in the projection;
+sparse cells at the edge, junk as a rule, count as much as full ones.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main_axes(vectors: Array) -> Array:
 class Blast(Method):
     """``cells``: G; ``scale``: "range" (of the values) or "quantile"; ``repeats``, ``tail``: of ``cluster_clip``."""
 
-    cells: int = 100
+    cells: int = 16
     scale: Literal["range", "quantile"] = "range"
     repeats: int = 5
     tail: float = 0.001

@@ -14,8 +14,8 @@ for which scores are divided by their standard deviation.
 Deviations: the reference model is no network but a distribution over hashed word uni- and bigrams, softmax(theta),
 begun at the pool's, with l_i the mean nats of row i's n-grams, whose gradients are exact and sparse; after each step
 the reference goes on from theta' (``follow``), as in the release. D is 1 / the root mean square of the pool's n-gram
-frequencies. The scorer follows by Adam with one second moment for all its weights (there one for each, which gives noise
-the same steps as signal).
+frequencies. The scorer follows by Adam with one second moment for all its weights (there one for each, which gives
+noise the same steps as signal).
 
 Inputs: texts (and vectors, made or given) of pool and target. Cost: one pass to sample, seconds to learn, one to score.
 Traps: only differences of scores mean anything, and weights only within a batch: small batches blur them; the reference
@@ -58,7 +58,7 @@ class Flyt(Method):
 
     steps: int = 300
     batch: int = 1024
-    rate: float = 0.05
+    rate: float = 0.01
     eta: float = 0.05
     follow: bool = True
     sample: int = 20_000

@@ -7,9 +7,10 @@ the target along each,
 
     w_i <- w_i exp(-size phi_i) / sum (exponentiated gradient),      score(x) = log w(x) = - sum_t size_t phi_t(x),
 
-a step that does not lower the distance being tried again at half its size. Along a direction all steps' potentials add up to one function, kept at ``KNOTS`` quantiles of the pool and carried to
-every row by interpolation, at the ends by the last value. Rows are drawn without replacement in proportion to w
-(``gumbel``): they follow the target's distribution, its modes in proportion, not only its centre.
+a step that does not lower the distance being tried again at half its size. Along a direction all steps' potentials add
+up to one function, kept at ``KNOTS`` quantiles of the pool and carried to every row by interpolation, at the ends by
+the last value. Rows are drawn without replacement in proportion to w (``gumbel``): they follow the target's
+distribution, its modes in proportion, not only its centre.
 
 Inputs: texts or embedding columns of pool and target; of at most ``sample`` pool and 5,000 target rows. Cost: two
 passes at embedding speed with ``directions`` products a row; steps x directions x sample. Traps: along single

@@ -1,0 +1,98 @@
+"""The newer ways to select from the command's point of view: one digest for any number of workers and any cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee.pool import Reading
+from tests.conftest import DEMO
+from tests.test_embedding_methods import many_chunks
+
+__all__ = ["many_chunks"]
+JOBS: list[tuple[str, dict[str, Any], str | None]] = [
+    ("embedding", {}, "d_optimal"),
+    ("clusters", {"k": 12}, "kmq"),
+    ("flyt", {"steps": 10, "batch": 64}, None),
+    ("sliced_wasserstein", {"directions": 8, "steps": 4}, None),
+    ("blast", {"cells": 12}, None),
+    ("mig", {"tags": "clusters", "k": 20}, None),
+    ("mig", {}, None),
+    ("structural_diversity", {}, None),
+    ("structural_diversity", {"compounds": "label"}, None),
+    ("v_information", {}, None),
+    ("pass_rate", {}, None),
+]
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory: pytest.TempPathFactory, demo_table: pa.Table) -> dict[str, tuple[Path, Path]]:
+    """The same 400 rows in one file and in three, with domains as labels, and with pass rates."""
+    folder = tmp_path_factory.mktemp("pools")
+    table = demo_table.take(np.linspace(0, demo_table.num_rows - 1, 400).astype(np.int64))
+    found = {}
+    rates = pa.array(np.arange(400) % 9 / 8)
+    for name, label in (("names", table["domain"]), ("rates", rates)):
+        whole, parts = folder / f"{name}.parquet", folder / name
+        parts.mkdir()
+        labelled = table.append_column("label", label)
+        pq.write_table(labelled, whole, row_group_size=90)
+        for number, (low, high) in enumerate([(0, 57), (57, 300), (300, 400)]):
+            pq.write_table(labelled.slice(low, high - low), parts / f"{number}.parquet", row_group_size=31)
+        found[name] = (whole, parts)
+    return found
+
+
+@pytest.mark.usefixtures("many_chunks")
+@pytest.mark.parametrize(("method", "settings", "rule"), JOBS, ids=[f"{m}-{r or 'own'}-{s}" for m, s, r in JOBS])
+def test_one_digest(
+    pools: dict[str, tuple[Path, Path]], tmp_path: Path, method: str, settings: dict[str, Any], rule: str | None
+) -> None:
+    digests = []
+    for pool, workers in zip(pools["rates" if method == "pass_rate" else "names"], (1, 3), strict=True):
+        found = cuvee.select(
+            pool,
+            target=DEMO / "target.jsonl" if method in ("flyt", "sliced_wasserstein") else None,
+            method=method,
+            settings=settings,
+            choose=rule,
+            tokens=20_000,
+            reading=Reading(label="label"),
+            output=tmp_path / str(workers),
+            cache=tmp_path / f"cache{workers}",
+            workers=workers,
+        )
+        digests.append(found.digest)
+        rows = pq.read_table(tmp_path / str(workers) / "selection.parquet", columns=["tokens", "weight"]).to_pylist()
+        assert 0 < sum(row["tokens"] * row["weight"] for row in rows) <= 20_000
+    assert digests[0] == digests[1]
+
+
+def test_quality_from_another_method_reaches_the_rule(pools: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    """MIG and kMQ take for quality what the second method's ranks say: target-like rows come more often."""
+    shares = {}
+    for name, method, rule in (("mig", "mig", None), ("kmq", "clusters", "kmq")):
+        for combined in (False, True):
+            given: dict[str, Any] = {"method": method, "settings": {"k": 5} if method == "clusters" else {}}
+            if combined:
+                given = {
+                    "method": [method, "classifier"],
+                    "settings": [given["settings"], {"folds": 0}],
+                    "combine": "rank",
+                    "combine_settings": {"weights": (0, 1)},
+                }
+            out = tmp_path / f"{name}{combined}"
+            cuvee.select(
+                pools["names"][0], target=DEMO / "target.jsonl", choose=rule, rows=60, output=out,
+                reading=Reading(label="label"), **given,
+            )  # fmt: skip
+            kept = pq.read_table(out / "selection.parquet", columns=["domain"])["domain"].to_pylist()
+            shares[name, combined] = np.mean([domain == "sqlite-docs" for domain in kept])
+    assert shares["kmq", True] > shares["kmq", False]
+    assert shares["mig", True] >= shares["mig", False]
