@@ -179,6 +179,7 @@ def search_mix(
             progress or Progress(),
             tell or (lambda sentence: None),
             command or f"cuvee.search_mix({named!r}, evaluations={evaluations!r}, runs={runs})",
+            named,
         )
         job.open(pool, sets, reading or Reading())
         summary = job.run(folder)
@@ -297,6 +298,7 @@ class _Job:
     progress: Progress
     say: Callable[[str], object]
     command: str
+    paths: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
@@ -643,7 +645,7 @@ class _Job:
         summary["warnings"] = [*self.warnings, *wording.warnings(summary)]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
-        summary["next"] = wording.next_command(summary, str(folder), self.command)
+        summary["next"] = wording.next_command(summary, str(folder), self.paths, self.command)
         summary["reproduce"] = {
             "command": self.command,
             "seed": question.seed,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..layout import REPORT
+from ..mix.apportion import apportion
 from ..mix.wording import MANY_PASSES, passes
 from ..proof_wording import duration, interval
-from ..quantities import next_lines, shell_path
+from ..quantities import next_lines, shell_path, shell_word
 from ..report.figures import short
 from ..report.terminal import number, percent, plural, safe
 from ..report.text import fit, width
@@ -73,7 +75,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     worse = [name for name, one in told.items() if one["verdict"] == "worse"]
     if worse:
         found.append(
-            f"The proposal is worse than {_listed(worse)}: train on that instead. What looked best to the law was not."
+            f"The proposal is worse than {_listed(worse)}: train on that instead. What the law took for best was not."
         )
     rivals = [one for name, one in told.items() if name in ("proportional", "uniform")]
     if rivals and not worse and not all(one["verdict"] == "better" for one in rivals):
@@ -126,14 +128,23 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def next_command(summary: Mapping[str, Any], folder: str, command: str) -> str:
-    """What to type next."""
+def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], command: str) -> str:
+    """What to type next: the export of the proposal, or the mix that turned out to be better."""
     told = primary(summary)
     if not told and command.startswith("cuvee "):
-        return f"{command} --seeds 8"
-    if any(one["verdict"] == "worse" for one in told):
-        return "cuvee mix pool --help"
-    return f"cuvee mix export {shell_path(folder)} --to megatron"
+        return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
+    worse = [one for one in told if one["verdict"] == "worse"]
+    if not worse:
+        return f"cuvee mix export {shell_path(folder)} --to megatron"
+    best = max(worse, key=lambda one: one["mean"])["against"]
+    column = summary["spec"].get("domain")
+    start = f"cuvee mix pool {' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
+    if best in ("proportional", "uniform"):
+        return f"{start} --with {best} --tokens {summary['tokens']}"
+    rows = [(one["name"], one["best_measured"]) for one in summary["proposal"]]
+    parts = apportion([share for _, share in rows], 10_000).tolist()
+    weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part)
+    return f"{start} --weights {shell_word(weights)} --tokens {summary['tokens']}"
 
 
 def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
