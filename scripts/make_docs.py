@@ -44,6 +44,7 @@ WHEN = {
     "weak_supervision": "You have a few labelled rows and must decide which others to label or to train on.",
     "mates": "You can measure how much single documents help your own model (`influences`), or want a cheap estimate "
     "of it: rows that lower the loss on the target, not rows that look like it.",
+    "multi_source": "You choose what to label or train on by uncertainty, from sources some of which may be noise.",
     "skill_targeted": "Documents carry tags of the skills they train, and you know which ones your model was seen to "
     "miss.",
     "dataman": "Quality matters more than topic, and a language model can rate some of the documents: see "

@@ -65,7 +65,7 @@ class MultiSource(Method):
         bibtex="@inproceedings{snijders2023investigating, title={Investigating Multi-source Active Learning for Natural"
         " Language Inference}, author={Snijders, Ard and Kiela, Douwe and Margatina, Katerina}, booktitle={EACL},"
         " year={2023}}",
-        evidence="composition of its parts",
+        evidence="composition of its parts; claim: direction only (8 seeds)",
     )
 
     def needs(self) -> tuple[str, ...]:
