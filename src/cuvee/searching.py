@@ -370,6 +370,8 @@ class _Job:
         law = question.law
         if isinstance(law, OptimalMixtures) and not law.one_pass:
             law = replace(law, one_pass=tuple((sources.tokens / planned).tolist()))
+            if self._mixtures() <= law.numbers(len(sources)):
+                law = replace(law, shared=True)
             self.question = replace(question, law=law)
         self.outcomes = self._outcomes()
         self._enough()
@@ -377,8 +379,7 @@ class _Job:
     def _enough(self) -> None:
         """Refuse a swarm that is too small for its law before anything is trained."""
         question, k = self.question, len(self.natural)
-        numbers = question.law.numbers(k)
-        mixtures = question.runs - 2 * (design.anchor_seeds(question.runs) - 1)
+        numbers, mixtures = question.law.numbers(k), self._mixtures()
         if mixtures <= numbers:
             least = numbers + 1 + 2 * (design.anchor_seeds(numbers + 8) - 1)
             raise UsageError(
@@ -386,6 +387,10 @@ class _Job:
                 f"{mixtures} different mixtures. Give at least {max(least, design.FEWEST_RUNS)} runs, better "
                 f"{max(2 * least, 16)}."
             )
+
+    def _mixtures(self) -> int:
+        """How many different mixtures the swarm has."""
+        return self.question.runs - 2 * (design.anchor_seeds(self.question.runs) - 1)
 
     def _outcomes(self) -> dict[str, float]:
         """What is minimised: metrics by name with their weights, which sum to one."""
@@ -672,13 +677,16 @@ class _Job:
         guesses = {
             name: sum(one["weight"] * one["baselines"][name] for one in outcomes) for name in outcomes[0]["baselines"]
         }
+        ranks = (spearman(predicted, observed), spearman(predicted[best], observed[best]))
         return {
             "error": error,
             "noise": noise,
             "noise_freedom": freedom,
             "error_in_noise": error / noise if noise else None,
-            "rank": spearman(predicted, observed),
-            "rank_best": spearman(predicted[best], observed[best]),
+            **{
+                name: one if math.isfinite(one) else None
+                for name, one in zip(("rank", "rank_best"), ranks, strict=True)
+            },
             "guesses": guesses,
         }
 

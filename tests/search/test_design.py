@@ -55,16 +55,17 @@ def test_a_further_round_is_better_by_the_law_and_new() -> None:
     assert np.abs(found[:, None] - known[None]).sum(2).min() >= design.NEAR
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("one_pass", [(), (0.3, 0.05, 0.4)])
-def test_the_laws_derivatives_are_those_of_its_value(one_pass: tuple[float, ...]) -> None:
+def test_the_laws_derivatives_are_those_of_its_value(one_pass: tuple[float, ...], shared: bool) -> None:
     random = np.random.default_rng(0)
-    law = OptimalMixtures(one_pass=one_pass)
+    law = OptimalMixtures(one_pass=one_pass, shared=shared)
     settings = Settings(("a", "b", "c"), random.dirichlet(np.ones(3), 20))
     theta = random.normal(size=(4, law.numbers(3)))
     value, jacobian = law.derived(theta, settings)
     exact, steps = _complex_steps(lambda at: law.value(at, settings))(theta)
     assert np.allclose(value, exact, rtol=1e-12) and np.allclose(jacobian, steps, rtol=1e-10, atol=1e-12)
-    plain = type("Plain", (OptimalMixtures,), {"by_share": lambda *_: None})(one_pass=one_pass)
+    plain = type("Plain", (OptimalMixtures,), {"by_share": lambda *_: None})(one_pass=one_pass, shared=shared)
     assert np.allclose(slopes(law, theta, settings), slopes(plain, theta, settings), rtol=1e-10, atol=1e-12)
 
 

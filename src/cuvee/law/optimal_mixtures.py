@@ -5,12 +5,10 @@ tokens their law is
 
     L(h) = E + 1 / sum_j C_j h_j^gamma_j,    E, C_j, gamma_j > 0,
 
-one fit for every validation loss. What the first percents of a source bring is far more than what later ones do, which
-an exponential of the shares (``data_mixing_laws``) cannot say; and no mixture has a loss below E, nor an endless one
-while any useful source is in it, so fits to few runs do not run away.
+one fit for every validation loss. The first percents of a source bring far more than later ones, which an exponential
+of the shares (``data_mixing_laws``) cannot say; and fits to few runs do not run away, since no loss is below E.
 
-**Repetition** (not in the paper). Where a run goes through a source more than once, its share says too much. With
-``one_pass``, the share u_j that is one pass over source j, h_j > u_j enters as
+**Repetition** (not in the paper). With ``one_pass``, the share u_j that is one pass over source j, h_j > u_j enters as
 
     u_j + u_j R (1 - exp(-(h_j / u_j - 1) / R)),
 
@@ -18,12 +16,11 @@ the decay of Muennighoff et al., "Scaling Data-Constrained Language Models", Neu
 fitted for all sources: the number of further passes that would ever count. Without it, the proportional mixture of a
 run over the whole pool, which repeats nothing, looks no better than its neighbours.
 
-Shares enter with 1e-4 added, so that a source that is left out has a finite slope; residuals count by Huber's loss.
+Shares enter with 1e-4 added, so that a source that is left out has a finite slope. Residuals count by Huber's loss.
 
 Inputs: mixtures and one loss; about four runs a source. Cost: a hundredth of a second a fit. Traps: twice as many
-numbers as sources and one or two; C and gamma of a source trade off unless its share varies manyfold, so compare
-predictions, not parameters; the sum of such losses may have more than one minimum in the mixture, and the best of
-several starts is taken.
+numbers as sources and two (``shared``: as many); C and gamma of a source trade off, so compare predictions alone; the
+sum of such losses may have several minima in the mixture, and the best of several starts is taken.
 """
 
 from __future__ import annotations
@@ -60,12 +57,14 @@ class _Parts:
 @dataclass(frozen=True)
 class OptimalMixtures(CurveLaw):
     """``delta``: where residuals begin to count linearly, in the unit of the loss; ``restarts``: starts of the fit;
-    ``one_pass``: the share of each source that is one pass over it, in the order of the sources (none: no repetition).
+    ``one_pass``: the share of each source that is one pass over it, in the order of the sources (none: no repetition);
+    ``shared``: one gamma for all sources, for few runs of many sources.
     """
 
     delta: float = 0.05
     restarts: int = 3
     one_pass: tuple[float, ...] = ()
+    shared: bool = False
 
     ridge: ClassVar[float] = 1e-6
     card: ClassVar[Card] = Card(
@@ -84,17 +83,17 @@ class OptimalMixtures(CurveLaw):
     )
 
     def numbers(self, sources: int) -> int:
-        return 2 * sources + 1 + bool(self.one_pass)
+        return 1 + sources + (1 if self.shared else sources) + bool(self.one_pass)
 
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         k = settings.mixture.shape[-1]
         share = settings.mixture
         if self.one_pass:
-            once, lasting = np.array(self.one_pass), bounded_exp(theta[:, None, 2 * k + 1 :], 4.0)
+            once, lasting = np.array(self.one_pass), bounded_exp(theta[:, None, -1:], 4.0)
             more = share / once - 1.0
             fading = once * (1.0 + lasting * (1.0 - bounded_exp(-more / lasting, 0.0)))
             share = np.where(more.real > 0, fading, share)
-        power = bounded_exp(theta[:, None, k + 1 : 2 * k + 1], 1.0)
+        power = bounded_exp(theta[:, None, self._powers(k)], 1.0)
         worth = bounded_exp(theta[:, None, 1 : k + 1] + power * np.log(share + FLOOR))
         return bounded_exp(theta[:, :1]) + 1 / worth.sum(-1)
 
@@ -105,26 +104,31 @@ class OptimalMixtures(CurveLaw):
         found = np.empty((len(theta), theta.shape[1], one.total.shape[-1]))
         found[:, 0] = floor
         found[:, 1 : k + 1] = (scale[..., None] * one.worth).transpose(0, 2, 1)
-        found[:, k + 1 : 2 * k + 1] = (scale[..., None] * one.worth * one.power * one.logs).transpose(0, 2, 1)
+        by_power = (scale[..., None] * one.worth * one.power * one.logs).transpose(0, 2, 1)
+        found[:, self._powers(k)] = by_power.sum(1, keepdims=True) if self.shared else by_power
         if self.one_pass:
-            found[:, 2 * k + 1] = scale * (one.steep * one.by_lasting).sum(-1)
+            found[:, -1] = scale * (one.steep * one.by_lasting).sum(-1)
         return floor + 1.0 / one.total, found
 
     def by_share(self, theta: Floats, settings: Settings) -> Floats:
         one = self._parts(theta, settings)
         return np.asarray(-one.steep * one.fading / one.total[..., None] ** 2)
 
+    def _powers(self, k: int) -> slice:
+        """Where gamma stands among the parameters of k sources."""
+        return slice(k + 1, k + 2 if self.shared else 2 * k + 1)
+
     def _parts(self, theta: Floats, settings: Settings) -> _Parts:
         k = settings.mixture.shape[-1]
         share = np.broadcast_to(settings.mixture, (len(theta), *settings.mixture.shape[-2:]))
         fading, by_lasting = np.ones(share.shape), np.zeros(share.shape)
         if self.one_pass:
-            once, lasting = np.array(self.one_pass), np.exp(np.minimum(theta[:, None, 2 * k + 1 :], 4.0))
+            once, lasting = np.array(self.one_pass), np.exp(np.minimum(theta[:, None, -1:], 4.0))
             more = np.maximum(share / once - 1.0, 0.0)
             fading = np.exp(-more / lasting)
             by_lasting = once * lasting * (1.0 - fading - more / lasting * fading)
             share = np.where(more > 0, once * (1.0 + lasting * (1.0 - fading)), share)
-        power = np.exp(np.minimum(theta[:, None, k + 1 : 2 * k + 1], 1.0))
+        power = np.exp(np.minimum(theta[:, None, self._powers(k)], 1.0))
         logs = np.log(share + FLOOR)
         worth = np.exp(np.minimum(theta[:, None, 1 : k + 1] + power * logs, 30.0))
         return _Parts(worth, worth.sum(-1), power, logs, worth * power / (share + FLOOR), fading, by_lasting)
@@ -135,7 +139,7 @@ class OptimalMixtures(CurveLaw):
         floor = max(float(runs.outcome.min()), 1e-6) * random.uniform(0.05, 0.9, (self.restarts, 1))
         level = -np.log(np.maximum(float(runs.outcome.mean()) - floor, 1e-6))
         worth = level + random.normal(0.0, 1.0, (self.restarts, k))
-        found = [np.log(floor), worth, np.log(random.uniform(0.1, 1.0, (self.restarts, k)))]
+        found = [np.log(floor), worth, np.log(random.uniform(0.1, 1.0, (self.restarts, 1 if self.shared else k)))]
         if self.one_pass:
             found.append(np.log(random.uniform(0.1, 10.0, (self.restarts, 1))))
         return np.column_stack(found)
@@ -143,5 +147,7 @@ class OptimalMixtures(CurveLaw):
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         values, k = np.exp(theta).tolist(), len(sources)
         worth = dict(zip(sources, values[1 : k + 1], strict=True))
-        found = {"E": values[0], "C": worth, "gamma": dict(zip(sources, values[k + 1 : 2 * k + 1], strict=True))}
+        powers = values[self._powers(k)]
+        gamma = powers[0] if self.shared else dict(zip(sources, powers, strict=True))
+        found = {"E": values[0], "C": worth, "gamma": gamma}
         return {**found, "R": values[-1]} if self.one_pass else found

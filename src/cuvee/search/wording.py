@@ -191,8 +191,8 @@ def _confidence(summary: Mapping[str, Any]) -> str:
     text = f"misses mixtures left out by {number(sure['error'])}"
     if sure["error_in_noise"] is not None:
         text += f" ({sure['error_in_noise']:.1f} x noise)"
-    if sure["rank"] == sure["rank"]:
+    if sure["rank"] is not None:
         text += f"; rank {sure['rank']:.2f}"
-    if sure["rank_best"] == sure["rank_best"]:
+    if sure["rank_best"] is not None:
         text += f", best quarter {sure['rank_best']:.2f}"
     return text
