@@ -18,6 +18,7 @@ NAMES = (
     "vectors",
     "filter_dedup",
     "facility",
+    "transport",
     "scan",
     "parts",
     "growth",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..core import Array
 from ..engine.draw import uniform
-from .transport import sinkhorn
+from .transport import GrowingTransport, sinkhorn
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,23 +39,31 @@ def partial_order(vectors: Array, before: Ints, these: Ints, targets: Array, eps
     return these[np.lexsort((these, potential if rule == "union" else -potential))]
 
 
-def suggested_size(vectors: Array, targets: Array, epsilon: float, seed: int, folds: int = 5, patience: int = 2) -> int:
-    """How many rows the targets' folds ask for together; see ``methods/score/tarot.py``."""
+def suggested_size(
+    vectors: Array, targets: Array, lists: Ints, epsilon: float, seed: int, folds: int = 5, patience: int = 2
+) -> int:
+    """How many rows the targets' folds ask for together; see ``methods/score/tarot.py``.
+
+    ``lists``: int64 (targets, J), for each target its nearest vectors by place, the nearest first; -1 where there is
+    none.
+    """
     draw = uniform(seed, "tarot folds", np.arange(len(targets), dtype=np.uint64))
     fold = np.argsort(np.argsort(draw, kind="stable"), kind="stable") % min(folds, len(targets))
-    away = distances(vectors, targets)
     chosen = np.zeros(len(vectors), bool)
     for number in range(int(fold.max()) + 1 if len(targets) > 1 else 0):
-        mine, others = fold == number, fold != number
-        nearest = np.argsort(away[:, mine], axis=0, kind="stable")
-        positive = away[:, mine] < np.sqrt(2.0)  # the inner product is above 0
+        mine, others = np.flatnonzero(fold == number), targets[fold != number]
         best, keep, failed, inside = np.inf, np.zeros(len(vectors), bool), 0, np.zeros(len(vectors), bool)
-        for j in range(len(vectors)):
-            rows = nearest[j][positive[nearest[j], np.arange(mine.sum())]]
-            if not len(rows):
+        growing = GrowingTransport(len(others), epsilon)
+        for column in lists[mine].T:
+            proposed = column[column >= 0]
+            similar = np.einsum("ij,ij->i", vectors[proposed], targets[mine[column >= 0]])
+            new = np.unique(proposed[(similar > 0) & ~inside[proposed]])
+            if not (similar > 0).any():
                 break
-            inside[rows] = True
-            cost = sinkhorn(away[np.ix_(inside, others)], epsilon, tolerance=1e-3).cost
+            inside[new] = True
+            if len(new):
+                growing.add(distances(vectors[new], others))
+            cost = growing.solve()
             failed = failed + 1 if cost >= best else 0
             if cost < best:
                 best, keep = cost, inside.copy()

@@ -103,7 +103,9 @@ class Tarot(Method):
         vectors = run.fold(VectorsOf(embedder, rows))["vectors"]
         notes |= {"list_length": most, "ranked": len(rows)}
         if self.suggest:
-            notes["suggested_rows"] = suggested_size(vectors, targets, self.epsilon, run.seed)
+            places = np.searchsorted(rows, np.minimum(found["row"], rows[-1]))
+            places[np.arange(places.shape[1]) >= found["count"][:, None]] = -1
+            notes["suggested_rows"] = suggested_size(vectors, targets, places, self.epsilon, run.seed)
         chosen = Layers(rows, layer, vectors, targets, self.epsilon, self.last_layer)
         return InLayers(embedder, targets, rows, layer, "round_robin", notes, layered=chosen)
 

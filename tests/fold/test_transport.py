@@ -1,0 +1,29 @@
+"""Optimal transport to a set of rows that grows, against solving anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cuvee.fold.tarot_layers import distances
+from cuvee.fold.transport import GrowingTransport, sinkhorn
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.2])
+@pytest.mark.parametrize("spread", [0.05, 0.8])
+def test_growing_is_the_same_as_solving_anew(epsilon: float, spread: float) -> None:
+    """Also where the first rows leave most targets far away, and where later ones come in modes of their own."""
+    chance = np.random.default_rng(3)
+    centres = chance.normal(size=(6, 10))
+
+    def drawn(mode: np.ndarray) -> np.ndarray:
+        x = centres[mode] + spread * chance.normal(size=(len(mode), 10))
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    targets, rows = drawn(np.arange(60) % 6), drawn(np.sort(np.arange(120) % 6))
+    growing, known = GrowingTransport(len(targets), epsilon, 1e-4), 0
+    for end in (3, 20, 21, 70, 120):
+        growing.add(distances(rows[known:end], targets))
+        anew = sinkhorn(distances(rows[:end], targets), epsilon, tolerance=1e-7, most=10**5)
+        assert growing.solve() == pytest.approx(anew.cost, rel=2e-3)
+        known = end
