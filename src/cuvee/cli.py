@@ -151,6 +151,7 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
 @click.option("--rows", metavar="N", help="Budget in rows.")
 @click.option("--bytes", "size", metavar="SIZE", help="Budget in bytes of text, like 500MB.")
 @click.option("--fraction", metavar="SHARE", help="Budget as a share of the pool's tokens, like 0.1 or 10%.")
+@click.option("--model", metavar="FOLDER", help="Make embeddings with this model, for methods on embeddings.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The only source of randomness.")
 @click.option("-o", "--output", default="out/select", show_default=True, help="Folder for selection, plan and report.")
 @click.option("--skip-bad", is_flag=True, help="Go on without rows that cannot be used; they are counted and listed.")
@@ -940,6 +941,7 @@ def _running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str,
         tokenizer=flags["tokenizer"],
         key=flags["key"],
         skip_bad=skip_bad,
+        model=flags.get("model"),
     )
     _check_cache(flags["cache"])
     workers = flags["workers"]

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .layout import PLAN, REPORT, SELECTION, refuse_foreign
 from .pool import Opened, Paths, Reading, open_stage, target_reading
 from .report.terminal import plural
-from .request import Request, check_columns, make_budget, make_parts, plan_methods
+from .request import Request, check_columns, make_budget, make_parts, model_of, plan_methods
 
 SECONDS_PER_BYTE = 1 / 150e6
 """Reading and counting n-grams on one core; what a method does beyond that stands in its card."""
@@ -69,6 +69,7 @@ def plan_selection(
         asked["seed"],
     )
     scorer, chooser = plan_methods(request, asked["target"] is not None)
+    model = model_of(reading, scorer, request.method)
     refuse_foreign(Path(output), PLAN, "selection")
     store = Store(Path(cache) if cache is not None else None)
     opened = open_stage(pool, reading, store)
@@ -83,6 +84,8 @@ def plan_selection(
         found["target"] = f"{_files_and_rows(against)} ({', '.join(paths)})"
     method = scorer if scorer is not None else chooser
     found["method"] = _with_parameters(request.method, method)
+    if model is not None:
+        found["model"] = f"{model.path} ({model.kind}): reads every text of pool and target once; its vectors are kept"
     if scorer is not None:
         found["time"] += f" for reading and n-grams; {request.method}: {scorer.card.cost}"
         found["rule"] = _rule(request, scorer, chooser)

@@ -25,6 +25,7 @@ class Reading:
         tokenizer: path of a Hugging Face ``tokenizer.json`` to count tokens with.
         key: "id" or "content": what identifies a row.
         skip_bad: go on without rows that cannot be used (they are counted and listed); else refuse.
+        model: the folder of a model that makes the embeddings of a selection's rows (``feature/models.py``).
     """
 
     text: str | None = None
@@ -36,6 +37,7 @@ class Reading:
     tokenizer: str | None = None
     key: str = "id"
     skip_bad: bool = False
+    model: str | None = None
 
     def columns(self) -> dict[str, str | None]:
         """The columns named by the user, by role."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import registry
 from .core import Budget, Choose, Method, Unit
@@ -17,6 +17,9 @@ from .methods.choose.quota import Quota
 from .pool import Reading
 from .quantities import MOST
 from .source.base import Spec
+
+if TYPE_CHECKING:
+    from .feature.models import ModelVectors
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,19 @@ def _load_rule(name: str) -> type[Choose]:
     if chosen is Quota:
         raise UsageError("Quotas are given with --quota, beside any rule.")
     return chosen
+
+
+def model_of(reading: Reading, scorer: Method | None, name: str) -> ModelVectors | None:
+    """The model that makes embeddings, if one is named; refused where nothing would use it."""
+    if reading.model is None:
+        return None
+    if reading.embedding not in (None, "none"):
+        raise UsageError("Give either --model, which makes embeddings, or --embedding, which names their column.")
+    if scorer is None or "embedding" not in scorer.needs():
+        raise UsageError(f"'{name}' uses no embeddings: leave out --model, or use a method that does, like rds_plus.")
+    from .feature.models import open_model
+
+    return open_model(reading.model)
 
 
 def check_columns(request: Request, scorer: Method | None, spec: Spec) -> None:

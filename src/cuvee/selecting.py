@@ -31,6 +31,7 @@ from .engine.store import Store
 from .engine.work import SpanKeys
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
+from .feature.models import ModelVectors
 from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, sealed, versions
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
@@ -38,7 +39,7 @@ from .methods.choose.random import Random
 from .methods.choose.top_k import TopK
 from .pool import Opened, Paths, Reading, open_stage, target_reading
 from .quantities import shell_path
-from .request import Request, check_arguments, check_columns, make_budget, make_parts, plan_methods
+from .request import Request, check_arguments, check_columns, make_budget, make_parts, model_of, plan_methods
 from .selection_file import Reasons, SelectionWriter, taken_rows
 from .summary import Arm, Counted, LogWeights, counted, length_histogram, score_pictures
 
@@ -145,6 +146,7 @@ def select(
     folder = Path(output)
     scorer, chooser = plan_methods(request, target is not None)
     store = Store(Path(cache) if cache is not None else None)
+    model = model_of(reading, scorer, request.method)
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, PLAN, "selection")
         opened = open_stage(pool, reading, store)
@@ -157,7 +159,8 @@ def select(
             progress or Progress(),
             seed,
         )
-        job = _Job(engine, opened, against, request, reading, scorer, chooser, started, command or _python_call(given))
+        told = command or _python_call(given)
+        job = _Job(engine, opened, against, request, reading, scorer, chooser, started, told, model)
         return job.run(folder, show_text)
 
 
@@ -238,6 +241,7 @@ class _Job:
     chosen: Choose | None
     started: float
     command: str
+    model: ModelVectors | None = None
     chooser: Choose = field(init=False)
     target_rows: int = 0
     target_warnings: list[str] = field(default_factory=list)
@@ -252,6 +256,7 @@ class _Job:
                 raise UsageError("The target has no texts: give --target files of documents, like the pool's.")
             engine.ensure_facts(engine.target)
             self._check_target(engine.target)
+        self._embed()
         fitted, keys = self._score()
         timings["reading and scoring"] = time.monotonic() - self.started
         columns = engine.columns(*keys, domain_by_convention=self.opened.domain_by_convention)
@@ -296,6 +301,17 @@ class _Job:
 
     def _rejected(self, stage: Stage) -> int:
         return sum(self._note(stage, span)["rejected"] for span in stage.manifest.spans)
+
+    def _embed(self) -> None:
+        """Make the vectors of pool and target by the model that the user named."""
+        if self.model is None:
+            return
+        if self.opened.spec.text is None:
+            raise UsageError("The pool has no texts for the model to read: leave out --model.")
+        label = f"embedding by {Path(self.model.path).name}"
+        self.engine.attach(self.model, label)
+        if self.engine.target is not None:
+            self.engine.attach(self.model, label, "target")
 
     def _score(self) -> tuple[Map | None, list[SpanKeys]]:
         if self.scorer is None:
@@ -477,6 +493,7 @@ class _Job:
             "spec": asdict(self.opened.spec),
             "target_contents": [f"{one:016x}" for one in self._target_contents()[:MOST_CONTENTS].tolist()],
             "tokenizer": self.reading.tokenizer,
+            **({"embedding_model": [self.model.path, self.model.digest]} if self.model is not None else {}),
             "key": self.reading.key,
             "seed": request.seed,
             "files": pool_files(self.engine.pool),

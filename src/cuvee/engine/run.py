@@ -92,7 +92,7 @@ class Engine:
     def targets(self) -> Iterator[Batch]:
         stage = self._stage("target")
         for span in stage.manifest.spans:
-            for piece in stage.manifest.read(span):
+            for piece in stage.pieces(span, self.store):
                 if len(piece.batch):
                     yield piece.batch
 
@@ -107,14 +107,21 @@ class Engine:
         if not stage.facts_ready:
             self._pass(stage, f"reading the {stage.label}")
 
-    def apply(self, fitted: Map, label: str) -> SpanKeys:
-        """Run a fitted Map over the pool; return its cache key per span."""
-        keys = SpanKeys(self.pool, digest(describe(fitted)))
+    def apply(self, fitted: Map, label: str, over: Literal["pool", "target"] = "pool") -> SpanKeys:
+        """Run a fitted Map over the pool or the target; return its cache key per span."""
+        stage = self._stage(over)
+        keys = SpanKeys(stage, digest(describe(fitted)))
         for key in keys:
             if self.store.has(key):
                 self.recalled_seconds += float(self.store.table(key)[1].get("seconds", 0.0))
-        self._pass(self.pool, label, mapping=fitted, map_keys=keys)
+        self._pass(stage, label, mapping=fitted, map_keys=keys)
         return keys
+
+    def attach(self, made: Map, label: str, over: Literal["pool", "target"] = "pool") -> None:
+        """Compute a Map's block "embedding" for every row, unless it is cached, and give it to the rows as a column in
+        all later passes."""
+        self.apply(made, f"{label}: the {over}", over)
+        self._stage(over).vectors = digest(describe(made))
 
     def columns(self, *map_keys: Sequence[str], domain_by_convention: bool = False) -> DiskColumns:
         """The pool's facts joined with the blocks of Maps that were applied."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from .facts import Facts
-from .manifest import Manifest, Span
-from .store import code_digest, digest
+from .manifest import Manifest, Piece, Span
+from .store import Store, as_block, code_digest, digest
 
 
 @dataclass
@@ -19,6 +20,8 @@ class Stage:
     facts_ready: bool = False
     code: str = field(default_factory=code_digest)
     """Of the process that began the run: a worker's own could differ if somebody edits the sources meanwhile."""
+    vectors: str = ""
+    """The digest of the Map whose vectors rows are given as their column "embedding"; "" where they keep their own."""
     _facts_plan: str = ""
 
     @property
@@ -30,7 +33,26 @@ class Stage:
 
     @property
     def plan(self) -> str:
-        return digest(self.code, self.manifest.digest, self.facts_plan)
+        return digest(self.code, self.manifest.digest, self.facts_plan, *self.added)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """What rows are given beside what the files hold: part of every key but those of facts."""
+        return (self.vectors,) if self.vectors else ()
+
+    def pieces(self, span: Span, store: Store) -> Iterator[Piece]:
+        """The span's rows, with the vectors that were made for them."""
+        if not self.vectors:
+            yield from self.manifest.read(span)
+            return
+        batches, _ = store.table(digest("map", self.vectors, self.key("facts", span)))
+        made, at = as_block(batches[0]), 0
+        for piece in self.manifest.read(span):
+            rows = len(piece.batch)
+            if rows:
+                columns = {**piece.batch.columns, "embedding": made["embedding"][at : at + rows]}
+                piece.batch, at = replace(piece.batch, columns=columns), at + rows
+            yield piece
 
     @property
     def kinds(self) -> tuple[str, ...]:

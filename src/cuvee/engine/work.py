@@ -57,7 +57,7 @@ class SpanKeys(Sequence[str]):
         if isinstance(number, slice):
             return [self[at] for at in range(*number.indices(len(self)))]
         facts = self.stage.key("facts", self.stage.manifest.spans[number])
-        return digest("map", self.plan, facts) if self.plan else facts
+        return digest("map", self.plan, facts, *self.stage.added) if self.plan else facts
 
 
 @dataclass
@@ -94,7 +94,7 @@ class SpanWork:
         blocks, ready = self._part(map_key) if mapped else ([], 0)
         begun, saved = time.thread_time(), time.monotonic()
         states = SpanStates(self.fold, span) if self.fold is not None and task.wants & FOLDED else None
-        pieces = stage.manifest.read(span)
+        pieces = stage.pieces(span, store)
         if states is not None and not states.fold.exact:
             pieces = canonical(pieces)
         for piece in pieces:
