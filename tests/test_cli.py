@@ -148,7 +148,7 @@ RANDOM = [*SELECT, "--with", "random"]
         ([*RANDOM, "--rows", "1", "--quota", "web=x"], "'x' is not a share"),
         ([*RANDOM, "--rows", "1", "--quota", "web"], "'web' is not a share"),
         ([*RANDOM, "--rows", "1", "--quota", "wab=1"], "No domain is called 'wab'"),
-        ([*SELECT, "--rows", "1", "--with", "randm"], "No method is called 'randm'. Did you mean random?"),
+        ([*SELECT, "--rows", "1", "--with", "randm"], "No method is called 'randm'. Did you mean random"),
         ([*SELECT, "--rows", "1", "--with", "random:x=1"], "random has no parameter 'x'. Its parameters: purpose"),
         ([*SELECT, "--rows", "1", "--with", "random:x"], "'x' is not a setting"),
         ([*SELECT, "--rows", "1", "--with", "dsir"], "compares with a target"),
@@ -159,7 +159,7 @@ RANDOM = [*SELECT, "--with", "random"]
             [*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "tokp"],
             "No rule is called 'tokp'. Did you mean top_k",
         ),
-        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: cluster_clip, facility_location, gumbel, herding"),
+        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: cluster_clip, d_optimal, facility_location, gumbel"),
         ([*RANDOM, "--rows", "1", "--choose", "top_k"], "a scoring method with --with, or leave out --choose"),
         ([*SELECT, "--rows", "1", "--choose", "dsir"], "'dsir' is a scoring method: use --with dsir"),
         (
