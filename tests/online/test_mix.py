@@ -122,6 +122,7 @@ def test_measuring_is_paid_for() -> None:
         ({"sources": {"a": 0}}, "whole number of units"),
         ({"sources": {"a": 1.5}}, "whole number of units"),
         ({"total": 0}, "at least 1"),
+        ({"total": 10**12}, "in batches rather than in tokens"),
         ({"settings": {"share": 2}}, "below 1"),
         ({"settings": {"prior": (1.0, 2.0)}}, "3 numbers above 0"),
         ({"losses": {"web": 1.0}}, "loss of 'books' is missing"),

@@ -36,6 +36,10 @@ from .mixture import Groups, MixturePolicy, Turn
 
 FORMAT = 1
 KIND = "online mixture"
+MOST = 10**8
+"""Units of a training: a turn's order is an array of them."""
+ESTIMATES = ("matrix", "drops", "squares", "graph")
+"""Parts of a policy's state that tell what it has found out: journals hold them, and nothing reads them."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,10 @@ class OnlineMix:
             raise UsageError("Give each source the whole number of units that it has, at least 1: {'web': 40000, ...}.")
         if isinstance(total, bool) or not isinstance(total, int | np.integer) or total < 1:
             raise UsageError(f"total must be a whole number of units of at least 1, not {total!r}.")
+        if total > MOST:
+            raise UsageError(
+                f"{total:,} units are too many to order one by one. Count in batches rather than in tokens."
+            )
         kind = load_method(policy, "policy")
         if not issubclass(kind, MixturePolicy) or "domain" not in kind.card.needs:
             able = [name for name in policies() if _mixes(name)]
@@ -344,7 +352,7 @@ class OnlineMix:
     def _record(
         self, proposal: Proposal, counts: npt.NDArray[np.int64], told: Mapping[str, Any], memory: State
     ) -> dict[str, Any]:
-        """A line of the journal. ``matrix``: what a policy has estimated after this turn, for whoever reads along."""
+        """A line of the journal; at its end what a policy has estimated after this turn, for whoever reads along."""
         plain = {
             name: {key: float(one) for key, one in value.items()} if isinstance(value, Mapping) else value
             for name, value in told.items()
@@ -352,7 +360,7 @@ class OnlineMix:
         if told["gradients"] is not None:
             plain["gradients"] = np.asarray(told["gradients"], np.float64).tolist()
         units = dict(zip(self.sources, counts.tolist(), strict=True))
-        known = {"matrix": memory["matrix"].tolist()} if "matrix" in memory else {}
+        known = {name: memory[name].tolist() for name in ESTIMATES if name in memory}
         return {"number": proposal.number, "weights": proposal.weights, "units": units, **plain, **known}
 
 
