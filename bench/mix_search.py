@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from . import measure, pools
 
-MANUALS = ("python-docs", "django-docs", "git-docs", "postgresql-docs", "sqlite-docs", "rust-docs", "perl-docs", "linux-docs")  # fmt: skip
+MANUALS = ("django-docs", "git-docs", "linux-docs", "perl-docs", "postgresql-docs", "python-docs", "rust-docs")
 DOCUMENTS = 30
 """Held-out documents of each domain."""
 CASES: dict[str, dict[str, Any]] = {
