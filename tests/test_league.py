@@ -23,7 +23,7 @@ def test_every_method_takes_part_or_is_left_out_with_a_reason() -> None:
 
 
 def test_rows_are_of_the_present_code() -> None:
-    assert set(ROWS) == {one.name for one in PLAYING}, "run: python -m claims.league"
+    assert {one.name for one in PLAYING if not one.slow} <= set(ROWS) <= {one.name for one in PLAYING}
     names = " ".join(f"'{one.name}'" for one in record.stale(ROWS))
     assert not names, f"stale; run: python -m claims.league {names}"
 

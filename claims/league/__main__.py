@@ -28,8 +28,10 @@ def main() -> int:
         if name not in known:
             parser.error(f"no contender is called {name!r}; there are: {', '.join(known)}")
     rows = {name: row for name, row in read().items() if name in known}
-    wanted = {one.name for one in (known.values() if asked.again else stale(rows))}
-    for name in [one for one in asked.names or known if one in wanted]:
+    wanted = {one.name for one in (known.values() if asked.again else stale(rows, slow=bool(asked.names)))}
+    for name in asked.names or [one for one in known if one in rows or not known[one].slow]:
+        if name not in wanted:
+            continue
         digest, started = known[name].digest(), time.process_time()
         tasks = compete(known[name].build)
         if known[name].digest() != digest:

@@ -31,9 +31,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "less": GRADIENTS,
     "tracin": GRADIENTS,
     "trak": GRADIENTS,
-    "learning_percentage": {"tokens": 64},
 }
 """Parameters other than the defaults, with which one method would take longer than all others together."""
+SLOW = {
+    "less": "a backward pass for each row: an hour of processor time for its row alone; see its claim",
+    "tracin": "a backward pass for each row, as less; see its claim",
+    "trak": "a backward pass for each row, as less; see its claim",
+    "learning_percentage": "three forward passes for each row, and a warm-up: ten minutes for its row; see its claim",
+}
+"""They take part only if they are asked for by name, and then with ``SETTINGS``."""
 LEFT_OUT = {
     "quota": "divides a budget among domains for another rule",
     "length_matched": "stands beside every row",
@@ -49,6 +55,11 @@ class Contender:
     method: str = ""
     rule: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it takes part only if asked for."""
+        return self.method in SLOW
 
     @property
     def name(self) -> str:
@@ -95,7 +106,7 @@ def used(names: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def discover() -> tuple[list[Contender], dict[str, str]]:
-    """All contenders in the order of their names, and who is left out, with the reason."""
+    """All contenders in the order of their names, slow ones too, and who is left out, with the reason."""
     found, out = [Contender(rule="random")], {}
     for name, entry in registry.entries().items():
         if entry.point is not None or issubclass(kind := entry.load(), Policy) or name == "random":

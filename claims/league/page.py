@@ -10,7 +10,7 @@ from cuvee.report.figures import number as short
 
 from ..harness import HERE, Effect, write
 from ..report import interval, number, table
-from .contenders import BEHIND, SETTINGS, discover
+from .contenders import BEHIND, SETTINGS, SLOW, discover
 from .field import CELLS, JUNK, NOISY, ONE, SEEDS, SHARE, SPOILS, TARGETS
 from .record import RANDOM, STRONG, Rows, against, values
 
@@ -146,7 +146,9 @@ def summary(rows: Rows) -> str:
 
 def absent(rows: Rows) -> str:
     """Who took no part, and why."""
-    lines = [[f"`{name}`", "all", reason] for name, reason in sorted(discover()[1].items())]
+    playing, out = discover()
+    out = out | {one.method: SLOW[one.method] for one in playing if one.slow and one.name not in rows}
+    lines = [[f"`{name}`", "all", reason] for name, reason in sorted(out.items())]
     for name, row in sorted(rows.items()):
         why = {task: row["tasks"][task] for task in CELLS if isinstance(row["tasks"][task], str)}
         same = len(why) == len(CELLS) and len(set(why.values())) == 1
@@ -173,7 +175,8 @@ def tasks() -> str:
 
 def page(rows: Rows, about: dict[str, Any]) -> str:
     """The whole page."""
-    but = ", ".join(f"`{name}`" for name in SETTINGS)
+    played = {one.method for one in discover()[0] if one.name in rows}
+    but = ", ".join(f"`{name}`" for name in SETTINGS if name in played)
     behind = ", ".join(f"`{column}` of `{name}`" for column, name in BEHIND.items())
     cpu = sum(row["cpu_seconds"] for row in rows.values())
     parts = [

@@ -33,9 +33,10 @@ def save(rows: Rows, about: dict[str, Any]) -> None:
     write(PATH, json.dumps({**about, "rows": dict(sorted(rows.items()))}, indent=1, allow_nan=False) + "\n")
 
 
-def stale(rows: Rows) -> list[Contender]:
-    """The contenders that have no row of the present code."""
-    return [one for one in discover()[0] if rows.get(one.name, {}).get("digest") != one.digest()]
+def stale(rows: Rows, slow: bool = False) -> list[Contender]:
+    """The contenders that have no row of the present code; slow ones only if they have one, or with ``slow``."""
+    found = [one for one in discover()[0] if slow or not one.slow or one.name in rows]
+    return [one for one in found if rows.get(one.name, {}).get("digest") != one.digest()]
 
 
 def values(row: dict[str, Any], task: str, metric: str) -> list[float] | None:
