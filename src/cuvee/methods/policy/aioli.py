@@ -65,7 +65,7 @@ class Aioli(MixturePolicy):
   journal = {arXiv preprint arXiv:2411.05735},
   year = {2024}
 }""",
-        evidence="the public code's matrices and proportions",
+        evidence="the public code's matrices and proportions; claim online: not reproduced (5 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ class Doge(MixturePolicy):
   booktitle = {ICML},
   year = {2024}
 }""",
-        evidence="the public code's updates",
+        evidence="the public code's updates; claim online: not reproduced (5 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class Doremi(MixturePolicy):
   booktitle = {NeurIPS},
   year = {2023}
 }""",
-        evidence="the public code's updates, token by token and by domain",
+        evidence="the public code's updates, token by token and by domain; claim online: not reproduced (5 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ class SkillIt(MixturePolicy):
   booktitle = {NeurIPS},
   year = {2023}
 }""",
-        evidence="the public code's proportions",
+        evidence="the public code's proportions; claim online: not reproduced (5 seeds)",
     )
 
     def __post_init__(self) -> None:

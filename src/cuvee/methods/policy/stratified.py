@@ -26,7 +26,7 @@ class Stratified(MixturePolicy):
         needs=("domain",),
         cost="one sort per round",
         bibtex="",
-        evidence="closed form: equal counts at every prefix",
+        evidence="closed form: equal counts at every prefix; claim online: beats four methods that measure (5 seeds)",
     )
 
     def turn(self, state: State, epochs: float, draw: Draw) -> Turn:
