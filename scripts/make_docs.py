@@ -37,6 +37,11 @@ WHEN = {
     "`cluster_clip`.",
     "rds_plus": "The target has several kinds of text, each of which should be served. The method to beat among those "
     "that follow a target.",
+    "less": "A few texts of each kind that you want, and a model to be fine-tuned on what is like them in its effect: the "
+    "strongest method by gradients, at a hundred times the cost of vectors ([gradients.md](gradients.md)).",
+    "tracin": "You want to know what single steps on a row would do to the target's loss, without Adam's part in it.",
+    "trak": "You have labelled vectors (`probe=linear`) and want what a retrained classifier would make of rows.",
+    "learning_percentage": "You have no target, and want the rows that are learned late, within domains (`--quota`).",
     "gotd": "The model has been trained on data like the pool, and you want what it lacks of the target.",
     "tarot": "You have gradients or other features in which a few directions drown the rest: whitening is its point.",
     "snp": "The target is a mixture, and its proportions matter more than its single texts.",
@@ -82,6 +87,18 @@ WHEN = {
     "uniform": "Always, beside any other policy: it is the baseline.",
     "rs2": "You judge a policy or a selection that leaves examples out: at equal steps, this is what it has to beat.",
     "infobatch": "You train for many epochs with losses per example at hand, and want to save part of the passes.",
+    "stratified": "Always, beside a policy that decides about domains: it is the baseline that they seldom beat.",
+    "cooldown": "Domains differ much in size, and the small ones should be learned early without being overfitted.",
+    "upsample_end": "You know which small domains matter, and the training's length is fixed beforehand.",
+    "reuse": "You train on from a finished model with a rate that begins where its training ended.",
+    "replay": "You train on from a finished model on new data, and it must not forget the old.",
+    "two_set": "You study repetition on generated examples; for text nothing speaks for it.",
+    "aioli": "Measuring is cheap beside training (a large batch, a small held-out set), and nobody knows which domain "
+    "helps which.",
+    "skill_it": "A graph of which domain helps which is at hand, or short runs are cheap.",
+    "doremi": "You want no domain left behind and can afford a reference and a proxy.",
+    "doge": "Gradients of single domains can be had, and the held-out domains are what you care about.",
+    "equitable": "Domains or groups should all become good, and some learn slowly or cost more.",
 }
 FAILS = {
     "random": "Equal texts without ids share one draw, so they are kept or dropped together.",
