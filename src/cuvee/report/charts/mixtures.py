@@ -128,14 +128,13 @@ def predicted(rows: Sequence[Mixture], unit: str) -> Chart:
     def draw(width: int) -> Markup:
         x = axis(low, high, 46, width - 14)
         y = axis(low, high, _TOP + _HEIGHT, _TOP)
-        parts = [left(y, 1, width - 1, lambda v: f"{v:.4g}", 4)]
+        parts = [left(y, 1, width - 1, lambda v: f"{v:.5g}", 4, f"measured {unit}")]
         parts.append(path([(x(low), y(low)), (x(high), y(high))], "line pool"))
         for row in found:
             assert row.predicted is not None
             told = f"{row.name}: predicted {row.predicted:.4g}, measured {row.loss:.4g}"
             parts.append(circle(x(row.predicted), y(row.loss), 3.5, "dot kept", told))
-        parts.append(label(1, 14, f"measured {unit}", "note"))
-        parts.append(bottom(x, _TOP + _HEIGHT + 10, lambda v: f"{v:.4g}", "predicted"))
+        parts.append(bottom(x, _TOP + _HEIGHT + 10, lambda v: f"{v:.5g}", "predicted"))
         return frame(width, _TOP + _HEIGHT + 36, f"Measured over predicted loss of {len(found)} mixtures", *parts)
 
     return both(draw, numbers)
@@ -245,20 +244,15 @@ def _parallel(width: int, names: Sequence[str], rows: Sequence[Mixture], best: S
     for tick in share.ticks(3):
         parts.append(label(16, share(tick) - 3, percent(tick), "tick halo"))
     low = _TOP + _HEIGHT + 18
-    for i, at in enumerate(order):
-        parts.append(
-            label(_held(places[i], names[at], width), low + 16 * (i % 2), names[at], "name", "middle", 2 * step - 8)
-        )
+    for i, (x, at) in enumerate(zip(places, order, strict=False)):  # names stand on three lines by turns
+        half = min(1.5 * step - 4, width - x - 1, x - 1 if i else math.inf)
+        anchor, begin = ("middle", x) if i else ("start", 1.0)
+        parts.append(label(begin, low + 16 * (i % 3), names[at], "name", anchor, 2 * half if i else half))
     parts.append(label(width - 1, 14, "measured loss", "note", "end"))
-    for value in (rows[0].loss, rows[-1].loss):
-        parts.append(
-            label(width - 1, loss(value) + (-4 if value == rows[0].loss else 14), f"{value:.4g}", "tick halo", "end")
-        )
+    for value in sorted({rows[0].loss, rows[-1].loss}):
+        over = -4 if value == rows[0].loss else 14
+        parts.append(label(width - 1, loss(value) + over, f"{value:.4g}", "tick halo", "end"))
     hidden = len(names) - len(order)
     if hidden:
-        parts.append(label(1, low + 34, f"and {hidden:,} more sources, in the table", "note"))
-    return frame(width, low + (42 if hidden else 24), f"Shares of {len(rows)} mixtures on parallel axes", join(parts))
-
-
-def _held(x: float, name: str, width: int) -> float:
-    return inside(x, name[:20], 0, width)
+        parts.append(label(1, low + 52, f"and {hidden:,} more sources, in the table", "note"))
+    return frame(width, low + (60 if hidden else 42), f"Shares of {len(rows)} mixtures on parallel axes", join(parts))
