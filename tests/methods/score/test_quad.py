@@ -80,6 +80,12 @@ def test_arms_run_out_and_empty_arms_are_never_chosen() -> None:
     assert few["count"].tolist() == [1, 1, 0] and np.isneginf(few["bound"][2])
 
 
+def test_first_visits_leave_half_for_the_rule() -> None:
+    arms, values = planted([0.0] * 19 + [5.0], 40, 0)
+    told = pull(arms, lambda at: values[at], 120, 10, 0.1)
+    assert (told["count"] >= 3).all() and told["count"].sum() == 120 and told["count"][19] == 40
+
+
 def test_alike_values_are_no_trouble() -> None:
     told = pull([np.arange(5), np.arange(5, 10)], lambda at: np.full(len(at), 2.0), 6, 2, 1.0)
     assert np.isfinite(told["bound"]).all() and told["count"].sum() == 6

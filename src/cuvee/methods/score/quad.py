@@ -11,11 +11,11 @@ The influence of a row is that of ``feature/curved_influence.py``, with the exac
 trained on ``warmup`` rows, where the paper has Kronecker factors of a transformer's layers; the reference is the
 target.
 
-Decided here, since the accounts do not say: every cluster is visited once before the rule counts; T counts rows, drawn
-without replacement; a cluster that has no rows left is closed; influence is divided by the running standard deviation,
-so that alpha has no unit. Rows are scored by the mean m of their cluster (the bonus is there to find out, not to
-choose), and the best clusters are taken whole, their rows by key, until the budget is met (the paper adds rows above a
-threshold as it goes).
+Decided here, since the accounts do not say: every cluster is visited once before the rule counts, with at most half of
+the evaluations; T counts rows, drawn without replacement; a cluster that has no rows left is closed; influence is
+divided by the running standard deviation, so that alpha has no unit. Rows are scored by the mean m of their cluster
+(the bonus is there to find out, not to choose), and the best clusters are taken whole, their rows by key, until the
+budget is met (the paper adds rows above a threshold as it goes).
 
 Inputs: texts and a target. Block: "score" and "cluster". Cost: two passes to draw, k-means, one pass at embedding
 speed; evaluations take microseconds. Traps: with this model they are so cheap that every row could be measured, so the
@@ -64,16 +64,17 @@ def pull(arms: list[Array], value: Callable[[Array], Array], evaluations: int, s
         mean = np.where(count > 0, total / np.maximum(count, 1) / spread, -np.inf)
         return mean, mean + alpha * np.sqrt(2 * np.log(spent) / np.maximum(count, 1))
 
-    def draw(arm: int) -> None:
-        last = min(count[arm] + step, size[arm], count[arm] + evaluations - count.sum())
+    def draw(arm: int, number: int) -> None:
+        last = min(count[arm] + number, size[arm], count[arm] + evaluations - count.sum())
         found = value(arms[arm][count[arm] : last])
         count[arm], total[arm], squares[arm] = last, total[arm] + found.sum(), squares[arm] + (found * found).sum()
 
+    first = min(step, max(evaluations // (2 * max(np.count_nonzero(size), 1)), 1))  # half is left for the rule
     for arm in np.flatnonzero(size):
         if count.sum() < evaluations:
-            draw(int(arm))
+            draw(int(arm), first)
     while count.sum() < min(evaluations, size.sum()):
-        draw(int(np.argmax(np.where(count < size, bounds()[1], -np.inf))))
+        draw(int(np.argmax(np.where(count < size, bounds()[1], -np.inf))), step)
     mean, bound = bounds()
     return {"count": count, "mean": mean, "bound": bound}
 
