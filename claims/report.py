@@ -22,7 +22,7 @@ rules that stand in each program and were fixed before it ran:
 * **not reproduced**: the rest.
 
 Read them with care. The "model" is an n-gram language model fitted on the kept text, which rewards nearness of
-n-grams and little else (for policies, a small classifier of short pieces); pools hold some thousands of documents;
+n-grams and little else (for policies, a small classifier or transformer); pools hold some thousands of documents;
 seeds share one corpus of eleven domains, so intervals tell what a repetition on this corpus would give. A verdict says
 nothing about large models.
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tests.test_docs import fenced
@@ -15,15 +19,15 @@ pytest.importorskip("torch")
 PAGE = Path(__file__).parents[2] / "docs/online.md"
 
 
-def test_the_torch_loop(demo_table: object, tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
+def test_the_torch_loop(demo_table: pa.Table, tmp_path: Path) -> None:
+    few = demo_table.filter(pc.is_in(demo_table["domain"], pa.array(["code-python", "dialogue", "fiction"])))
+    few = few.take(np.arange(0, few.num_rows, 16))
     (program,) = [block.content for block in fenced(PAGE) if block.file == "train.py"]
     said = []
     for name, edit in (("whole", None), ("killed", "\n    if turn.number == 5:\n        raise SystemExit(7)\n")):
         folder = tmp_path / name
         (folder / "pool").mkdir(parents=True)
-        pq.write_table(demo_table, folder / "pool/part.parquet")
+        pq.write_table(few, folder / "pool/part.parquet")
         (folder / "train.py").write_text(program)
         if edit:
             broken = program.replace("\nprint({name", edit + "print({name")
