@@ -164,3 +164,11 @@ def test_methods_in_a_pool() -> None:
 def test_refusals(kind: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         kind(**settings)
+
+
+def test_equal_gains_go_by_draw_and_not_by_place() -> None:
+    columns = MemoryColumns(3, tags=np.zeros((400, 1), np.int32), score=np.ones(400), key=np.arange(400) * 977 + 5)
+    rule = InformationGain(np.eye(1), 0.8, 1e-6, True, False)
+    taken = [np.flatnonzero(columns.taken(rule.choose(columns, Budget("rows", 40), Draw(seed)))) for seed in (0, 1)]
+    assert all(np.histogram(rows, 4, (0, 400))[0].min() >= 3 for rows in taken)
+    assert not np.array_equal(*taken)

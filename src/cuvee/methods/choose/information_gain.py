@@ -129,6 +129,8 @@ class InformationGain(Choose):
             return {**found, "cost": cost[kept]}
 
         def pick(part: Block, amount: int) -> npt.NDArray[np.int64]:
-            return self.order(np.ascontiguousarray(part["tags"]), part["score"], part["cost"], amount)
+            luck = draw.uniform("information gain", part["key"])  # else equal gains would follow the pool's order
+            at = np.lexsort((np.arange(len(luck)), luck))
+            return at[self.order(np.ascontiguousarray(part["tags"][at]), part["score"][at], part["cost"][at], amount)]
 
         return choose_by_rounds(columns, budget, ("tags", "score"), eligible, pick, "the most information not yet held")

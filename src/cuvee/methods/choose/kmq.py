@@ -62,7 +62,7 @@ class Kmq(Choose):
   journal={arXiv preprint arXiv:2409.11378},
   year={2024}
 }""",
-        evidence="closed form: allocation, inclusion in proportion, weights after rounds",
+        evidence="closed form: allocation, inclusion by quality, weights after rounds; claim: not reproduced (8 seeds)",
     )
 
     def __post_init__(self) -> None:

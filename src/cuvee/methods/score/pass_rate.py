@@ -96,7 +96,7 @@ class PassRate(Method):
         bibtex="@article{pikus2025hard, title={Hard Examples Are All You Need: Maximizing {GRPO} Post-Training Under"
         " Annotation Budgets}, author={Pikus, Benjamin and Tiwari, Pratyush Ranjan and Ye, Burton},"
         " journal={arXiv:2508.14094}, year={2025}}",
-        evidence="closed form: integrals over the Beta distribution",
+        evidence="closed form: integrals over the Beta distribution; claim: not reproduced (8 seeds)",
     )
 
     def fit(self, run: Run) -> Difficulty:

@@ -108,7 +108,7 @@ class SlicedWasserstein(Method):
         bibtex="@inproceedings{rabin2011wasserstein, title={Wasserstein Barycenter and Its Application to Texture"
         " Mixing}, author={Rabin, Julien and Peyr{\\'e}, Gabriel and Delon, Julie and Bernot, Marc}, booktitle={Scale"
         " Space and Variational Methods in Computer Vision}, year={2011}}",
-        evidence="distances by sorting, gradients by finite differences",
+        evidence="distances by sorting, gradients by finite differences; claim: reproduced (8 seeds)",
     )
 
     def __post_init__(self) -> None:

@@ -76,7 +76,7 @@ class StructuralDiversity(Method):
         bibtex="@inproceedings{gupta2022structurally, title={Structurally Diverse Sampling for Sample-Efficient"
         " Training and Comprehensive Evaluation}, author={Gupta, Shivanshu and Singh, Sameer and Gardner, Matt},"
         " booktitle={Findings of EMNLP}, year={2022}}",
-        evidence="picks of the release where ties do not matter; its coverage",
+        evidence="picks of the release where ties do not matter; its coverage; claim: not reproduced (8 seeds)",
         gives=("score", "tags"),
     )
 
