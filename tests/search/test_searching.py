@@ -87,6 +87,19 @@ def test_the_same_again_from_the_ledger(first: searching.Searched, place: Path) 
     assert (again.folder / "runs.csv").read_bytes() == (first.folder / "runs.csv").read_bytes()
 
 
+def test_every_field_is_explained(first: searching.Searched) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mix.md").read_text("utf-8")
+    summary = first.summary
+    for field in [
+        *summary,
+        *summary["proposal"][0],
+        *summary["confidence"],
+        *summary["mixtures"][0],
+        *summary["counts"],
+    ]:
+        assert f"`{field}`" in page, field
+
+
 class Stops(Progress):
     """Raises after so many trials, as an interrupt would."""
 
