@@ -260,12 +260,19 @@ def _onnx_session(made: ModelVectors) -> Callable[[str], Array]:
 def _transformer(made: ModelVectors) -> Callable[[str], Array]:
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
     from ..gradient.text import one_thread
 
     told: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(made.path, **told)
-    model = AutoModel.from_pretrained(made.path, use_safetensors=True, dtype=torch.float32, **told).eval()
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # of loading, which takes a moment
+    try:
+        model = AutoModel.from_pretrained(made.path, use_safetensors=True, dtype=torch.float32, **told).eval()
+    finally:
+        if shown:
+            logging.enable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
 

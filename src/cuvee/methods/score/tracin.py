@@ -13,7 +13,7 @@ the ranking, whatever they say. The probe is trained with Adam, as language mode
 ``less``.
 
 Inputs, cost: those of ``less``. Traps: gradients shrink late in a training, so the last checkpoints say little; the
-first ``tokens`` bytes stand for a text.
+first ``tokens`` bytes stand for a text; a low score is no sign of a wrong label (see the claim), which the loss finds.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class TracIn(Method):
         summary="rows whose gradient steps would have lowered the target's loss most",
         family="gradients",
         needs=("text", "target"),
-        cost="a warm-up, then a backward pass per row and checkpoint: 20 ms a text on one core; needs torch",
+        cost="a warm-up, then a backward pass per row and checkpoint: 30 ms a text on one core; needs torch",
         bibtex="@inproceedings{pruthi2020estimating, title={Estimating Training Data Influence by Tracing Gradient"
         " Descent}, author={Pruthi, Garima and Liu, Frederick and Kale, Satyen and Sundararajan, Mukund},"
         " booktitle={NeurIPS}, year={2020}}",
-        evidence="influences of captum 0.9.0; claim not run yet",
+        evidence="influences of captum 0.9.0; claim: direction only (8 seeds)",
     )
 
     def needs(self) -> tuple[str, ...]:
