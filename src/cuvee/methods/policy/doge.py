@@ -1,9 +1,9 @@
 """DoGE: domains whose gradients point where the held-out loss falls get more weight; then training begins anew.
 
 Fan, Pagliardini and Jaggi, "DoGE: Domain Reweighting with Generalization Estimation", ICML 2024; the update as in
-HazyResearch/aioli, from the authors' code. A proxy is trained for ``proxy`` of the training on equally many examples of
-every domain, whose losses count k w_j. After each of ``updates`` stretches, with g_j the gradient of domain j's part of
-it and v that of the mean held-out loss, both cut to norm 1,
+HazyResearch/aioli, from the authors' code. A proxy is trained for ``proxy`` of the training (two thirds of that are the
+gradients of scores) on equally many examples of every domain, whose losses count k w_j. After each of ``updates``
+stretches, with g_j the gradient of domain j's part of it and v that of the mean held-out loss, both cut to norm 1,
 
     log w_j += step * clip(<g_j, v> / mean_i |g_i|, 0, 5),
 

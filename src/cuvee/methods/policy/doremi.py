@@ -4,9 +4,10 @@ Xie et al., "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraini
 sangmichaelxie/doremi. Three trainings of one model, one after the other:
 
 1. the reference, on the natural mix, for ``reference`` of the training;
-2. the proxy, for ``proxy`` of it, on natural samples whose losses count w_i / (natural share of i). After each of
-   ``updates`` stretches, with e_i the mean over examples of max(loss - loss of the reference, 0) in domain i (its last
-   value where a stretch had none), log w_i += eta e_i, normalised, and w <- (1 - c) w + c / k, c = ``smoothing``;
+2. the proxy, for ``proxy`` of it (a quarter of that is the reference's reading), on natural samples whose losses count
+   w_i / (natural share of i). After each of ``updates`` stretches, with e_i the mean over examples of max(loss - loss
+   of the reference, 0) in domain i (its last value where a stretch had none), log w_i += eta e_i, normalised, and w <-
+   (1 - c) w + c / k, c = ``smoothing``;
 3. the model that is kept, for the rest, on the mean of w over all updates.
 
 Inputs: domains, the losses of the run and a reference model's. State: O(k); the trainer keeps the reference. Cost: 1
