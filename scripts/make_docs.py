@@ -37,7 +37,7 @@ WHEN = {
     "`cluster_clip`.",
     "rds_plus": "The target has several kinds of text, each of which should be served. The method to beat among those "
     "that follow a target.",
-    "less": "A few texts of each kind that you want, and a model to be fine-tuned on what is like them in its effect: the "
+    "less": "A few texts of each kind that you want, and a model to be fine-tuned on what is like them in effect: the "
     "strongest method by gradients, at a hundred times the cost of vectors ([gradients.md](gradients.md)).",
     "tracin": "You want to know what single steps on a row would do to the target's loss, without Adam's part in it.",
     "trak": "You have labelled vectors (`probe=linear`) and want what a retrained classifier would make of rows.",
