@@ -1,8 +1,9 @@
 """Rows that train the skills a model lacks, by how often it failed for want of each.
 
 He et al., "Skill-Targeted Adaptive Training", arXiv 2510.10023 (STAT-Sel). The target is the questions that the model
-failed, each with the skills it missed; profile(s) is how many questions missed skill s. The paper adds, for each missed
-skill of each question, five training questions that have it, drawn uniformly. A row is thus expected in proportion to
+failed, each with the skills it missed; profile(s) is how many questions missed skill s. The paper adds, for each
+missed skill of each question, five training questions that have it, drawn uniformly. A row is thus expected in
+proportion to
 
     W(x) = sum over skills s of x of profile(s) / (rows of the pool with s)  +  smoothing * mean of the sum,
 
@@ -10,9 +11,9 @@ and rows are drawn without replacement in proportion to W (``gumbel``; with ``--
 these say). The sum's total is the profile's, whatever the pool holds, so a rare skill is not drowned. ``smoothing``
 (an addition, as a share) lets rows without a missed skill in; at 0 they are never taken.
 
-Inputs: skills as the label column of pool and target, by any tagger; several in one string, between ``separator``.
-Where there is no label, the domain is the skill. A target row's skills are those that were missed; if your tagger knows
-only what a failed question needs, give all of these. Block: "score" = log W, in nats.
+Inputs: skills as the label column of pool and target (``--label``), by any tagger; several in one string, between
+``separator``. Where there is no label, the domain is the skill. A target row's skills are those that were missed; if
+your tagger knows only what a failed question needs, give all of these. Block: "score" = log W, in nats.
 
 Cost: two passes over labels. Traps: a tagger's errors become weights: repeat with the tags permuted, and the gain must
 vanish; the profile is of one model at one time: make it again after training; a row with many skills is taken for any.
@@ -81,8 +82,8 @@ class SkillTargeted(Method):
         skills = tuple(sorted(skill for skill, times in profile.items() if times))
         if not skills:
             raise DataError(
-                "skill_targeted finds no skills in the target: give the failed questions a label column with what was "
-                "missed in each."
+                "skill_targeted finds no skills in the target: give the failed questions a column with what was missed "
+                "in each, and name it with --label."
             )
         rows, count = run.fold(TagCounts(skills, self.separator))
         there = count > 0
