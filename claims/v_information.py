@@ -60,7 +60,7 @@ class Labelled(Experiment):
     def batch(self) -> Batch:
         return replace(self.pool.batch, columns={"label": pa.array(self.label.tolist(), pa.large_string())})
 
-    def fold(self, fold: object, over: str = "pool") -> object:  # type: ignore[override]
+    def fold(self, fold: object, over: str = "pool") -> object:
         return fold.finish(fold.lift(self.batch))  # type: ignore[attr-defined]
 
 
@@ -86,7 +86,7 @@ def between(pair: list[str], seed: int) -> Measured:
         run.label = np.where(wrong, other, pool.domain)
 
         def kept(method: VInformation, run: Labelled = run, budget: Budget = budget) -> Array:
-            fitted = method.fit(run)  # type: ignore[arg-type]
+            fitted = method.fit(run)
             return run.choose(method.chooser(fitted), budget, fitted.apply(run.batch), fitted).rows
 
         rows = {

@@ -89,7 +89,7 @@ class Blast(Method):
         cost="two passes at embedding speed",
         bibtex="@article{shao2025blast, title={{BLAST}: Balanced Sampling Time Series Corpus for Universal Forecasting"
         " Models}, author={Shao, Zezhi and others}, journal={arXiv:2505.17871}, year={2025}}",
-        evidence="cells and merged tail of the release",
+        evidence="cells and merged tail of the release; claim: not reproduced (8 seeds)",
         gives=("score", "cluster"),
     )
 

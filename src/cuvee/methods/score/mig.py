@@ -95,7 +95,7 @@ class Mig(Method):
         bibtex="@article{chen2025mig, title={{MIG}: Automatic Data Selection for Instruction Tuning by Maximizing"
         " Information Gain in Semantic Space}, author={Chen, Yicheng and Li, Yining and Hu, Kai and Ma, Zerun and Ye,"
         " Haochen and Chen, Kai}, journal={arXiv:2504.13835}, year={2025}}",
-        evidence="picks of the release",
+        evidence="picks of the release; claim: not reproduced (8 seeds)",
         gives=("score", "tags"),
     )
 
