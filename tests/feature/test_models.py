@@ -151,6 +151,16 @@ def test_tables_are_averaged(tmp_path: Path) -> None:
     )  # cut after 16 tokens
 
 
+def test_of_a_huge_text_only_the_beginning_is_read(tmp_path: Path) -> None:
+    """Cut between characters, and where it cannot matter as long as tokens are not monstrous."""
+    made = open_model(onnx(tmp_path / "onnx"))
+    assert made.most_tokens == 16
+    huge = b"sea rows " * 8 + "\u4e2d".encode() * 1_000_000
+    assert len(made.beginning(as_batch([b"the", huge]), 1).encode()) <= 16 * 64
+    found = made.apply(as_batch([huge]))["embedding"]
+    assert np.array_equal(found, made.apply(as_batch([b"sea rows " * 8]))["embedding"])
+
+
 @pytest.mark.parametrize("kind", ["encoder", "causal"])
 def test_hidden_states_of_transformers(kind: str, tmp_path: Path) -> None:
     """The mean over tokens, or RDS+'s mean weighted by position, of the model's last hidden states."""

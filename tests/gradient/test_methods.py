@@ -185,6 +185,9 @@ def test_refused(pools: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: py
     for method, settings, said in wrong:
         with pytest.raises(UsageError, match=said):
             run(method, **settings)
+    late = {"size": "tiny", "epochs": 1}
+    with pytest.raises(UsageError, match="epochs and tokens are at least 2"):
+        cuvee.select(pools[0], method="learning_percentage", settings=late, rows=5, output=tmp_path / "out")
     (tmp_path / "plain.jsonl").write_text('{"text": "no label"}\n')
     with pytest.raises(DataError, match="needs labels"):
         run(target=tmp_path / "plain.jsonl", probe="linear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,15 @@ def test_a_text_s_bits_are_its_own(probe: TextProbe) -> None:
             for one, two in zip(again, whole, strict=True):
                 assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(one, two, strict=True))
     assert torch.get_num_threads() == 2  # put back
+
+
+def test_a_probe_travels_without_its_models(probe: TextProbe) -> None:
+    """To other processes: what is sent is no larger after use, and gives the same bits there."""
+    before = pickle.dumps(probe)
+    (found,) = probe.each(as_batch(TEXTS[:1]))
+    assert pickle.dumps(probe) == before
+    (again,) = pickle.loads(before).each(as_batch(TEXTS[:1]))
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(found, again, strict=True))
 
 
 def test_threads_are_put_back_whoever_leaves_last() -> None:

@@ -51,6 +51,8 @@ POOLING = {
     "pooling_mode_lasttoken": "last",
 }
 MODULES = ("Transformer", "Pooling", "Normalize")
+BYTES_A_TOKEN = 64
+"""Texts are cut after so many bytes for each token that may be read, before they are cut into tokens."""
 _LOCK = threading.Lock()
 
 
@@ -80,7 +82,8 @@ class ModelVectors(Map):
     def apply(self, batch: Batch) -> Block:
         with _LOCK:
             embed = _loaded(self)
-        found = [embed(batch.text(i)) if batch.offsets[i + 1] > batch.offsets[i] else None for i in range(len(batch))]
+        texts = [self.beginning(batch, i) for i in range(len(batch))]
+        found = [embed(text) if text else None for text in texts]
         width = next((len(one) for one in found if one is not None), None)
         width = len(embed("a")) if width is None else width
         vectors = np.zeros((len(batch), width), np.float32)
@@ -93,6 +96,12 @@ class ModelVectors(Map):
                 f"The model in {self.path} gives row {int(batch.row[bad[0]]) + 1} a vector that is not finite."
             )
         return {"embedding": vectors}
+
+    def beginning(self, batch: Batch, i: int) -> str:
+        """As much of text i as the model may read: tokenizers would go through all of it."""
+        first = int(batch.offsets[i])
+        last = min(int(batch.offsets[i + 1]), first + BYTES_A_TOKEN * self.most_tokens)
+        return batch.data[first:last].tobytes().decode("utf-8", "ignore")
 
 
 def open_model(path: str | Path) -> ModelVectors:
