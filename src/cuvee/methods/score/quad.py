@@ -114,7 +114,7 @@ class Quad(Method):
         bibtex="@article{zhang2024harnessing, title={Harnessing Diversity for Important Data Selection in Pretraining"
         " Large Language Models}, author={Zhang, Chi and Zhong, Huaping and Zhang, Kuan and others},"
         " journal={arXiv:2409.16986}, year={2024}}",
-        evidence="dense Hessian; signs by real steps; planted arms",
+        evidence="dense Hessian; signs by real steps; planted arms; claim: not reproduced (8 seeds)",
         gives=("score", "cluster"),
     )
 
