@@ -99,7 +99,8 @@ class Passing(Scores):
     bounds: tuple[float, ...]
 
     def of(self, score: Floats) -> Floats:
-        return np.where((score[:, 1:] >= np.array(self.bounds)).all(axis=1), score[:, 0], -np.inf)
+        passes = (score[:, 1:] >= np.array(self.bounds)) & (score[:, 1:] > -np.inf)
+        return np.where(passes.all(axis=1), score[:, 0], -np.inf)
 
     def notes(self) -> dict[str, Any]:
         return {"bounds": list(self.bounds)}
