@@ -217,18 +217,33 @@ def test_grain(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             self.often = often
             return self
 
+        def __len__(self) -> int:
+            return held[self.place] * self.often
+
     class MapDataset:
         @staticmethod
-        def mix(parts: list[Part], weights: list[int]) -> tuple[list[Part], list[int]]:
-            return parts, weights
+        def select_from_datasets(parts: list[Part], plan: Any) -> tuple[list[Part], Any]:
+            return parts, plan
 
-    monkeypatch.setitem(__import__("sys").modules, "grain", types.SimpleNamespace(MapDataset=MapDataset))
+    held = {"data/code": 400, f"data/{HOSTILE}": 100, "data/web": 400}
+    transforms = types.SimpleNamespace(DatasetSelectionMap=object)
+    module = types.SimpleNamespace(MapDataset=MapDataset, transforms=transforms)
+    monkeypatch.setitem(__import__("sys").modules, "grain", module)
     folder, _ = exported(mix, tmp_path, "grain", packed=True)
-    parts, weights = executed(folder / "mix.py")["mixed"](Part)
+    made = executed(folder / "mix.py", __name__="mix")
+    parts, plan = made["mixed"](Part)
     assert [part.place for part in parts] == ["data/code", f"data/{HOSTILE}", "data/web"]
-    assert counts_of(grain.order(weights, 1000)[0], 3).tolist() == [300, 200, 500]
-    held = np.array([400, 100, 400]) * np.array([part.often for part in parts])
-    assert (held / (np.array(weights) / sum(weights))).min() >= 1000
+    assert np.bincount([plan[t][0] for t in range(1000)]).tolist() == [300, 200, 500]
+    assert len(plan) >= 1000
+    for t in range(len(plan)):
+        source, key = plan[t]
+        assert 0 <= key < len(parts[source])
+    # grain's own mix would make 966, 233 and 100 of these counts
+    uneven = [29, 7, 3]
+    plan = made["Plan"]([range(10**6)] * 3, uneven)
+    drawn = [plan[t] for t in range(390)]
+    assert drawn == list(zip(*grain.order(uneven, 390), strict=True))
+    assert np.bincount([source for source, _ in drawn]).tolist() == [290, 70, 30]
 
 
 def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,13 +252,22 @@ def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             self.number = number
             return self
 
-    module = types.SimpleNamespace(interleave_datasets=Mixed, load_dataset=Recorder)
+    class Part(Recorder):
+        often: int | None = 1
+
+        def repeat(self, often: int | None) -> Part:
+            self.often = often
+            return self
+
+    module = types.SimpleNamespace(interleave_datasets=Mixed, load_dataset=Part)
     monkeypatch.setitem(__import__("sys").modules, "datasets", module)
     folder, _ = exported(mix, tmp_path, "huggingface")
     made = executed(folder / "interleave.py")["mixed"]
     tokens = np.array(made.named["probabilities"]) * np.array([4000, 2000, 1000])
     np.testing.assert_allclose(tokens / tokens.sum(), list(SHARES.values()))
     assert abs(made.number - 67.5) < 1 and len(made.positional[0]) == 3
+    # two sources are gone through more than once: nothing may end the mix but its length
+    assert all(part.often is None for part in made.positional[0])
 
 
 def test_order(mix: Path, tmp_path: Path) -> None:

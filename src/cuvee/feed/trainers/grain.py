@@ -1,8 +1,8 @@
 """grain: a deterministic mix by integer proportions, which ends with its shortest source.
 
-Float weights become integers int(100 w / min w), wrong by up to 1 % of the smallest weight, and 0 is refused; so whole
-counts are given instead, which grain takes as they are. The mix is as long as its scarcest source allows, so small
-sources are repeated first, by the passes that the plan needs.
+``MapDataset.mix`` makes int(100 w / min w) of weights, whole ones too, wrong by up to 1 % of the smallest weight, and
+refuses 0. So a selection map is written instead, which goes by grain's own rule with the whole counts as they are. The
+mix is as long as its scarcest source allows, so small sources are repeated first, by the passes that the plan needs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,29 @@ import math
 
 from .base import Exported, Ints, Mixture, comment
 
+PLAN = '''
+class Plan(grain.transforms.DatasetSelectionMap):
+    """Where element t comes from, in exact shares: each source against all that follow it."""
+
+    def __init__(self, parts, counts):
+        self.counts, self.whole = counts, sum(counts)
+        self.size = min(len(part) * self.whole // count for part, count in zip(parts, counts))
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, t):
+        now, after, left = t, t + 1, self.whole
+        for source, count in enumerate(self.counts):
+            others, others_after = now * (left - count) // left, after * (left - count) // left
+            if after - others_after > now - others:
+                return source, now - others
+            left, now, after = left - count, others, others_after
+'''
+
 
 def integer_proportions(weights: list[float]) -> list[int]:
-    """What grain makes of float weights."""
+    """What ``MapDataset.mix`` makes of weights."""
     return [int(weight * 100 / min(weights)) for weight in weights]
 
 
@@ -51,11 +71,13 @@ def export(mixture: Mixture) -> Exported:
     )
     text = (
         comment(mixture)
-        + "import grain\n\n\ndef mixed(source):\n"
+        + "import grain\n\n"
+        + PLAN
+        + "\n\ndef mixed(source):\n"
         + '    """``source`` opens a place as a grain.MapDataset."""\n'
         + "    parts = [\n"
         + "".join(f"    {line}\n" for line in rows.splitlines())
-        + f"    ]\n    return grain.MapDataset.mix(parts, weights={weights})\n"
+        + f"    ]\n    plan = Plan(parts, {weights})\n    return grain.MapDataset.select_from_datasets(parts, plan)\n"
     )
     notes = ["The mix ends with its scarcest source: small ones are repeated first, in one order that a seed fixes."]
     if not known:

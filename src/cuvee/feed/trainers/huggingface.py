@@ -1,8 +1,9 @@
 """Hugging Face datasets: interleave_datasets with probabilities, in examples, drawn at random.
 
 Counts are binomial. ``first_exhausted`` stops as soon as one source ends, ``all_exhausted`` goes on until the last one
-has, repeating the others: both may be far from the plan (a reference case gives 113 or 387 of 230 rows). So the length
-is fixed by ``take``. With several loader workers each shard stops by itself.
+has, repeating the others: both may be far from the plan (a reference case gives 113 or 387 of 230 rows), and where
+every source is gone through more than once both end too early. So sources are repeated without end where the run's
+length is known, and ``take`` ends it. With several loader workers each shard stops by itself.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ def export(mixture: Mixture) -> Exported:
         number = round(sum(t * d for t, d in zip(mixture.passes(), mixture.documents, strict=True)))
     if mixture.packed and mixture.tokens is not None:
         number = mixture.tokens // mixture.sequence
-    rows = "".join(f"    load_dataset({place!a}, split='train', streaming=True),\n" for place in mixture.places)
+    again, strategy = (".repeat(None)", "first_exhausted") if number else ("", "all_exhausted")
+    rows = "".join(f"    load_dataset({place!a}, split='train', streaming=True){again},\n" for place in mixture.places)
     taken = f".take({number})" if number else ""
     text = (
         comment(mixture)
         + f"from datasets import interleave_datasets, load_dataset\n\nparts = [\n{rows}]\n"
         + f"probabilities = {shares}\n"
         + "mixed = interleave_datasets(\n"
-        + f"    parts, probabilities=probabilities, seed={mixture.seed}, stopping_strategy='all_exhausted'\n){taken}\n"
+        + f"    parts, probabilities=probabilities, seed={mixture.seed}, stopping_strategy='{strategy}'\n){taken}\n"
     )
     notes = ["Draws are random: counts are binomial about the plan. For exact counts use --to order with select."]
     if number is None:
