@@ -37,7 +37,9 @@ def test_ranks_are_mean_ranks_and_go_on_beyond_the_sample() -> None:
     assert found[0] == -np.inf and (np.diff(found) >= 0).all() and found[1:].min() >= 0 and found.max() == 1.0
     assert found[-3] > found[-4] > ranks.rank[-1]
     assert ranks.of(np.array([np.nan]))[0] == -np.inf
-    assert ranks_of(np.array([3.0, 3.0]), "constant").of(np.array([2.0, 3.0, 4.0])).tolist() == pytest.approx([0, 0.5, 1])
+    assert ranks_of(np.array([3.0, 3.0]), "constant").of(np.array([2.0, 3.0, 4.0])).tolist() == pytest.approx(
+        [0, 0.5, 1]
+    )
 
 
 def test_rules_in_closed_form() -> None:
