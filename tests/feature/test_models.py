@@ -24,7 +24,6 @@ from cuvee.engine import manifest
 from cuvee.engine.plan import describe
 from cuvee.errors import DataError, MissingExtraError, UsageError
 from cuvee.examples import as_batch
-from cuvee.feature import models
 from cuvee.feature.models import ModelVectors, open_model, pooled
 from cuvee.methods.score import rds_plus
 
@@ -328,7 +327,7 @@ def test_refused(pools: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: py
             raise ImportError(name)
         return plain(name, *rest)
 
-    monkeypatch.setattr(models.importlib, "import_module", without)
+    monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(MissingExtraError, match=r"'onnxruntime'.*pip install 'cuvee\[models\]'"):
         run("rds_plus", model=str(folder))
     assert not (tmp_path / "out").exists()

@@ -275,13 +275,14 @@ def _transformer(made: ModelVectors) -> Callable[[str], Array]:
 
     told: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(made.path, **told)
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # of loading, which takes a moment
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # of loading, which takes a moment
     try:
         model = AutoModel.from_pretrained(made.path, use_safetensors=True, dtype=torch.float32, **told).eval()
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
 
