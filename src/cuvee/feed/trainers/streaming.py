@@ -1,6 +1,6 @@
 """MosaicML Streaming: exact counts of samples for each stream.
 
-``choose`` is used: it is absolute and exact. ``proportion`` is apportioned by the library to the same counts up to its
+``choose`` is used: it is absolute and exact, and an ``epoch_size`` beside it is an error there. ``proportion`` is apportioned by the library to the same counts up to its
 own rounding; ``repeat`` is cut to int(size * repeat), so up to a sample of each stream would be lost against the plan.
 """
 
@@ -27,15 +27,16 @@ def export(mixture: Mixture) -> Exported:
     )
     text = (
         comment(mixture)
-        + f"from streaming import Stream, StreamingDataset\n\nstreams = [\n{rows}]\n"
-        + f"dataset = StreamingDataset(\n    streams=streams, epoch_size={sum(counts)}, shuffle=True, "
-        + f"shuffle_seed={mixture.seed}\n)\n"
+        + f"from streaming import Stream, StreamingDataset\n\nstreams = [\n{rows}]\n\n\n"
+        + f'def dataset(batch_size):\n    """{sum(counts)} samples an epoch; ``batch_size`` is that of one device."""\n'
+        + "    return StreamingDataset(\n        streams=streams, batch_size=batch_size, shuffle=True, "
+        + f"shuffle_seed={mixture.seed}\n    )\n"
     )
     told = [{"local": place, "choose": count} for place, count in zip(mixture.places, counts, strict=True)]
     notes = ["Counts are exact; a stream with more chosen than it holds is repeated."]
     if not mixture.packed and mixture.documents is not None:
         notes.append("Samples are documents, by each source's mean length. With packed samples export with --packed.")
     return Exported(
-        {"streams.py": text, "streams.json": json.dumps(told, indent=1) + "\n"}, notes, "dataset in streams.py",
+        {"streams.py": text, "streams.json": json.dumps(told, indent=1) + "\n"}, notes, "dataset(batch_size) in streams.py",
         {"choose": counts, "epoch_size": sum(counts)},
     )  # fmt: skip
