@@ -189,7 +189,8 @@ def page(rows: Rows, about: dict[str, Any]) -> str:
         "comparisons two are apart from 0 by chance alone. Bold: 0 is outside. *Not told from*: the places from "
         "which the paired difference is not apart from 0. *Less length-matched*: against random rows of the "
         "selection's own lengths. The cost is processor time of fitting, scoring and choosing on one core, scaled in "
-        "proportion from this small pool, so what is paid once weighs more than it would.",
+        "proportion from this small pool, so what is paid once weighs more than it would; rows were timed beside other "
+        "work on the machine, which adds up to a third.",
         f"## All tasks\n\nMeans of the {len(CELLS)} tasks, each counting the same; contenders that took part in all.",
         summary(rows),
         f"![Differences from random rows with intervals, best first]({picture(rows)})",

@@ -19,7 +19,8 @@ budget is met (the paper adds rows above a threshold as it goes).
 
 Inputs: texts and a target. Block: "score" and "cluster". Cost: two passes to draw, k-means, one pass at embedding
 speed; evaluations take microseconds. Traps: with this model they are so cheap that every row could be measured, so the
-bandit saves nothing here; a cluster is judged by its mean, so its worst rows come along; few large clusters hide rows.
+bandit saves nothing here; a cluster is judged by its mean, so its worst rows come along; the best clusters may all
+serve one part of the target, since influence is a sum over it.
 """
 
 from __future__ import annotations
