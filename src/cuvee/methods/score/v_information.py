@@ -4,14 +4,14 @@ Xu et al., "A Theory of Usable Information under Computational Constraints", ICL
 Ethayarajh, Choi and Swayamdipta, "Understanding Dataset Difficulty with V-Usable Information", ICML 2022, arXiv
 2110.08420. For a family V of models that see the input or nothing, in bits,
 
-    PVI(x, y) = log2 f[x](y) - log2 f[nothing](y),      I_V(X -> Y) = E PVI = H_V(Y) - H_V(Y | X).
+    PVI(x, y) = log2 f(y given x) - log2 f(y given nothing),   I_V(X -> Y) = E PVI = H_V(Y) - H_V(Y | X).
 
 High values are easy rows, values below 0 hard or wrongly labelled ones. As a way to choose what to train on, hard rows
 first: "Maximizing V-information for Pre-training Superior Foundation Models", 2024, arXiv 2408.07107, whose samples
 composed of critical regions are not made here; so this is hard-row selection, not OptiDEL.
 
 V: linear classifiers on hashed words, one class against the rest, at the classes' shares (``score/classifier.py``);
-f[nothing] are the shares. Rows are divided by key into two halves, and each is scored by the models that a sample of
+f(y given nothing) are the shares. Rows are divided by key into two halves, and each is scored by the models that a sample of
 the other half trained, so that every value is held out. ``prefer``: "hard" or "easy" rows; ``drop`` leaves out this
 share of the lowest PVI, where wrong labels are (by quantile of the sample).
 
