@@ -1,7 +1,7 @@
 """Sliced Wasserstein matching: the target's modes in the target's proportions.
 
-**What is claimed.** No paper selects text so; the claim is the method's own, after GOT-D's (Kang et al., ICLR 2024)
-that transport finds what the target needs: rows drawn by the weights follow the target's distribution, so that its
+**The claim** (no paper's, but after that of GOT-D, Kang et al., ICLR 2024, that transport finds what the target needs).
+Rows drawn by the weights follow the target's distribution, so that its
 modes are kept in proportion, and models trained on them do better than on random rows and on the nearest rows.
 
 **Small scale.** Whole documents; two targets of two domains each, 60 documents of the first and 20 of the second

@@ -10,9 +10,9 @@ High values are easy rows, values below 0 hard or wrongly labelled ones. As a wa
 first: "Maximizing V-information for Pre-training Superior Foundation Models", 2024, arXiv 2408.07107, whose samples
 composed of critical regions are not made here; so this is hard-row selection, not OptiDEL.
 
-V: linear classifiers on hashed words, one class against the rest, at the classes' shares (``score/classifier.py``);
-f(y given nothing) are the shares. Rows are divided by key into two halves, and each is scored by the models that a sample of
-the other half trained, so that every value is held out. ``prefer``: "hard" or "easy" rows; ``drop`` leaves out this
+V: linear classifiers on hashed words, one class against the rest, at the classes' shares (``score/classifier.py``); f(y
+given nothing) are the shares. Rows are divided by key into two halves, and each is scored by the models that a sample
+of the other half trained, so that every value is held out. ``prefer``: "hard" or "easy" rows; ``drop`` leaves out this
 share of the lowest PVI, where wrong labels are (by quantile of the sample).
 
 Inputs: texts and a label column (domains where there is none), 2 to 100 labels. Cost: two passes to sample, seconds to
