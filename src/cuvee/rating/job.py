@@ -166,6 +166,8 @@ def _ask(endpoint: Endpoint, left: dict[str, str], answers: Answers, at_once: in
                 with contextlib.suppress(Full):
                     come.put((key, found), timeout=0.2)
                     break
+            if isinstance(found, BaseException):
+                return  # the first error ends the work: nothing more is asked
 
     for _ in range(min(at_once, len(left))):
         threading.Thread(target=work, daemon=True).start()
