@@ -1,6 +1,6 @@
 """Pointwise V-information: what is left of a pool when the hardest, the easiest or random labelled rows are kept.
 
-**The papers' claim.** PVI finds wrong labels: rows with values below 0 (Ethayarajh, Choi and Swayamdipta, ICML 2022).
+**The papers' claim** (Ethayarajh, Choi and Swayamdipta, ICML 2022). PVI finds wrong labels: rows with values below 0.
 Rows of low V-information given the model, the hard ones, train better than random ones, even than all (the idea behind
 OptiDEL, 2024, arXiv 2408.07107, whose composed samples are not made here).
 
