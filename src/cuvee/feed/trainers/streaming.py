@@ -1,7 +1,8 @@
 """MosaicML Streaming: exact counts of samples for each stream.
 
-``choose`` is used: it is absolute and exact, and an ``epoch_size`` beside it is an error there. ``proportion`` is apportioned by the library to the same counts up to its
-own rounding; ``repeat`` is cut to int(size * repeat), so up to a sample of each stream would be lost against the plan.
+``choose`` is used: it is absolute and exact, and an ``epoch_size`` beside it is an error there. ``proportion`` is
+apportioned by the library to the same counts up to its own rounding; ``repeat`` is cut to int(size * repeat), so up to a
+sample of each stream would be lost against the plan.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ def export(mixture: Mixture) -> Exported:
     notes = ["Counts are exact; a stream with more chosen than it holds is repeated."]
     if not mixture.packed and mixture.documents is not None:
         notes.append("Samples are documents, by each source's mean length. With packed samples export with --packed.")
-    return Exported(
-        {"streams.py": text, "streams.json": json.dumps(told, indent=1) + "\n"}, notes, "dataset(batch_size) in streams.py",
-        {"choose": counts, "epoch_size": sum(counts)},
-    )  # fmt: skip
+    files = {"streams.py": text, "streams.json": json.dumps(told, indent=1) + "\n"}
+    facts = {"choose": counts, "epoch_size": sum(counts)}
+    return Exported(files, notes, "dataset(batch_size) in streams.py", facts)
