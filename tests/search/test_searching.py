@@ -236,3 +236,15 @@ def test_a_report_of_nothing() -> None:
     broken = {"proposal": [{}, None, {"weight": "x"}], "mixtures": [3, {"loss": float("nan")}], "comparisons": [{}],
               "outcomes": "x", "trial": {"curves": {"a": 3}, "arms": [{}]}, "cost": 3, "surface": [[1]]}  # fmt: skip
     assert "<h1" in render(broken)
+
+
+def test_arms_that_are_the_same_are_said(first: searching.Searched) -> None:
+    """So short a trial that rounding makes the arms equal shows nothing, and says why."""
+    from cuvee.search import wording
+
+    summary = json.loads(json.dumps(first.summary))
+    assert not any("same documents" in one for one in wording.warnings(summary))
+    for one in summary["comparisons"]:
+        one["differences"] = [0.0] * len(one["differences"])
+    assert any("the same documents as proportional" in one for one in wording.warnings(summary))
+    assert max(map(len, searching.lines(first)[:-3])) <= 80

@@ -77,6 +77,12 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"The proposal is worse than {_listed(worse)}: train on that instead. What the law took for best was not."
         )
+    same = [name for name, one in told.items() if not any(one["differences"])]
+    if same:
+        found.append(
+            f"The proposal trained on the same documents as {_listed(same)}: runs are so short that shares round to "
+            "one and the same. Give more --run-tokens."
+        )
     rivals = [one for name, one in told.items() if name in ("proportional", "uniform")]
     if rivals and not worse and not all(one["verdict"] == "better" for one in rivals):
         found.append(
@@ -188,11 +194,11 @@ def _loss(one: Mapping[str, Any]) -> str:
 
 def _confidence(summary: Mapping[str, Any]) -> str:
     sure = summary["confidence"]
-    text = f"misses mixtures left out by {number(sure['error'])}"
+    text = f"error on mixtures left out {number(sure['error'])}"
     if sure["error_in_noise"] is not None:
         text += f" ({sure['error_in_noise']:.1f} x noise)"
     if sure["rank"] is not None:
         text += f"; rank {sure['rank']:.2f}"
     if sure["rank_best"] is not None:
-        text += f", best quarter {sure['rank_best']:.2f}"
+        text += f", at best {sure['rank_best']:.2f}"
     return text
