@@ -28,6 +28,7 @@ def section(found: dict[str, Any]) -> list[str]:
     large = ", ".join(f"{name} {words}" for name, ratio, words, _ in rows if ratio >= 50)
     lines += prose(f"Too long for the picture: {large}.") if large else []
     parts = filtered(found.get("filter_dedup")), covered(found.get("facility")), transported(found.get("transport"))
+    parts = (*parts, consumed(found.get("loaders")))
     return [*lines, *(line for part in parts for line in part)]
 
 
@@ -75,6 +76,30 @@ def transported(one: dict[str, Any] | None) -> list[str]:
         cells = [f"{each['seconds']:.1f}", f"{each['working_mb']:.0f}", f"{each['peak_mb']:.0f}"]
         lines.append("| " + " | ".join([name, *cells, f"{each['rows']:,.0f}", f"{each['wanted']:.0%}"]) + " |")
     return lines
+
+
+def consumed(one: dict[str, Any] | None) -> list[str]:
+    """Exported mixes in the hands of loaders."""
+    if not one:
+        return []
+    lines = ["", "### Exported mixes, drawn by the loaders themselves", ""]
+    lines += prose(
+        "`cuvee mix export` of eleven sources, read unchanged by the real packages and counted by source: documents of",
+        f"unequal length, and packed sequences of {one['sequence_tokens']} tokens. *Off* is the largest difference of a",
+        "source's count from the plan, in examples and in standard errors of independent draws; p is that of",
+        "chi-square; *prefix* is the largest difference anywhere on the way; *tokens* is the largest difference of a",
+        "source's share of training tokens from the plan.",
+    )
+    lines += ["", "| loader, example | draws | off | in standard errors | p | prefix | tokens |", "|-|-|-|-|-|-|-|"]
+    packages = {"grain": "grain", "huggingface": "datasets", "streaming": "Streaming"}
+    for name, each in one["loaders"].items():
+        loader, unit = name.split(", ")
+        lines.append(
+            f"| {packages[loader]} {each['version']}, {unit} | {each['draws']:,} | {each['largest_difference']:,.1f} | "
+            f"{each['largest_in_standard_errors']:.3f} | {each['p_value']:.2f} | {each['prefix']:,.1f} | "
+            f"{each['largest_difference_of_a_share_of_tokens']:.3%} |"
+        )
+    return [*lines, ""]
 
 
 def by_rows(pair: tuple[str, Any]) -> int:

@@ -1,8 +1,8 @@
 """MosaicML Streaming: exact counts of samples for each stream.
 
 ``choose`` is used: it is absolute and exact, and an ``epoch_size`` beside it is an error there. ``proportion`` is
-apportioned by the library to the same counts up to its own rounding; ``repeat`` is cut to int(size * repeat), so up to a
-sample of each stream would be lost against the plan.
+apportioned by the library to the same counts up to its own rounding; ``repeat`` is cut to int(size * repeat), so up to
+a sample of each stream would be lost against the plan.
 """
 
 from __future__ import annotations
