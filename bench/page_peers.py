@@ -28,8 +28,7 @@ def section(found: dict[str, Any]) -> list[str]:
     large = ", ".join(f"{name} {words}" for name, ratio, words, _ in rows if ratio >= 50)
     lines += prose(f"Too long for the picture: {large}.") if large else []
     parts = filtered(found.get("filter_dedup")), covered(found.get("facility")), transported(found.get("transport"))
-    parts = (*parts, consumed(found.get("loaders")))
-    return [*lines, *(line for part in parts for line in part)]
+    return [*lines, *(line for part in parts for line in part), *consumed(found.get("loaders"))]
 
 
 def all_ratios(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -85,8 +84,8 @@ def consumed(one: dict[str, Any] | None) -> list[str]:
     lines = ["", "### Exported mixes, drawn by the loaders themselves", ""]
     lines += prose(
         "`cuvee mix export` of eleven sources, read unchanged by the real packages and counted by source: documents of",
-        f"unequal length, and packed sequences of {one['sequence_tokens']} tokens. *Off* is the largest difference of a",
-        "source's count from the plan, in examples and in standard errors of independent draws; p is that of",
+        f"unequal length, and packed sequences of {one['sequence_tokens']} tokens. *Off* is the largest difference of",
+        "a source's count from the plan, in examples and in standard errors of independent draws; p is that of",
         "chi-square; *prefix* is the largest difference anywhere on the way; *tokens* is the largest difference of a",
         "source's share of training tokens from the plan.",
     )
