@@ -41,6 +41,11 @@ class Mixed(Map):
     scores: Scores
     notes: dict[str, Any] = field(compare=False)
 
+    @property
+    def rows_at_once(self) -> int | None:  # type: ignore[override]
+        """As the slowest Map wants it."""
+        return min((one.rows_at_once for one in self.maps if one.rows_at_once is not None), default=None)
+
     def apply(self, batch: Batch) -> Block:
         found: Block = {}
         score = np.empty((len(batch), len(self.maps)))

@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
+from cuvee.combining import Mixed
 from cuvee.core import Batch
 from cuvee.engine import manifest, work
 from cuvee.engine.progress import Progress
 from cuvee.errors import DataError, MissingExtraError, UsageError
+from cuvee.feature.ngrams import Ngrams
 from cuvee.gradient.scores import GradientScores
+from cuvee.methods.score.classifier import Linear
 
 torch = pytest.importorskip("torch")
 from cuvee.gradient import text as text_probes  # noqa: E402
@@ -127,6 +130,14 @@ def test_resumes_in_the_middle_of_a_span(
     resumed = run("again", "two", 1_000)
     assert np.array_equal(np.sort(np.concatenate(given)), np.arange(150))
     assert resumed.digest == whole.digest
+
+
+def test_a_combination_is_as_slow_as_its_slowest() -> None:
+    slow = GradientScores(None, np.zeros((1, 1, 3), np.float32), np.ones(1))
+    fast = Linear(Ngrams(1, 4), np.zeros(4), 0.0, {})
+    scores: Any = None
+    assert Mixed((fast, slow), scores, {}).rows_at_once == slow.rows_at_once == 64
+    assert Mixed((fast, fast), scores, {}).rows_at_once is None
 
 
 def test_progress_is_told(pools: tuple[Path, Path, Path], tmp_path: Path) -> None:
