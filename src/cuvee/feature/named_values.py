@@ -51,7 +51,9 @@ def read(path: str, columns: tuple[str, ...], who: str) -> NamedValues:
         what = next((name for name in ("key", "text") if name in there), "id")
         lacking = [name for name in (what, *columns) if name not in there]
         if lacking:
-            raise DataError(f"{path} has no column {lacking[0]!r}; {who} needs key, text or id, and {', '.join(columns)}.")
+            raise DataError(
+                f"{path} has no column {lacking[0]!r}; {who} needs key, text or id, and {', '.join(columns)}."
+            )
         table = pq.read_table(path, columns=[what, *columns])
         names = table.column(what).cast(pa.uint64() if what == "key" else pa.large_string()).combine_chunks()
         values: Array = np.column_stack([table.column(name).cast(pa.float64()).to_numpy() for name in columns])
