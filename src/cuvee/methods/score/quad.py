@@ -70,7 +70,8 @@ def pull(arms: list[Array], value: Callable[[Array], Array], evaluations: int, s
         found = value(arms[arm][count[arm] : last])
         count[arm], total[arm], squares[arm] = last, total[arm] + found.sum(), squares[arm] + (found * found).sum()
 
-    first = min(step, max(evaluations // (2 * max(np.count_nonzero(size), 1)), 1))  # half is left for the rule
+    # half of the evaluations is left for the rule
+    first = min(step, max(evaluations // (2 * max(np.count_nonzero(size), 1)), 1))  # type: ignore[operator]
     for arm in np.flatnonzero(size):
         if count.sum() < evaluations:
             draw(int(arm), first)
