@@ -49,8 +49,8 @@ WHEN = {
     "weak_supervision": "You have a few labelled rows and must decide which others to label or to train on.",
     "mates": "You can measure how much single documents help your own model (`influences`), or want a cheap estimate "
     "of it: rows that lower the loss on the target, not rows that look like it.",
-    "quad": "Influence is dear to measure and the pool falls into clusters: few evaluations in each tell which are worth "
-    "most.",
+    "quad": "Influence is dear to measure and the pool falls into clusters: few evaluations in each tell which are "
+    "worth most.",
     "multi_source": "You choose what to label or train on by uncertainty, from sources some of which may be noise.",
     "skill_targeted": "Documents carry tags of the skills they train, and you know which ones your model was seen to "
     "miss.",
