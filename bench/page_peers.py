@@ -89,7 +89,7 @@ def consumed(one: dict[str, Any] | None) -> list[str]:
         "chi-square; *prefix* is the largest difference anywhere on the way; *tokens* is the largest difference of a",
         "source's share of training tokens from the plan.",
     )
-    lines += ["", "| loader, example | draws | off | in standard errors | p | prefix | tokens |", "|-|-|-|-|-|-|-|"]
+    lines += ["| loader, example | draws | off | in standard errors | p | prefix | tokens |", "|-|-|-|-|-|-|-|"]
     packages = {"grain": "grain", "huggingface": "datasets", "streaming": "Streaming"}
     for name, each in one["loaders"].items():
         loader, unit = name.split(", ")
