@@ -661,6 +661,7 @@ def mix_pool(
     show_default=True,
     help="Documents of the pool that hold evaluation text: leave them out, stop, or go on.",
 )
+@click.option("--bold", is_flag=True, help="Propose the law's optimum, shown to be better than proportional or not.")
 @click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
 @click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
 @click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
@@ -688,8 +689,9 @@ def mix_search(
     cuvee mix search pool/ -e code=code.jsonl -e text=text.jsonl --tokens 1B --passes 4
     cuvee mix search pool/ -e held-out.jsonl --proxy transformer --runs 48 --iterations 3
 
-    Random mixtures are trained, a law is fitted to their losses, and what it proposes is trained against proportional,
-    uniform and the best mixture run, at seeds that the swarm has not seen. Finished runs are kept in the ledger: the
+    Random mixtures are trained, a law is fitted to their losses, and a mixture between proportional and the law's
+    optimum, as far from proportional as is shown to be worth it, is trained against proportional, uniform and the best
+    mixture run, at seeds that the swarm has not seen. Finished runs are kept in the ledger: the
     same command goes on where it was. OUTPUT gets search.json, runs.csv (for cuvee mix fit) and report.html.
     """
     from . import quantities, searching
@@ -697,7 +699,7 @@ def mix_search(
     if by is not None and flags["domain"] is not None and by != flags["domain"]:
         raise UsageError("--by and --domain mean the same: give one of them.")
     flags["domain"] = by or flags["domain"]
-    names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "ledger", "output")
+    names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
     asked: dict[str, Any] = {name: flags.pop(name) for name in names}
     weights = quantities.weights(objective) if objective else None
     asked |= {

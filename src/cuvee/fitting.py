@@ -19,7 +19,7 @@ from .engine import files
 from .engine.plan import finite, make, parameters
 from .engine.store import digest
 from .errors import DataError, UsageError
-from .law import wording
+from .law import caution, wording
 from .law.baselines import BASELINES
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples
@@ -130,16 +130,19 @@ def fit_table(
     passes: float | None = None,
     resample: int | None = None,
     seed: int = 0,
+    anchor: int | None = None,
 ) -> dict[str, Any]:
     """What ``fit.json`` says about runs in memory, without what only a command knows; nothing is written.
 
     Args:
         law, name: the law, and what it is called. The others: as for :func:`fit_law`.
+        anchor: the group of the runs of the natural mixture: the proposal goes no farther from it than is shown to be
+            worth it (:mod:`cuvee.law.caution`), which "caution" tells. None: the law's optimum is proposed.
 
     Raises:
         UsageError, DataError: with a sentence that says what, where and what next.
     """
-    return _Job(law, name, table, objective, sizes, tokens, passes, None, resample, seed).run()
+    return _Job(law, name, table, objective, sizes, tokens, passes, None, resample, seed, anchor).run()
 
 
 def lines(fitted: Fitted) -> list[str]:
@@ -161,6 +164,7 @@ class _Job:
     asked_at: Mapping[str, float] | None
     resample: int | None
     seed: int
+    anchor: int | None = None
 
     def run(self) -> dict[str, Any]:
         law, table, needs = self.law, self.table, self.law.card.needs
@@ -295,6 +299,18 @@ class _Job:
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
         best = question.best(law, [[one] for one in full])[0]
         proposals = question.best(law, many)
+        optimum, step = best, None
+        if self.anchor is not None:
+            all_runs = [table.runs(name, law.card.needs) for name in names]
+            step = caution.cautious(
+                natural,
+                best,
+                proposals,
+                lambda x: question.value([[one] for one in full], 0, x),
+                lambda b, x: question.value(many, b, x),
+                *caution.left_out(law, all_runs, share, self.anchor),
+            )
+            best, proposals = natural + step.t * (best - natural), natural + step.t * (proposals - natural)
         mean = sum(w * group_means(table.runs(name, law.card.needs))[1] for w, name in zip(share, names, strict=True))
         assert isinstance(mean, np.ndarray)
         measured = int(mean.argmin())
@@ -311,7 +327,7 @@ class _Job:
         # what the winner of a resample promises beyond what the fit to all runs grants it
         promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
         granted = question.value([[one] for one in full], 0, proposals)
-        optimism = max(0.0, float(np.nanmean(granted - promised)))
+        optimism = max(0.0, float(np.nanmean(granted - promised))) if step is None else step.optimism
         expected = {}
         for place, name in enumerate(compared):
             low, high = interval(each[:, place], LEVEL)
@@ -343,7 +359,9 @@ class _Job:
                     "passes": float(best[at]) * self.tokens / held if held and self.tokens else None,
                 }
             )
+        told = {} if step is None else {"caution": {**step.as_json(), "optimum": optimum.tolist()}}
         return {
+            **told,
             "proposal": rows,
             "expected": expected,
             "gains": gains,

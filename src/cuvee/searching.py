@@ -82,7 +82,7 @@ class Searched:
     def better(self) -> bool:
         """Whether the proposal, trained anew, was better than proportional and uniform on every evaluation set."""
         told = [one for one in self.summary["comparisons"] if one["primary"] and one["against"] != BEST]
-        return bool(told) and all(one["verdict"] == "better" for one in told)
+        return bool(told) and not wording.stays(self.summary) and all(one["verdict"] == "better" for one in told)
 
     def __repr__(self) -> str:
         return f"Searched({str(self.folder)!r}, {self.summary['verdict']!r})"
@@ -111,6 +111,7 @@ class Question:
     overlap: Literal["clean", "refuse", "ignore"]
     resample: int | None
     eval_bytes: int
+    bold: bool = False
 
 
 def search_mix(
@@ -130,6 +131,7 @@ def search_mix(
     overlap: Literal["clean", "refuse", "ignore"] = "clean",
     resample: int | None = None,
     eval_bytes: int | None = None,
+    bold: bool = False,
     ledger: str | os.PathLike[str] = "out/ledger",
     output: str | os.PathLike[str] = "out/search",
     reading: Reading | None = None,
@@ -154,6 +156,7 @@ def search_mix(
         seeds: paired seeds, not those of the swarm, at which the proposal is trained against proportional, uniform and
             the best mixture run; 0 leaves that out.
         objective: weight of each evaluation set [alike].
+        bold: propose the law's optimum itself [only as far toward it as is shown to be better than proportional].
         reading: columns of pool and evaluation sets.
         say: told what is going to happen.
 
@@ -172,7 +175,7 @@ def search_mix(
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, SEARCH, "search")
         job = _Job(
-            question,
+            replace(question, bold=bold),
             store,
             Ledger(ledger, tell or warn),
             executor or Local(workers),
@@ -513,9 +516,14 @@ class _Job:
         return self._numbered(drawn, begin + self.lost)
 
     def _fit(self) -> dict[str, Any]:
-        question = self.question
+        question, table = self.question, self.table()
+        natural = table.group[[one.asked.arm == "proportional" for one in self.done]]
+        if not len(natural) and not question.bold:
+            self.warnings.append(
+                "No run of proportional finished, so the law's optimum is proposed whether or not it is better."
+            )
         return fit_table(
-            self.table(),
+            table,
             question.law,
             question.law_name,
             objective=self.outcomes,
@@ -524,6 +532,7 @@ class _Job:
             passes=question.passes,
             resample=question.resample or (RESAMPLES if isinstance(question.law, CurveLaw) else None),
             seed=question.seed,
+            anchor=int(natural[0]) if len(natural) and not question.bold else None,
         )
 
     def _cost(self, made: Sequence[Done]) -> dict[str, float]:
@@ -537,11 +546,18 @@ class _Job:
         }
 
     def _trial(self, fitted: Mapping[str, Any]) -> dict[str, Any]:
-        """Train the proposal, proportional, uniform and the best mixture run at seeds that the swarm has not seen."""
+        """Train the proposal, proportional, uniform and the best mixture run at seeds that the swarm has not seen.
+
+        Where proportional is the proposal, only the best mixture run is its rival, if that is another one.
+        """
         question, grid = self.question, self.runs.grid
         mixtures = {PROPOSAL: np.array([one["weight"] for one in fitted["proposal"]])}
-        mixtures |= design.anchors(self.natural, self.runs.caps)
         best = self._best_measured()
+        if wording.stays(fitted):
+            if best.asked.arm == "proportional":
+                return {}
+        else:
+            mixtures |= design.anchors(self.natural, self.runs.caps)
         if best.asked.arm not in mixtures:
             mixtures[BEST] = best.asked.mixture
         first = self.swarm_seeds()[-1] + 1
@@ -585,7 +601,10 @@ class _Job:
         rows = fitted["proposal"]
         weights = np.array([one["weight"] for one in rows])
         planned = apportion(weights.tolist(), grid.planned)
+        caution = fitted.get("caution")
+        optimum = caution.pop("optimum") if caution else weights.tolist()
         for at, row in enumerate(rows):
+            row["optimum"] = optimum[at]
             row["tokens"] = int(planned[at])
             row["documents"] = int(self.documents[at])
             for name, mixture in fixed.items():
@@ -614,6 +633,7 @@ class _Job:
             "run_tokens": grid.tokens,
             "passes": question.passes,
             "proposal": rows,
+            "caution": caution,
             "expected": fitted["expected"],
             "gains": fitted["gains"],
             "optimism": fitted["optimism"],

@@ -39,6 +39,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_table: pa.Table) -> Pat
     pq.write_table(demo_table.take(pa.array(pool)), folder / "pool.parquet", row_group_size=100)
     pq.write_table(demo_table.take(pa.array(held)), folder / "held.parquet")
     pq.write_table(demo_table.take(pa.array(rows["fiction"][:50])), folder / "one.parquet")
+    like = np.concatenate([rows[name][-counts[name][0] // 3 - 1 :] for name in NAMES])
+    pq.write_table(demo_table.take(pa.array(like)), folder / "like.parquet")
     return folder
 
 
@@ -46,7 +48,7 @@ def search(place: Path, name: str, **asked: Any) -> searching.Searched:
     """A small search, with ledger and cache shared by all tests."""
     given: dict[str, Any] = {"evaluations": {"held": place / "held.parquet"}, "runs": 20, "seeds": 4, "proxy": SMALL}
     given |= {"ledger": place / "ledger", "output": place / name, "cache": place / "cache", "workers": 2}
-    given |= {"run_tokens": 60_000, "resample": 30}
+    given |= {"run_tokens": 60_000, "resample": 30, "bold": True}
     return cuvee.search_mix(place / "pool.parquet", **{**given, **asked})
 
 
@@ -68,6 +70,40 @@ def test_more_code_for_a_model_of_code(first: searching.Searched, place: Path) -
     assert not set(found["trial"]["seeds"]) & {int(row["seed"]) for row in runs_of(first)}  # fresh ones
     assert found["confidence"]["rank"] > 0.8 and found["confidence"]["noise"] > 0
     assert found["cost"]["swarm"]["runs"] == found["counts"]["runs"] == 20
+
+
+def test_no_farther_than_is_shown(first: searching.Searched, place: Path) -> None:
+    """Sixteen mixtures leave the law errors as large as its promise: proportional stays, and is told as such."""
+    found = search(place, "cautious", bold=False)
+    told = found.summary["caution"]
+    assert told["share"] == told["moved"] == 0 < told["bound"] and told["path"][-1][1] < 0
+    assert found.weights == {one["name"]: one["proportional"] for one in found.summary["proposal"]}
+    optimum = [one["optimum"] for one in found.summary["proposal"]]
+    assert optimum == pytest.approx([one["weight"] for one in first.summary["proposal"]])
+    assert first.summary["caution"] is None
+    assert found.summary["expected"]["proposal"] == found.summary["expected"]["proportional"]
+    assert {one["against"] for one in found.summary["comparisons"]} == {"best run"}  # nothing against itself
+    assert not found.better and "Proportional is proposed" in found.summary["verdict"]
+    screen = searching.lines(found)
+    assert len(screen) <= 24 and any("proportional stays: least bound" in line for line in screen)
+    assert "the law&#x27;s optimum" in (found.folder / "report.html").read_text().lower()
+    untried = search(place, "untried", bold=False, seeds=0)
+    assert "nothing measured is shown to be better than proportional" in untried.summary["verdict"]
+    assert untried.summary["trial"] is None and not untried.better
+
+
+def test_a_search_that_stays_exits_with_0_and_tries_nothing_needless(place: Path, tmp_path: Path) -> None:
+    """Where no run was better than proportional either, there is nothing to try."""
+    answer = run(
+        "mix", "search", place / "pool.parquet", "--eval", place / "like.parquet", "--runs", 20, "--seeds", 4,
+        "--proxy", SMALL, "--run-tokens", "60k", "--resamples", 30, "--ledger", place / "ledger", "--cache",
+        place / "cache", "-o", tmp_path / "out", "--by", "domain", "-q",
+    )  # fmt: skip
+    assert answer.status == 0
+    assert "nothing measured is shown to be better than proportional" in " ".join(" ".join(answer.screen()).split())
+    summary = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert summary["trial"] is None and summary["comparisons"] == []
+    assert "cuvee mix export" in summary["next"]
 
 
 def runs_of(found: searching.Searched) -> list[dict[str, str]]:
@@ -130,7 +166,7 @@ def test_screen_export_and_fit(first: searching.Searched, place: Path, tmp_path:
     answer = run(
         "mix", "search", place / "pool.parquet", "--eval", f"held={place / 'held.parquet'}", "--runs", 20, "--seeds", 4,
         "--proxy", SMALL, "--run-tokens", "60k", "--resamples", 30, "--ledger", place / "ledger", "--cache",
-        place / "cache", "-o", tmp_path / "out", "--by", "domain", "-q",
+        place / "cache", "-o", tmp_path / "out", "--by", "domain", "--bold", "-q",
     )  # fmt: skip
     screen = "\n".join(answer.screen())
     assert screen.startswith("Better than ") and "code-python" in screen and "next: cuvee mix " in screen

@@ -1,8 +1,8 @@
 """Laws: one file per law, named as on the command line; what runs made at some settings say about others.
 
 Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
-``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to beat, ``items`` clusters what
-models solve, and ``table`` reads runs.
+``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
+beat, ``items`` clusters what models solve, and ``table`` reads runs.
 """
 
-HELPERS = frozenset({"baselines", "curve", "items", "judge", "propose", "reach", "table", "wording"})
+HELPERS = frozenset({"baselines", "caution", "curve", "items", "judge", "propose", "reach", "table", "wording"})

@@ -34,6 +34,7 @@ def render(summary: Mapping[str, Any]) -> str:
     )
     page.add("Mixture", "The proposed mixture", _proposal(summary), _expected(summary))
     page.add("Trial", "The trial of the proposal", _arms(summary), _comparisons(summary))
+    page.add("Caution", "How far toward the law's optimum", _caution(summary))
     page.add("Law", "On mixtures left out", _judged(summary))
     page.add("Runs", "Every mixture that was run", _mixtures(summary))
     page.add("Cost", "What the search cost", *_cost(summary))
@@ -193,11 +194,13 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
             escape(percent(d.get("uniform"))),
             escape(number(d.get("uniform_passes"))),
             escape(percent(d.get("best_measured"))),
+            escape(percent(d.get("optimum"))),
         ]
         for d in found[:MOST]
     ]
     head = ["Source", "Weight", "from", "to (90 %)", "Tokens", "Passes", "Proportional", "passes", "Uniform", "passes"]
-    return table([*head, "Best run"], rows, "Weights, tokens and passes of the planned run", more=len(found) - MOST)
+    head += ["Best run", "Law's optimum"]
+    return table(head, rows, "Weights, tokens and passes of the planned run", more=len(found) - MOST)
 
 
 def _expected(summary: Mapping[str, Any]) -> Markup:
@@ -209,6 +212,21 @@ def _expected(summary: Mapping[str, Any]) -> Markup:
         for name, one in mapping(summary.get("expected")).items()
     ]
     return table(["Mixture", "Predicted loss", "from", "to (90 %)"], rows, "What the law predicts") if rows else EMPTY
+
+
+def _caution(summary: Mapping[str, Any]) -> Markup:
+    """The bounds on the way from proportional to the law's optimum, of which the least is taken."""
+    told = mapping(summary.get("caution"))
+    share = finite(told.get("share"))
+    rows = []
+    for point in items(told.get("path"))[:MOST]:
+        values = [finite(one) for one in items(point)]
+        if len(values) == 4 and values[0] is not None:
+            mark = "the proposal" if values[0] == share else ""
+            rows.append([escape(percent(values[0])), *(escape(_signed(one)) for one in values[1:]), escape(mark)])
+    head = ["Of the way", "Predicted difference", "Bound by refits", "Bound by refits and misfit", ""]
+    caption = "Differences to proportional: predicted, and 95 % bounds. The least bound is taken, or proportional"
+    return table(head, rows, caption) if rows else EMPTY
 
 
 def _arms(summary: Mapping[str, Any]) -> Markup:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..law.caution import LEVEL
 from ..layout import REPORT
 from ..mix.apportion import apportion
 from ..mix.wording import MANY_PASSES, passes
@@ -20,11 +21,30 @@ from ..report.text import fit, width
 WIDTH, LINES = 80, 24
 FAR_ERROR = 3.0
 ROWS = 8
+BEATEN = "Proportional is proposed, for the law shows nothing better; but a run of the swarm is better"
+STAYS = "Proportional is proposed: nothing measured is shown to be better than proportional"
 LABELS = {"proposal": "proposal", "proportional": "proportional", "uniform": "uniform", "best_measured": "best run"}
 
 
 def primary(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in summary["comparisons"] if one["primary"]]
+
+
+def stays(summary: Mapping[str, Any]) -> bool:
+    """Whether the proposal is the proportional mixture, since no step away from it is shown to be better."""
+    return bool(summary.get("caution")) and summary["caution"]["share"] == 0.0
+
+
+def caution(summary: Mapping[str, Any]) -> str:
+    """How far the proposal goes toward the law's optimum, and why; empty if it was not asked."""
+    told = summary.get("caution")
+    if not told:
+        return ""
+    if told["bound"] is None:
+        return "proportional stays: no bound on the way to the optimum is finite"
+    if not told["share"]:
+        return f"proportional stays: least bound on the way to the optimum {told['bound']:+.2g}"
+    return f"{percent(told['share'])} of the way to the law's optimum: bound {told['bound']:+.2g}"
 
 
 def trusted(summary: Mapping[str, Any]) -> bool:
@@ -37,6 +57,8 @@ def trusted(summary: Mapping[str, Any]) -> bool:
 def verdict(summary: Mapping[str, Any]) -> str:
     """What the trial of the proposal showed; without one, what the law expects."""
     told = primary(summary)
+    if stays(summary) and not told:
+        return f"{STAYS}."
     if not told:
         gain = summary["gains"]["proportional"]
         span = f"{gain['gain']:+.3g} [{gain['low']:+.3g}, {gain['high']:+.3g}] {summary['unit']}"
@@ -61,7 +83,10 @@ def verdict(summary: Mapping[str, Any]) -> str:
     lost = summary["trial"]["unanswered"]
     tail = f" {plural(len(lost), 'comparison')} without an answer: trials diverged." if lost else ""
     head = sentences[0] + "".join(f"; {one[0].lower()}{one[1:]}" for one in sentences[1:])
-    return f"{head}: {summary['unit']}, {len(summary['trial']['seeds'])} fresh paired seeds.{tail}"
+    start = ""
+    if stays(summary):
+        start = f"{BEATEN}. " if any(one["verdict"] == "worse" for one in told) else f"{STAYS}. "
+    return f"{start}{head}: {summary['unit']}, {len(summary['trial']['seeds'])} fresh paired seeds.{tail}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -75,7 +100,8 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     worse = [name for name, one in told.items() if one["verdict"] == "worse"]
     if worse:
         found.append(
-            f"The proposal is worse than {_listed(worse)}: train on that instead. What the law took for best was not."
+            f"The proposal is worse than {_listed(worse)}: train on that instead."
+            + ("" if stays(summary) else " What the law took for best was not.")
         )
     same = [name for name, one in told.items() if not any(one["differences"])]
     if same:
@@ -88,6 +114,12 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             "The proposal is not shown to be better than both proportional and uniform: nothing here says that it is "
             "worth its trouble."
+        )
+    promised = summary["caution"]["path"][-1][1] if stays(summary) else None
+    if promised is not None and promised < 0:
+        found.append(
+            f"The law's optimum promises {promised:+.2g} {summary['unit']} against proportional, which the law's own "
+            "errors could undo. Give more --runs, or try it with --bold."
         )
     if not trusted(summary):
         named = ", ".join(f"{name} {error:.3g}" for name, error in summary["confidence"]["guesses"].items())
@@ -126,6 +158,13 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
         f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
         "predicted loss for that, as the bootstrap estimates it.",
     ]
+    if summary.get("caution"):
+        found.append(
+            f"The proposal goes from proportional toward the law's optimum as far as the {100 * LEVEL:.0f} % bound on "
+            "its difference falls. That bound weighs the law's errors on mixtures left out by the square root of their "
+            "distance, which is an assumption; a better mixture may lie farther away, or elsewhere. --bold proposes "
+            "the law's optimum."
+        )
     if summary["proxy"]["name"] == "ngram":
         found.append(
             "An n-gram model counts strings and knows nothing else. Seeds differ in the documents drawn; where runs go "
@@ -137,7 +176,7 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
 def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], command: str) -> str:
     """What to type next: the export of the proposal, or the mix that turned out to be better."""
     told = primary(summary)
-    if not told and command.startswith("cuvee "):
+    if not told and command.startswith("cuvee ") and not (stays(summary) and _best_is_proportional(summary)):
         return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
     worse = [one for one in told if one["verdict"] == "worse"]
     if not worse:
@@ -151,6 +190,12 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     parts = apportion([share for _, share in rows], 10_000).tolist()
     weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part)
     return f"{start} --weights {shell_word(weights)} --tokens {summary['tokens']}"
+
+
+def _best_is_proportional(summary: Mapping[str, Any]) -> bool:
+    """Whether no mixture of the swarm was measured below proportional."""
+    losses = {one["name"]: one["loss"] for one in summary["mixtures"]}
+    return "proportional" in losses and losses["proportional"] <= min(losses.values())
 
 
 def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
@@ -173,6 +218,8 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     lines.append(f"  predicted  {', '.join(told[:2])}")
     lines.append(f"             {', '.join(told[2:])}")
     lines.append(f"  law        {_confidence(summary)}")
+    if caution(summary):
+        lines.append(f"  caution    {caution(summary)}")
     cost = summary["cost"]
     seconds = sum(cost["seconds"].values())
     counts = summary["counts"]
