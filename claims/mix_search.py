@@ -9,7 +9,9 @@ mixing methods do not beat uniform ("stratified") sampling when they are compare
 of the pool's tokens, byte n-grams; a law; a proposal for a run of as many tokens as the pool has, at most four passes
 over a domain. At that size models are trained on the proposal, on proportional (the pool itself) and on uniform, and
 measured on held-out text that the search has not seen. At equal total cost proportional and uniform get the tokens of
-the search besides: three times as many, so they repeat the pool. Two other laws are fitted to the same swarm.
+the search besides: three times as many, so they repeat the pool. The proposal is cautious: it goes from proportional
+toward the law's optimum only as far as is shown to be worth it. "Bold" is that optimum itself. Two other laws are
+fitted to the same swarm, and proposals from them are cautious, too.
 
 **Reproduced** if the proposal has fewer bits than proportional and than uniform, at equal tokens and at equal total
 cost. **Direction only** if at equal tokens alone. **Not reproduced** otherwise. All by 95 % intervals apart from 0.
@@ -30,19 +32,29 @@ from cuvee.core import Array
 from .harness import BITS, Claim, Found, Measured, Texts, bits_each, demo, fit_model, generator, split
 
 OURS = "optimal_mixtures"
-LAWS = {OURS: OURS, "data_mixing_laws": "data_mixing_laws", "regmix": "regmix"}
+BOLD = f"{OURS}, bold"
+LAWS = {OURS: OURS, BOLD: OURS, "data_mixing_laws": "data_mixing_laws", "regmix": "regmix"}
 PLAIN = ("proportional", "uniform")
 COSTLY = tuple(f"{name}, equal total cost" for name in PLAIN)
 ABOUT, RANK = "share about software", "rank correlation"
 CLAIM = Claim(
     name="mix_search",
-    judges=("../law/optimal_mixtures.py", "../law/propose.py", "../search/design.py", "../search/stock.py"),
+    judges=(
+        "../law/optimal_mixtures.py",
+        "../law/propose.py",
+        "../law/caution.py",
+        "../search/design.py",
+        "../search/stock.py",
+    ),
     metrics={
         BITS: "of held-out text about software, byte 5-grams",
         ABOUT: "share of training tokens from the three domains about software",
         RANK: "Spearman, of predicted and measured losses of mixtures left out of the law's fit",
     },
-    contrasts=((BITS, OURS, (*PLAIN, *COSTLY, "data_mixing_laws", "regmix")), (BITS, "uniform", ("proportional",))),
+    contrasts=(
+        (BITS, OURS, (*PLAIN, *COSTLY, BOLD, "data_mixing_laws", "regmix")),
+        (BITS, "uniform", ("proportional",)),
+    ),
     settings={
         "domains": ["code-python", "dialogue", "fiction", "python-docs", "scripture", "sqlite-docs"],
         "software": ["code-python", "python-docs", "sqlite-docs"],
@@ -96,6 +108,7 @@ def trial(seed: int) -> Measured:
                 run_tokens=int(size / 4 / told["part"]),
                 passes=told["passes"],
                 seeds=0,
+                bold=arm == BOLD,
                 seed=100 * seed,
                 resample=20,
                 ledger=place / "ledger",
@@ -108,7 +121,7 @@ def trial(seed: int) -> Measured:
     searched = 1 + told["runs"] / told["part"]
     measured = {}
     for arm, times in [*((arm, 1.0) for arm in proposals), *((arm, searched) for arm in COSTLY)]:
-        weights = proposals[arm.partition(",")[0]]
+        weights = proposals[arm.removesuffix(", equal total cost")]
         model = fit_model(mixed(pool, weights, times * size, seed))
         characters = sum(len(one.decode()) for one in test.text)
         bits = bits_each(model, test) * np.array([len(one.decode()) for one in test.text])
