@@ -28,6 +28,7 @@ import pyarrow.fs as pafs
 
 from cuvee.errors import DataError
 
+from .google import GoogleObject, is_google, known
 from .retry import GivenUpError, persist, plain
 
 END = 64 << 10
@@ -169,6 +170,11 @@ class Remote:
         return found
 
     def _open(self) -> tuple[Any, Version]:
+        if is_google(self.filesystem):
+            found = known(self.filesystem, self.path)
+            if self._handle is None or self._handle.found != found:
+                return GoogleObject(self.filesystem, self.path, found), Version(*found, "")
+            return self._handle, Version(*found, "")
         handle = self.filesystem.open_input_file(self.path)
         try:
             told = handle.metadata() or {}
@@ -198,7 +204,11 @@ class Remote:
                 self.check(place, stopped)
             broken = True
             while done < size:
-                part = self._handle.read_at(size - done, start + done)
+                try:
+                    part = self._handle.read_at(size - done, start + done)
+                except FileNotFoundError:  # some stores know a replaced object no more
+                    self.check(place, stopped)
+                    raise
                 if not part:
                     raise OSError(f"the server sent {done} of {size} bytes")
                 parts.append(part)
