@@ -136,6 +136,8 @@ def test_columns_cuts_and_replaced_objects(store: Store, tmp_path: Path) -> None
     assert answer.status == 0 and hurt, answer
     ranges = sum(one.sent for one in between.requests if one.range)
     assert ranges < 0.5 * (tmp_path / "p.parquet").stat().st_size
+    whole = sum("alt=media" in one.path and one.range is None for one in between.requests)
+    assert whole <= 2, "the object as a whole and its last byte, once"
     (source,) = discover([store.address("pool")]).sources
     assert len(texts([source])) == 800
     store.put("pool/p.parquet", (tmp_path / "p.parquet").read_bytes())
