@@ -10,8 +10,8 @@ of the pool's tokens, byte n-grams; a law; a proposal for a run of as many token
 over a domain. At that size models are trained on the proposal, on proportional (the pool itself) and on uniform, and
 measured on held-out text that the search has not seen. At equal total cost proportional and uniform get the tokens of
 the search besides: three times as many, so they repeat the pool. The proposal is cautious: it goes from proportional
-toward the law's optimum only as far as is shown to be worth it. "Bold" is that optimum itself. Two other laws are
-fitted to the same swarm, and proposals from them are cautious, too.
+toward the law's optimum only as far as is shown to be worth it. "Bold" is that optimum itself, and so are the
+proposals of two other laws that are fitted to the same swarm.
 
 **Reproduced** if the proposal has fewer bits than proportional and than uniform, at equal tokens and at equal total
 cost. **Direction only** if at equal tokens alone. **Not reproduced** otherwise. All by 95 % intervals apart from 0.
@@ -108,7 +108,7 @@ def trial(seed: int) -> Measured:
                 run_tokens=int(size / 4 / told["part"]),
                 passes=told["passes"],
                 seeds=0,
-                bold=arm == BOLD,
+                bold=arm != OURS,
                 seed=100 * seed,
                 resample=20,
                 ledger=place / "ledger",
