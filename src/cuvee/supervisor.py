@@ -13,6 +13,8 @@ from typing import NoReturn
 INTERRUPTED = 130
 _BYTES = 4096
 _ENDED = 1
+_terminated = 0
+"""The status to end with, once a signal has asked for it."""
 _shared: mmap.mmap | None = None
 """Seen by both processes: whether the child ended by itself, a status, and the last words that go with it."""
 
@@ -39,7 +41,7 @@ def supervise(run: Callable[[], None]) -> NoReturn:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             code = error.code
-            _leave(code if isinstance(code, int) else 1)
+            _leave(_terminated or (code if isinstance(code, int) else 1))
         except BaseException:
             import traceback
 
@@ -80,6 +82,14 @@ def supervise(run: Callable[[], None]) -> NoReturn:
 def watched() -> bool:
     """Whether this process is the child of :func:`supervise`."""
     return _shared is not None
+
+
+def terminate(number: int, _: object) -> NoReturn:
+    """A signal's handler: wind up, and end with the signal's status, whatever a library makes of the exception."""
+    global _terminated
+    signal.signal(number, signal.SIG_IGN)
+    _terminated = 128 + number
+    raise SystemExit(_terminated)
 
 
 def last_words(status: int = 0, sentence: str = "") -> None:

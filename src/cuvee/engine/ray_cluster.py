@@ -223,12 +223,6 @@ def quietly() -> Iterator[None]:
         os.close(kept)
 
 
-def _terminate(number: int, _: object) -> None:
-    """End as for Ctrl-C, so that a cluster that was started here is taken down in order: a dead one's agents linger."""
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)
-
-
 def _refusal(address: str | None, error: BaseException) -> ResourceError:
     """Why connecting failed, in words."""
     chain: list[str] = []
@@ -296,7 +290,8 @@ def _signals(joins: bool) -> Iterator[None]:
     """Ray takes SIGTERM twice, in Python and in native code: what was set before is set again.
 
     While Ray joins a cluster in native code, Python hears no signal. In a process that the supervisor watches, Ctrl-C
-    then ends it at once, and the supervisor says the rest. Where a cluster is started, SIGTERM goes the way of Ctrl-C.
+    then ends it at once, and the supervisor says the rest. Where a cluster is started, SIGTERM goes the way of Ctrl-C,
+    so that the cluster is taken down in order: a dead one's agents linger.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -305,8 +300,8 @@ def _signals(joins: bool) -> Iterator[None]:
     if supervisor.watched() and joins and before[signal.SIGINT] is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     elif supervisor.watched() and not joins and before[signal.SIGTERM] is signal.SIG_DFL:
-        before[signal.SIGTERM] = _terminate
-        signal.signal(signal.SIGTERM, _terminate)
+        before[signal.SIGTERM] = supervisor.terminate
+        signal.signal(signal.SIGTERM, supervisor.terminate)
     utilities = library()._private.utils
     theirs = utilities.set_sigterm_handler
     utilities.set_sigterm_handler = lambda handler: None
