@@ -108,7 +108,8 @@ class Bar(Progress):
             print(said, file=self.stream, flush=True)
 
     def show(self, begin: bool = False) -> None:
-        if self._bar is None:
+        new = self._bar is None
+        if new:
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -123,7 +124,7 @@ class Bar(Progress):
             )
         if not self.unit:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=False)
+            self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=new)
         self._bar.update(min(self.done, self.total or self.done) - self._bar.n)
 
     def finish(self) -> None:
