@@ -107,14 +107,17 @@ def coverage_of_target(
 def _target_vectors(engine: Engine, draw: Draw) -> Array:
     """Unit vectors of at most ``MOST_ROWS`` target texts, by keyed draw; float32 (n, d)."""
     heads: list[bytes] = []
-    keys: list[Array] = []
+    luck = np.zeros(0)
     for batch in engine.targets():
-        start = np.ascontiguousarray(batch.offsets[:-1])
-        ends = cut_ends(batch.data, start, np.ascontiguousarray(batch.offsets[1:]), HEAD_BYTES)
+        drawn = uniform(draw.seed, "coverage target", batch.key)
+        some = np.argsort(drawn, kind="stable")[:MOST_ROWS]  # no more than these texts are held at a time
+        start = np.ascontiguousarray(batch.offsets[some])
+        ends = cut_ends(batch.data, start, np.ascontiguousarray(batch.offsets[some + 1]), HEAD_BYTES)
         heads += [batch.data[a:b].tobytes() for a, b in zip(start.tolist(), ends.tolist(), strict=True)]
-        keys.append(batch.key)
-    order = np.argsort(uniform(draw.seed, "coverage target", np.concatenate(keys)), kind="stable")[:MOST_ROWS]
-    vectors = StaticEmbedding().vectors(as_batch([heads[i] for i in order.tolist()]))
+        luck = np.concatenate([luck, drawn[some]])
+        order = np.argsort(luck, kind="stable")[:MOST_ROWS]
+        heads, luck = [heads[i] for i in order.tolist()], luck[order]
+    vectors = StaticEmbedding().vectors(as_batch(heads))
     return vectors[np.any(vectors != 0, axis=1)]
 
 
