@@ -112,6 +112,20 @@ def test_descent_finds_what_a_grid_finds(caps: list[float]) -> None:
     assert value[0] <= brute + 1e-9 and value[1] == pytest.approx(value[0], abs=1e-7)
 
 
+def test_steep_laws_stay_within_the_caps() -> None:
+    """Slopes that drive all shares but two to nothing: what the caps of those leave still goes to the others."""
+    caps = np.array([1.0, 1.0, 0.8, 0.4, 0.2])
+    bounds = Bounds(np.array([0.40, 0.25, 0.20, 0.10, 0.05]), caps)
+    for steep in (1e2, 1e6, 1e200, np.inf):
+
+        def fall(x: np.ndarray, steep: float = steep) -> tuple[np.ndarray, np.ndarray]:
+            return x @ np.array([0.0, 0.0, 0.0, -1.0, -2.0]), np.tile([0.0, 0.0, 0.0, -steep, -2 * steep], (len(x), 1))
+
+        found, value = descend(fall, bounds, np.full((1, 5), 0.2))
+        assert (found <= caps + 1e-12).all() and found.sum() == pytest.approx(1)
+        assert steep > 1e6 or value[0] == pytest.approx(-0.8, abs=1e-9)
+
+
 def test_the_pull_ends_at_the_prior() -> None:
     prior = np.array([0.5, 0.3, 0.2])
     distances = []

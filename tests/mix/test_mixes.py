@@ -104,6 +104,15 @@ def test_pouring(target: list[float], caps: list[float], total: float) -> None:
         assert scale.max() == pytest.approx(scale.min(), rel=1e-6)
 
 
+def test_pouring_what_rounding_leaves() -> None:
+    """Caps of two sources sum to the total up to rounding, and the others' targets are next to nothing."""
+    caps = np.minimum(1, 4 * np.array([0.40, 0.25, 0.20, 0.10, 0.05]))
+    found = poured(np.array([4.7e-23, 1e-18, 0.347, 3e-29, 1.0]), caps, 1.0)
+    np.testing.assert_allclose(found, [0, 0, 0.8, 0, 0.2], atol=1e-9)
+    tiny = poured(np.array([1e-320, 1e-321, 0.5, 1.0]), np.array([1.0, 1.0, 0.1, 0.2]), 1.0)
+    assert np.isfinite(tiny).all() and tiny.sum() == pytest.approx(1) and tiny[2:].tolist() == [0.1, 0.2]
+
+
 @pytest.mark.parametrize(("tau", "ratio"), [(1, 1.0), (2, 1.66), (1 / 0.3, 3.55), (5, 5.62), (100, 13.1)])
 def test_temperature_variance_ratio(tau: float, ratio: float) -> None:
     """sum p(tau)^2 / p(1), the variance of weighting against sampling at equal gradient norms."""

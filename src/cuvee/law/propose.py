@@ -21,6 +21,10 @@ from .curve import Curve, CurveLaw, slopes
 
 Floats = npt.NDArray[np.float64]
 STRENGTH = np.geomspace(0.5, 50.0, 16)
+LOWEST = -600.0
+"""Logarithm of the least share beside the largest: what underflows to 0 cannot take what others' caps leave."""
+STEEPEST = 1e100
+"""Bound on slopes, and on the rates that multiply them."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,13 @@ def descend(objective: Objective, bounds: Bounds, begin: Floats, steps: int = 2_
             1 + pull[:, None]
         )
         logs -= logs.max(1, keepdims=True)
-        tried = _within(np.where(bounds.prior > 0, np.exp(logs), 0.0), bounds)
+        tried = _within(np.where(bounds.prior > 0, np.exp(np.maximum(logs, LOWEST)), 0.0), bounds)
         reached, steeper = _pulled(objective, tried, prior, bounds.kl)
         better = open_rows & (reached < value)
         small = (np.abs(value - reached) <= 1e-13 * (1 + np.abs(value))) | (np.abs(tried - x).max(1) < 1e-9)
         still = np.where(small, still + 1, 0)
         x[better], value[better], slope[better] = tried[better], reached[better], steeper[better]
-        rate = np.where(better, rate * 1.6, rate * 0.4)
+        rate = np.where(better, np.minimum(rate * 1.6, STEEPEST), rate * 0.4)
     return x, value
 
 
@@ -137,7 +141,8 @@ def _pulled(objective: Objective, x: Floats, prior: Floats, kl: float) -> tuple[
     """Objective with the pull, and the slope without it, which descent takes in closed form."""
     value, slope = objective(x)
     divergence = (x * (np.log(np.maximum(x, 1e-300)) - np.log(prior))).sum(1)
-    return np.where(np.isfinite(value), value, np.inf) + kl * divergence, np.nan_to_num(slope)
+    held = np.clip(np.nan_to_num(slope), -STEEPEST, STEEPEST)  # a rate times a slope stays finite
+    return np.where(np.isfinite(value), value, np.inf) + kl * divergence, held
 
 
 def random_mixtures(bounds: Bounds, count: int, seed: int, strength: Floats = STRENGTH) -> Floats:

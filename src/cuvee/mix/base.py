@@ -73,6 +73,7 @@ def poured(target: Floats, caps: Floats, total: float) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):  # scales beyond every total belong to no first cap
         enough = (scale[order] * left >= total - spent) & (target[order] > 0)
     open_from = int(np.argmax(enough))
-    level = max(total - spent[open_from], 0.0) / left[open_from]
-    with np.errstate(over="ignore"):
-        return np.minimum(found, level * target)
+    # those before stay at their caps whatever rounding makes of the level; ratios, since targets may be tiny
+    rest = order[open_from:]
+    found[rest] = np.minimum(found[rest], max(total - spent[open_from], 0.0) * (target[rest] / left[open_from]))
+    return found
