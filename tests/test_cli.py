@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cuvee import cli
+from cuvee.cli.start import show
 from cuvee.engine import files
 from cuvee.engine.progress import Lines
 from cuvee.quantities import shell_path
@@ -215,7 +216,7 @@ def test_wrong_words_are_shown_harmlessly() -> None:
         answer.harmless()
         assert answer.status == 2
     with redirect_stderr(io.StringIO()) as said:  # whatever a version of click may quote
-        cli._show(click.UsageError("raw \x1b[31m\x9b1m"))
+        show(click.UsageError("raw \x1b[31m\x9b1m"))
     assert "raw" in said.getvalue()
     Answer(2, "", said.getvalue()).harmless()
 

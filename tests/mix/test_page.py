@@ -11,7 +11,7 @@ import pytest
 
 import cuvee
 from cuvee import exporting, registry
-from cuvee.cli import mix
+from cuvee.cli.mixing import mix
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mix.md").read_text(encoding="utf-8")
 SHARED = "".join(page.read_text(encoding="utf-8") for page in sorted((Path(__file__).parents[2] / "docs").glob("*.md")))

@@ -1,0 +1,5 @@
+"""``python -m cuvee.cli``."""
+
+from . import main
+
+main()
