@@ -104,7 +104,9 @@ def install(content: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     place = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     place.mkdir()
     (place / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    points = ["[cuvee.methods]"] + [f"{k} = {v}" for k, v in project["entry-points"]["cuvee.methods"].items()]
+    points = []
+    for group, named in project["entry-points"].items():
+        points += [f"[{group}]", *(f"{name} = {place}" for name, place in named.items())]
     (place / "entry_points.txt").write_text("\n".join(points) + "\n")
     monkeypatch.syspath_prepend(str(folder))
 
@@ -123,10 +125,13 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
 @pytest.fixture
 def fresh_registry() -> Iterator[None]:
     """Methods are looked up anew, before and after."""
-    registry.entries.cache_clear()
+    caches = (registry.entries, registry.found_in)
+    for one in caches:
+        one.cache_clear()
     before = set(sys.modules)
     yield
-    registry.entries.cache_clear()
+    for one in caches:
+        one.cache_clear()
     for name in set(sys.modules) - before:
         if name.startswith("cuvee_"):
             del sys.modules[name]

@@ -1,6 +1,7 @@
 """Finding methods: the folders ``methods/score``, ``choose`` and ``policy`` are the registry; plug-ins: entry points.
 
-A method's name is its file's name. A file is imported only when its method is used or listed.
+Static mixes and laws have folders (``mix``, ``law``) and groups of entry points of their own. A method's name is its
+file's name. A file is imported only when its method is used or listed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from .core import Card, Choose, Method, Policy
+from .core import Card, Choose, Law, Method, Policy
 from .errors import UsageError
 
 FOLDERS = ("score", "choose", "policy")
@@ -140,21 +141,32 @@ def card(name: str) -> Card:
 
 KINDS = {"mix": "cuvee.mix", "law": "cuvee.law"}
 """What has names of its own: static mixes (``cuvee mix --with``) and laws (``cuvee mix fit --with``)."""
+GROUPS = {"mix": "cuvee.mixes", "law": "cuvee.laws"}
+"""The entry-point groups of plug-ins of these kinds."""
 
 
 @cache
-def found_in(kind: str) -> dict[str, str]:
-    """The modules of all mixes, or of all laws, by name: the files of their folder."""
+def found_in(kind: str) -> dict[str, Entry]:
+    """All mixes, or all laws, by name: the files of their folder, and plug-ins.
+
+    Raises:
+        UsageError: a plug-in takes the name of one that cuvee brings.
+    """
     package = importlib.import_module(KINDS[kind])
-    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
-    return {name: f"{KINDS[kind]}.{name}" for name in names if name not in package.HELPERS}
+    own = [info.name for info in pkgutil.iter_modules(package.__path__) if info.name not in package.HELPERS]
+    found = {name: Entry(name, f"{KINDS[kind]}.{name}") for name in own}
+    for point in entry_points(group=GROUPS[kind]):
+        if point.name in found:
+            raise UsageError(f"The plug-in {point.value} takes the name '{point.name}', which cuvee has already.")
+        found[point.name] = Entry(point.name, point.module, point)
+    return dict(sorted(found.items()))
 
 
 def find(kind: str, name: str) -> type[Any]:
     """The class of a mix or a law.
 
     Raises:
-        UsageError: there is none of this name, with the nearest ones.
+        UsageError: there is none of this name, with the nearest ones; or a plug-in of this name is something else.
     """
     known = found_in(kind)
     wanted = name.replace("-", "_")
@@ -164,9 +176,25 @@ def find(kind: str, name: str) -> type[Any]:
         near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
         raise UsageError(f"No {kind} is called '{name}'. {hint}")
-    module = importlib.import_module(known[wanted])
+    entry = known[wanted]
+    if entry.point is not None:
+        return _plugged(kind, entry.point)
+    module = importlib.import_module(entry.module)
     own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
     classes = [one for one in own if hasattr(one, "card")]
     if len(classes) != 1:
         raise AssertionError(f"{module.__name__} must define exactly one class with a card")
     return classes[0]
+
+
+def _plugged(kind: str, point: EntryPoint) -> type[Any]:
+    from .mix.base import Mix
+
+    contract: type[Any] = {"mix": Mix, "law": Law}[kind]
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"The plug-in '{point.name}' ({point.value}) cannot be imported: {error}.") from error
+    if not (inspect.isclass(found) and issubclass(found, contract)):
+        raise UsageError(f"The plug-in '{point.name}' ({point.value}) is not a {contract.__name__} class.")
+    return found
