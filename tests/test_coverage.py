@@ -71,3 +71,66 @@ def test_nothing_is_said_without_a_target_or_with_too_few_rows(small_pool: Path,
     pq.write_table(pa.table({"text": ["A short text about the sea.", "Another one about ships."]}), small)
     lone = cuvee.select(small_pool, target=small, method="rds_plus", rows=100, output=tmp_path / "c")
     assert lone.summary["coverage"] is None and lone.summary["distance"] is not None
+
+
+def vectors_pool(folder: Path, texts: bool = True) -> tuple[Path, Path]:
+    """A pool of three kinds by its vectors alone, which its texts do not tell, and a target of two of these."""
+    chance = np.random.default_rng(1)
+
+    def rows(kinds: np.ndarray) -> pa.Table:
+        x = 0.05 * chance.normal(size=(len(kinds), 8)).astype(np.float32)
+        x[np.arange(len(kinds)), kinds] += 1
+        table = pa.table({"embedding": pa.array(x.tolist(), pa.list_(pa.float32())), "kind": kinds.astype(str)})
+        words = [f"Number {one} of the list of things that are all alike" for one in range(len(kinds))]
+        return table.append_column("text", pa.array(words)) if texts else table
+
+    pool, target = folder / "pool.parquet", folder / "target.parquet"
+    pq.write_table(rows(np.arange(900) % 3), pool)
+    pq.write_table(rows(np.arange(40) % 2), target)
+    return pool, target
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_column_of_vectors_is_what_modes_are_measured_on(tmp_path: Path, texts: bool) -> None:
+    """What the method looked at, also where there are no texts: rows of the third kind cover nothing."""
+    pool, target = vectors_pool(tmp_path, texts)
+    reading = cuvee.Reading(domain="kind", embedding="embedding", text=None if texts else "none")
+    found = {}
+    for name, quota in (("near", None), ("far", {"2": 1.0})):
+        chosen = cuvee.select(
+            pool, target=target, method="rds_plus", rows=200, quota=quota, reading=reading, output=tmp_path / name
+        )
+        found[name] = chosen.summary["coverage"]
+    assert found["near"]["features"] == "the embedding column" and "the embedding column" in found["near"]["name"]
+    assert found["near"]["kept"]["coverage"] > 0.9 > 0.1 > found["far"]["kept"]["coverage"]
+    assert found["near"]["random"]["precision"] < 0.8
+    again = cuvee.select(
+        pool, target=target, method="rds_plus", rows=200, reading=reading, output=tmp_path / "again", workers=3
+    )
+    assert again.summary["coverage"] == found["near"]
+
+
+def test_a_method_without_vectors_is_measured_on_the_table(tmp_path: Path) -> None:
+    """Also a method on a column of vectors, if the target has none."""
+    pool, target = vectors_pool(tmp_path)
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(pq.read_table(target, columns=["text"]), plain)
+    for method, rows in (("dsir", target), ("clusters", plain)):
+        found = cuvee.select(
+            pool, target=rows, method=method, settings={"min_length": 1} if method == "dsir" else {"k": 3},
+            rows=200, output=tmp_path / method, reading=cuvee.Reading(embedding="embedding"),
+        )  # fmt: skip
+        assert found.summary["coverage"]["features"] == "vectors of texts by the shipped table (English)"
+
+
+def test_the_features_of_combined_and_whitened_methods_are_found() -> None:
+    from cuvee.combining import Mixed
+    from cuvee.feature.embed import Embeddings, Given
+    from cuvee.feature.used import column_of, embedder_of, in_words
+    from cuvee.feature.whitening import Whitened
+
+    whitened = Whitened(Given(4), np.zeros(4), np.eye(4)[:, :3])
+    held = embedder_of(Mixed((Embeddings(whitened),), None, {}))  # type: ignore[arg-type]
+    assert held is whitened and column_of(whitened) == Given(4)
+    assert in_words(whitened, "minilm") == "vectors of the model minilm, whitened"
+    assert embedder_of(Mixed((), None, {})) is None  # type: ignore[arg-type]

@@ -8,32 +8,37 @@ Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Gener
     recall     the share of target texts in the ball of some chosen row: how much of the target the choice reaches
     coverage   the share of target texts whose own ball holds a chosen row (not misled by outliers among the chosen)
 
-Vectors are those of the shipped table (English) for the first 4,000 bytes of each text; distances are Euclidean between
-vectors of length 1. Every arm is measured on as many rows, at most ``MOST_ROWS``, of the pool's uniform sample, because
-recall grows with their number. Cost: the sampled texts are embedded, some 20,000 a second; 1,000 x 1,000 distances for
-each arm. Trap: a mode that the target names in fewer than about k texts has no ball of its own.
+Vectors are those that the method looked at: the embedding column, a model's, or its own of the first 4,000 bytes of
+each text; for a method that looks at none, those of the shipped table (English). Distances are Euclidean between
+vectors of length 1. Every arm is measured on as many rows, at most ``MOST_ROWS``, of the pool's uniform sample,
+because recall grows with their number. Cost: the sampled texts are embedded, some 20,000 a second, or, for a column,
+one more pass over the pool; 1,000 x 1,000 distances for each arm. Traps: a mode that the target names in fewer than
+about k texts has no ball of its own; figures on different vectors are not to be compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .core import Array, Decision, Draw
+from .core import Array, Decision, Draw, Map
 from .engine.columns import DiskColumns
 from .engine.draw import uniform
 from .engine.run import Engine
 from .examples import FEWEST_ROWS, MOST_ROWS, as_batch, sampled
-from .feature.embed import similarities
-from .feature.static_embedding import StaticEmbedding
+from .feature.embed import Embedder, similarities
+from .feature.static_embedding import StaticEmbedding, normalised
+from .feature.used import column_of, embedder_of, in_words
 from .fold.bottom_k import cut_ends
+from .fold.keyed_vectors import KeyedVectors
 
 NEIGHBOURS, FEWEST_TARGETS, RANDOM_DRAWS, HEAD_BYTES = 5, 10, 5, 4_000
 FIGURES = ("precision", "recall", "coverage")
-NAME = f"precision and recall by {NEIGHBOURS} nearest neighbours, on vectors of texts"
+NAME = f"precision and recall by {NEIGHBOURS} nearest neighbours, on "
 Floats = npt.NDArray[np.float64]
 
 
@@ -62,29 +67,57 @@ def squared(x: Array, y: Array) -> Floats:
     return np.maximum(2.0 - 2.0 * similarities(x, y).astype(np.float64), 0.0)
 
 
+@dataclass
+class _Sample:
+    """The pool's sample: its texts' heads, keys and rows, and the places of each arm's rows in it, in a keyed order."""
+
+    texts: list[bytes]
+    key: npt.NDArray[np.uint64]
+    row: npt.NDArray[np.int64]
+    members: dict[str, list[int]]
+
+
 def coverage_of_target(
-    engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision], draw: Draw
+    engine: Engine,
+    columns: DiskColumns,
+    arms: Mapping[str, Decision],
+    draw: Draw,
+    fitted: Map | None = None,
+    model: str | None = None,
 ) -> dict[str, Any] | None:
     """Precision, recall and coverage of each arm, and of random rows (the mean of 5 draws), as many each.
 
-    None without a target, with fewer than 10 target texts or 30 kept rows that have a vector.
+    ``fitted``: the method, on whose vectors all is measured if it looks at any; ``model``: what made the column. None
+    without a target, with fewer than 10 target texts or 30 kept rows that have a vector, and where neither the method
+    looks at vectors nor rows have texts.
     """
     if engine.target is None:
         return None
-    target = _target_vectors(engine, draw)
-    texts, luck, members = _members(engine, columns, arms, draw)
-    known: dict[int, Array] = {}
+    embedder: Embedder = embedder_of(fitted) or StaticEmbedding()
+    column = column_of(embedder)
+    if column is not None and not _target_has(engine, column.width):
+        embedder, column = StaticEmbedding(), None  # the method itself did not look at the target
+    if engine.pool.manifest.spec.text is None and column is None:
+        return None
+    target = _target_vectors(engine, draw, embedder)
+    sample = _sample(engine, columns, arms, draw)
+    chosen = {name: at[:MOST_ROWS] for name, at in sample.members.items()}
+    chosen = {name: at for name, at in chosen.items() if name == "kept" or len(at) >= FEWEST_ROWS}
+    if len(target) < FEWEST_TARGETS or len(chosen["kept"]) < FEWEST_ROWS:
+        return None
+    luck = [draw.uniform(f"coverage {number}", sample.key) for number in range(RANDOM_DRAWS)]
+    most = min(len(at) for at in chosen.values())
+    lucky = [np.argsort(one, kind="stable")[:most].tolist() for one in luck]
+    every = np.unique(np.concatenate([*chosen.values(), *lucky]).astype(np.int64))
+    known = dict(zip(every.tolist(), _vectors(engine, sample, every, embedder), strict=True))
 
-    def vectors(chosen: list[int]) -> Array:
-        new = [i for i in chosen if i not in known]
-        if new:
-            known.update(zip(new, StaticEmbedding().vectors(as_batch([texts[i] for i in new])), strict=True))
-        found = np.stack([known[i] for i in chosen]) if chosen else np.zeros((0, target.shape[1]), np.float32)
+    def vectors(at: list[int]) -> Array:
+        found = np.stack([known[i] for i in at])
         return found[np.any(found != 0, axis=1)]
 
-    found = {name: vectors(chosen[:MOST_ROWS]) for name, chosen in members.items()}
+    found = {name: vectors(at) for name, at in chosen.items()}
     found = {name: rows for name, rows in found.items() if name == "kept" or len(rows) >= FEWEST_ROWS}
-    if len(target) < FEWEST_TARGETS or len(found["kept"]) < FEWEST_ROWS:
+    if len(found["kept"]) < FEWEST_ROWS:
         return None
     n = min(len(rows) for rows in found.values())
     real = squared(target, target)
@@ -92,47 +125,66 @@ def coverage_of_target(
     def measured(rows: Array) -> dict[str, float]:
         return figures(real, squared(rows, rows), squared(target, rows), NEIGHBOURS)
 
-    result: dict[str, Any] = {"name": NAME, "rows": n, "target_rows": len(target)}
+    features = in_words(embedder, model)
+    result: dict[str, Any] = {"name": NAME + features, "features": features, "rows": n, "target_rows": len(target)}
     result |= {name: measured(rows[:n]) for name, rows in found.items()}
-    draws = []
-    for number in range(RANDOM_DRAWS):
-        order = np.argsort(draw.uniform(f"coverage {number}", luck), kind="stable").tolist()
-        rows = vectors(order[:n])
-        if len(rows) >= FEWEST_ROWS:
-            draws.append(measured(rows))
-    result["random"] = {name: float(np.mean([one[name] for one in draws])) for name in FIGURES} if draws else None
+    draws = [rows for at in lucky if len(rows := vectors(at[:n])) >= FEWEST_ROWS]
+    known.clear()
+    means = [measured(rows) for rows in draws]
+    result["random"] = {name: float(np.mean([one[name] for one in means])) for name in FIGURES} if means else None
     return result
 
 
-def _target_vectors(engine: Engine, draw: Draw) -> Array:
-    """Unit vectors of at most ``MOST_ROWS`` target texts, by keyed draw; float32 (n, d)."""
-    heads: list[bytes] = []
-    luck = np.zeros(0)
+def _vectors(engine: Engine, sample: _Sample, at: npt.NDArray[np.int64], embedder: Embedder) -> Array:
+    """Unit vectors of rows of the sample, float32 (rows, d); zeros for those without."""
+    if column_of(embedder) is None:
+        return normalised(embedder.vectors(as_batch([sample.texts[i] for i in at.tolist()])))
+    state = engine.fold(KeyedVectors(np.unique(sample.key[at]), embedder))
+    found = np.zeros((len(at), embedder.width), np.float32)
+    order = np.argsort(state["row"])
+    place = np.searchsorted(state["row"], sample.row[at], sorter=order)
+    there = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(at), np.int64)
+    some = np.flatnonzero(state["row"][there] == sample.row[at]) if len(order) else np.zeros(0, np.int64)
+    found[some] = state["vectors"][there[some]]
+    return normalised(found)
+
+
+def _target_has(engine: Engine, width: int) -> bool:
+    """Whether all of the target's rows have embeddings of this width."""
+    given = [batch.columns.get("embedding") for batch in engine.targets()]
+    return all(one is not None and one.shape[1] == width for one in given)
+
+
+def _target_vectors(engine: Engine, draw: Draw, embedder: Embedder) -> Array:
+    """Unit vectors of at most ``MOST_ROWS`` target rows, by keyed draw; float32 (n, d)."""
+    kept, luck = np.zeros((0, embedder.width), np.float32), np.zeros(0)
     for batch in engine.targets():
         drawn = uniform(draw.seed, "coverage target", batch.key)
-        some = np.argsort(drawn, kind="stable")[:MOST_ROWS]  # no more than these texts are held at a time
+        some = np.argsort(drawn, kind="stable")[:MOST_ROWS]  # no more than these rows are held at a time
+        some = some[drawn[some] < luck[-1]] if len(luck) == MOST_ROWS else some
         start = np.ascontiguousarray(batch.offsets[some])
         ends = cut_ends(batch.data, start, np.ascontiguousarray(batch.offsets[some + 1]), HEAD_BYTES)
-        heads += [batch.data[a:b].tobytes() for a, b in zip(start.tolist(), ends.tolist(), strict=True)]
+        heads = as_batch([batch.data[a:b].tobytes() for a, b in zip(start.tolist(), ends.tolist(), strict=True)])
+        given = {name: values[some] for name, values in batch.columns.items() if name == "embedding"}
+        kept = np.concatenate([kept, normalised(embedder.vectors(replace(heads, columns=given)))])
         luck = np.concatenate([luck, drawn[some]])
         order = np.argsort(luck, kind="stable")[:MOST_ROWS]
-        heads, luck = [heads[i] for i in order.tolist()], luck[order]
-    vectors = StaticEmbedding().vectors(as_batch(heads))
-    return vectors[np.any(vectors != 0, axis=1)]
+        kept, luck = kept[order], luck[order]
+    return kept[np.any(kept != 0, axis=1)]
 
 
-def _members(
-    engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision], draw: Draw
-) -> tuple[list[bytes], npt.NDArray[np.uint64], dict[str, list[int]]]:
-    """The sampled texts, their keys, and for each arm the places of its rows among them, in a keyed order."""
+def _sample(engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision], draw: Draw) -> _Sample:
     texts: list[bytes] = []
     keys: list[Array] = []
+    rows: list[Array] = []
     members: dict[str, list[int]] = {name: [] for name in arms}
     for _, block, at, heads in sampled(engine, columns):
         for name, decision in arms.items():
             members[name] += (np.flatnonzero(decision.repeats(block)[at]) + len(texts)).tolist()
         texts += heads
         keys.append(block["key"][at])
+        rows.append(block["row"][at])
     key = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+    row = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     luck = draw.uniform("coverage", key)
-    return texts, key, {name: sorted(chosen, key=lambda i: luck[i]) for name, chosen in members.items()}
+    return _Sample(texts, key, row, {name: sorted(at, key=lambda i: luck[i]) for name, at in members.items()})
