@@ -3,8 +3,7 @@
     python scripts/make_docs.py            writes the pages
     python scripts/make_docs.py --check    exits 1 if a page is not what would be written
 
-Cards and docstrings are the source; the only words of this file's own are ``WHEN`` and ``FAILS``, for what a card has
-no field for. A method without an entry there is described by its card's summary and the traps in its docstring.
+Cards and docstrings are the source; this file has no words of its own about any method.
 """
 
 from __future__ import annotations
@@ -20,104 +19,6 @@ from cuvee.core import Method, Policy
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 LAWS = PAGE.with_name("laws.md")
 
-WHEN = {
-    "classifier": "You have some hundreds of texts that you want more of, and a score with a natural zero (more like "
-    "the target than like the pool) is useful. The notes tell by cross-validation whether the difference can be "
-    "learned at all.",
-    "dsir": "You have a target of running text in the language and register that you want, and a large pool: the "
-    "cheapest method that follows a target.",
-    "zipfit": "The target is small (tens of texts) and formulaic, such as code or markup, and exact wording matters "
-    "more than vocabulary. For pools beyond a few hundred megabytes use `mode=pooled`.",
-    "perplexity": "You have no target and want to drop boilerplate at one end and noise at the other. With "
-    "`fit_on=target`, a clean reference text says what good text looks like.",
-    "preselect": "You have the losses of several models on a seed set, and know how able these models are.",
-    "embedding": "You have no target and want rows that cover the pool, or spread out, by meaning and not by wording: "
-    "`--with embedding --choose facility_location`, `k_center` or `herding`.",
-    "clusters": "The pool is lopsided, and you want every kind of text to have its part: `--with clusters` chooses by "
-    "`cluster_clip`.",
-    "rds_plus": "The target has several kinds of text, each of which should be served. The method to beat among those "
-    "that follow a target.",
-    "less": "A few texts of each kind that you want, and a model to be fine-tuned on what is like them in effect: the "
-    "strongest method by gradients, at a hundred times the cost of vectors ([gradients.md](gradients.md)).",
-    "tracin": "You want to know what single steps on a row would do to the target's loss, without Adam's part in it.",
-    "trak": "You have labelled vectors (`probe=linear`) and want what a retrained classifier would make of rows.",
-    "learning_percentage": "You have no target, and want the rows that are learned late, within domains (`--quota`).",
-    "gotd": "The model has been trained on data like the pool, and you want what it lacks of the target.",
-    "tarot": "You have gradients or other features in which a few directions drown the rest: whitening is its point.",
-    "snp": "The target is a mixture, and its proportions matter more than its single texts.",
-    "leverage": "You need a small weighted sample on which linear functions of the vectors keep their sums.",
-    "weak_supervision": "You have a few labelled rows and must decide which others to label or to train on.",
-    "mates": "You can measure how much single documents help your own model (`influences`), or want a cheap estimate "
-    "of it: rows that lower the loss on the target, not rows that look like it.",
-    "quad": "Influence is dear to measure and the pool falls into clusters: few evaluations in each tell which are "
-    "worth most.",
-    "multi_source": "You choose what to label or train on by uncertainty, from sources some of which may be noise.",
-    "skill_targeted": "Documents carry tags of the skills they train, and you know which ones your model was seen to "
-    "miss.",
-    "dataman": "Quality matters more than topic, and a language model can rate some of the documents: see "
-    "[cuvee rate](rate.md).",
-    "flyt": "The target should teach, not only be imitated, and you accept repeated rows. With scores at hand already, "
-    "`--combine learned` weighs them by the same gradient (M-FLYT).",
-    "sliced_wasserstein": "The kept rows should be distributed as the target is, its kinds of text in its proportions, "
-    "not be its nearest rows.",
-    "mig": "Rows have tags (by a tagger or by clusters), and a small set should tell as much as it can of all of them.",
-    "structural_diversity": "Rows have structures (words, tags, node types), and a small set should show as many as "
-    "it can, the frequent ones first.",
-    "blast": "The pool lies lopsidedly in the plane of its main axes, and every region should have its part.",
-    "v_information": "Rows have labels, and you look for the hard, the easy or the wrongly labelled ones.",
-    "pass_rate": "You train by reinforcement on questions, and know how often a model answers each rightly.",
-    "kmq": "Clusters divide the budget and a quality score should decide within them, perhaps in rounds: `--with "
-    "clusters,classifier --combine rank:weights=0/1 --choose kmq`.",
-    "d_optimal": "A linear model is to be fitted on few rows, as with `volume`, and you want no chance in the choice.",
-    "volume": "A linear model is to be fitted on few rows: they should span the space.",
-    "k_center": "No kind of row may be missing from a small selection, however rare, and the pool is clean.",
-    "facility_location": "Every row of the pool should have a similar one in a small selection.",
-    "herding": "The selection should look like the pool, only smaller, better than random rows do.",
-    "cluster_clip": "Every cluster should have the same part of the budget. `clusters` uses it by itself.",
-    "simans": "Rows near a known good score are wanted: hard negatives, or texts about as good as a reference.",
-    "representative": "A sample must speak for the pool by domain and length, with figures that show how well.",
-    "random": "Always, beside anything else: it is the baseline.",
-    "length_matched": "A selection's lengths differ from the pool's. If random rows of the same lengths do as well, "
-    "the score found lengths.",
-    "top_k": "The score is reliable and you want a choice without chance.",
-    "gumbel": "The score is a log weight and you want a sample in proportion to the weights.",
-    "poisson": "You need known inclusion probabilities, for example to estimate the pool's totals from the sample.",
-    "soft_cap": "The good rows are fewer than the budget, and repeating them a few times beats taking worse ones.",
-    "threshold": "The score has a meaningful bound, such as 0 for log odds.",
-    "keep_probability": "You want the middle of a scale of which neither end is good. `perplexity` uses it by itself.",
-    "quota": "You want to fix each domain's share. Give `--quota` instead of naming it.",
-    "uniform": "Always, beside any other policy: it is the baseline.",
-    "rs2": "You judge a policy or a selection that leaves examples out: at equal steps, this is what it has to beat.",
-    "infobatch": "You train for many epochs with losses per example at hand, and want to save part of the passes.",
-    "stratified": "Always, beside a policy that decides about domains: it is the baseline that they seldom beat.",
-    "cooldown": "Domains differ much in size, and the small ones should be learned early without being overfitted.",
-    "upsample_end": "You know which small domains matter, and the training's length is fixed beforehand.",
-    "reuse": "You train on from a finished model with a rate that begins where its training ended.",
-    "replay": "You train on from a finished model on new data, and it must not forget the old.",
-    "two_set": "You study repetition on generated examples; for text nothing speaks for it.",
-    "aioli": "Measuring is cheap beside training (a large batch, a small held-out set), and nobody knows which domain "
-    "helps which.",
-    "skill_it": "A graph of which domain helps which is at hand, or short runs are cheap.",
-    "doremi": "You want no domain left behind and can afford a reference and a proxy.",
-    "doge": "Gradients of single domains can be had, and the held-out domains are what you care about.",
-    "equitable": "Domains or groups should all become good, and some learn slowly or cost more.",
-}
-FAILS = {
-    "random": "Equal texts without ids share one draw, so they are kept or dropped together.",
-    "length_matched": "It matches lengths and nothing else. A length that the pool has too few rows of leaves its part "
-    "of the budget unused.",
-    "top_k": "It takes near copies of the best row, if there are any, and whatever extreme the score has (shortest, "
-    "longest, most repetitive).",
-    "gumbel": "Where scores spread over many more units than the temperature, it is top_k in all but name; see the "
-    "effective sample size in plan.json.",
-    "poisson": "The amount kept varies around the budget and may exceed it. It cannot be combined with `--quota`.",
-    "soft_cap": "`beta` is in the unit of the score: the default suits scores that differ by about one. It cannot be "
-    "combined with `--quota`.",
-    "threshold": "If more rows pass than the budget holds, the best of them are kept; if fewer, the budget stays "
-    "unfilled.",
-    "quota": "What a small domain cannot fill is left unused. The rule within a domain must rank rows: poisson and "
-    "soft_cap do not.",
-}
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
 _TRAPS = re.compile(r"(?<![\w`])Traps?[:.]\s+")
 
@@ -221,10 +122,10 @@ def section(name: str) -> list[str]:
     """One method's part of the page."""
     found = describing.facts(name)
     body, traps = split_traps(found["description"])
-    if name in FAILS:
-        traps.append(FAILS[name])
+    if found["fails_when"]:
+        traps.insert(0, found["fails_when"])
     blocks = [f"### {found['name']}"]
-    blocks.append(f"**Use it when:** {WHEN.get(name, found['summary'])}")
+    blocks.append(f"**Use it when:** {found['use_when'] or found['summary']}")
     blocks.append(f"**Needs:** {needs(found)}. **Cost:** {found['cost']}. **Evidence:** {found['evidence']}.")
     blocks += body
     blocks += [markdown(part) for part in paragraphs(found["class"])]

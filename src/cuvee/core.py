@@ -75,6 +75,10 @@ class Card:
     evidence: str = "oracle test; claim not run yet"
     gives: tuple[str, ...] = ("score",)
     """The columns of a scoring method's block that a choice may ask for."""
+    use_when: str = ""
+    fails_when: str = ""
+    """When to take it, and when it fails, in one or two sentences each, true of what its claims have shown. What
+    belongs to the method itself stands as "Traps" in its file's docstring."""
 
 
 class Map(ABC):

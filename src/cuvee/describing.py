@@ -8,6 +8,43 @@ import textwrap
 from typing import Any
 
 from . import registry
+from .core import Choose, Policy
+
+BEHIND = {"score": "classifier", "perplexity": "perplexity", "embedding": "embedding", "cluster": "clusters"}
+"""The scoring method that a rule is shown with, by the column that the rule reads."""
+SHOWN = {
+    "dataman": "--with dataman:ratings=ratings.parquet",
+    "kmq": "--target target.jsonl --with clusters,classifier --combine rank:weights=0/1 --choose kmq",
+    "length_matched": "--with length_matched:like=kept/",
+    "mig": "--with mig:tags=clusters",
+    "multi_source": "--target labelled.jsonl --with multi_source",
+    "pass_rate": "--with pass_rate --label pass_rate",
+    "preselect": "--with preselect:losses=losses.parquet",
+    "quota": "--target target.jsonl --with classifier --quota uniform",
+    "skill_targeted": "--target failed.jsonl --with skill_targeted",
+    "threshold": "--target target.jsonl --with classifier --choose threshold:minimum=0",
+    "weak_supervision": "--target labelled.jsonl --with weak_supervision",
+}
+"""Arguments of the examples that need more than their card tells."""
+
+
+def arguments(name: str) -> list[str]:
+    """What ``cuvee select`` is called with to use a method: all but the pool, the budget and the output."""
+    if name in SHOWN:
+        return SHOWN[name].split()
+    kind = registry.load(name)
+    target = ["--target", "target.jsonl"] if "target" in kind.card.needs else []
+    if not issubclass(kind, Choose) or kind.card.family == "baseline":
+        return [*target, "--with", name]
+    behind = next(BEHIND[column] for column in kind.card.needs if column in BEHIND)
+    return [*arguments(behind), "--choose", name]
+
+
+def example(name: str) -> str:
+    """A command that uses a method."""
+    if issubclass(registry.load(name), Policy):
+        return f"cuvee prove kept/ -e evaluation.jsonl --proxy mlp --policy {name}"
+    return " ".join(["cuvee select pool/", *arguments(name), "--tokens 20k", f"-o {name}/"])
 
 
 def table() -> list[dict[str, Any]]:

@@ -97,6 +97,8 @@ class ClusterClip(Choose):
   year={2024}
 }""",
         evidence="closed form: water-filling; mean counts of the paper's loop",
+        use_when="Every cluster should have the same part of the budget. `clusters` uses it by itself.",
+        fails_when="Every cluster counts the same, one of junk as well: filter first.",
     )
 
     def __post_init__(self) -> None:

@@ -65,6 +65,9 @@ class FacilityLocation(Choose):
   year={2015}
 }""",
         evidence="order and gains of apricot 0.6.1 and submodlib 0.0.3",
+        use_when="Every row of the pool should have a similar one in a small selection.",
+        fails_when="A row that resembles nothing is never taken, and where a random sample covers the pool as well "
+        "nothing is gained.",
     )
 
     def __post_init__(self) -> None:

@@ -41,6 +41,9 @@ class Gumbel(Choose):
   year={2019}
 }""",
         evidence="closed form: inclusion shares of the exponential race",
+        use_when="The score is a log weight and you want a sample in proportion to the weights.",
+        fails_when="Where scores spread over many more units than the temperature, it is top_k in all but name; see "
+        "the effective sample size in plan.json.",
     )
 
     def __post_init__(self) -> None:

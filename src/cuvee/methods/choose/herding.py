@@ -57,6 +57,8 @@ class Herding(Choose):
   year={2010}
 }""",
         evidence="picks of the plain recursion; discrepancy below that of random rows",
+        use_when="The selection should look like the pool, only smaller, better than random rows do.",
+        fails_when="It imitates the pool, junk in proportion, and was no better than random rows to train on.",
     )
 
     def __post_init__(self) -> None:

@@ -59,6 +59,8 @@ class KCenter(Choose):
   year={2018}
 }""",
         evidence="picks of the SnP release; twice the optimum by enumeration",
+        use_when="No kind of row may be missing from a small selection, however rare, and the pool is clean.",
+        fails_when="What is far from everything comes first, junk above all: far worse to train on than random rows.",
     )
 
     def __post_init__(self) -> None:

@@ -83,6 +83,8 @@ class KeepProbability(Choose):
   note={arXiv:2207.06814}
 }""",
         evidence="equals the published loader's probabilities and decisions; claim: not reproduced (8 seeds)",
+        use_when="You want the middle of a scale of which neither end is good. `perplexity` uses it by itself.",
+        fails_when="Rare clean domains are lost, and where quarters differ much in width their shares do, too.",
     )
 
     def __post_init__(self) -> None:

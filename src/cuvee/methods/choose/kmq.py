@@ -63,6 +63,9 @@ class Kmq(Choose):
   year={2024}
 }""",
         evidence="closed form: allocation, inclusion by quality, weights after rounds; claim: not reproduced (8 seeds)",
+        use_when="Clusters divide the budget and a quality score should decide within them, perhaps in rounds: `--with "
+        "clusters,classifier --combine rank:weights=0/1 --choose kmq`.",
+        fails_when="Clusters in equal parts over-weight junk until feedback says so.",
     )
 
     def __post_init__(self) -> None:

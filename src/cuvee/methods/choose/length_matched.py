@@ -72,6 +72,10 @@ class LengthMatched(Choose):
         cost="none beyond reading the pool",
         bibtex="",
         evidence="closed form: the budget per length bin is met to the row; claim: reproduced (8 seeds)",
+        use_when="A selection's lengths differ from the pool's. If random rows of the same lengths do as well, the "
+        "score found lengths.",
+        fails_when="It matches lengths and nothing else. A length that the pool has too few rows of leaves its part of "
+        "the budget unused.",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

@@ -45,6 +45,8 @@ class Poisson(Choose):
   year={1992}
 }""",
         evidence="closed form: expected cost equals the budget",
+        use_when="You need known inclusion probabilities, for example to estimate the pool's totals from the sample.",
+        fails_when="The amount kept varies around the budget and may exceed it. It cannot be combined with `--quota`.",
     )
 
     def __post_init__(self) -> None:

@@ -62,6 +62,9 @@ class Quota(Choose):
         cost="one more cut",
         bibtex="",
         evidence="closed form: largest remainder",
+        use_when="You want to fix each domain's share. Give `--quota` instead of naming it.",
+        fails_when="What a small domain cannot fill is left unused. The rule within a domain must rank rows: poisson "
+        "and soft_cap do not.",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

@@ -27,6 +27,8 @@ class Random(Choose):
         cost="none beyond reading the pool",
         bibtex="",
         evidence="closed form: uniform shares; claim: reproduced (8 seeds)",
+        use_when="Always, beside anything else: it is the baseline.",
+        fails_when="Equal texts without ids share one draw, so they are kept or dropped together.",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

@@ -55,6 +55,8 @@ class Representative(Choose):
   year={1977}
 }""",
         evidence="sample sizes of sample-creator's release; closed forms",
+        use_when="A sample must speak for the pool by domain and length, with figures that show how well.",
+        fails_when="It speaks for what is declared, domains and lengths, and for nothing else.",
     )
 
     def __post_init__(self) -> None:

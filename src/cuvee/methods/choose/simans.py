@@ -59,6 +59,9 @@ class SimANS(Choose):
   year={2022}
 }""",
         evidence="probabilities of the release's formulas; frequencies of draws",
+        use_when="Rows near a known good score are wanted: hard negatives, or texts about as good as a reference.",
+        fails_when="Over a whole pool the many rows far from the reference outweigh their small probabilities, unless "
+        "`a` is large.",
     )
 
     def __post_init__(self) -> None:

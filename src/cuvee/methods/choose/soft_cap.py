@@ -74,6 +74,10 @@ class SoftCap(Choose):
   year={2025}
 }""",
         evidence="closed form: water-filling; mean counts of the published loop",
+        use_when="The good rows are fewer than the budget, and repeating them a few times beats taking worse ones.",
+        fails_when="At a small budget it repeats a few rows many times, which was far worse than random rows. `beta` "
+        "is in the unit of the score: the default suits scores that differ by about one. It cannot be combined with "
+        "`--quota`.",
     )
 
     def __post_init__(self) -> None:

@@ -32,6 +32,9 @@ class Threshold(Choose):
         cost="two or three passes over the scores",
         bibtex="",
         evidence="closed form: equals filtering",
+        use_when="The score has a meaningful bound, such as 0 for log odds.",
+        fails_when="If more rows pass than the budget holds, the best of them are kept; if fewer, the budget stays "
+        "unfilled.",
     )
 
     def __post_init__(self) -> None:

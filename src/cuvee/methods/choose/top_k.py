@@ -24,6 +24,9 @@ class TopK(Choose):
         cost="two or three passes over the scores",
         bibtex="",
         evidence="closed form: equals sorting",
+        use_when="The score is reliable and you want a choice without chance.",
+        fails_when="It takes near copies of the best row, if there are any, and whatever extreme the score has "
+        "(shortest, longest, most repetitive).",
     )
 
     def choose(self, columns: Columns, budget: Budget, draw: Draw) -> Decision:

@@ -115,6 +115,9 @@ class Volume(Choose):
   year={2018}
 }""",
         evidence="probabilities of all subsets by enumeration; inclusion probabilities in closed form",
+        use_when="A linear model is to be fitted on few rows: they should span the space.",
+        fails_when="The span counts, not distance: opposite vectors are the same, and junk with a direction of its own "
+        "is taken.",
     )
 
     def __post_init__(self) -> None:

@@ -66,6 +66,8 @@ class Aioli(MixturePolicy):
   year = {2024}
 }""",
         evidence="the public code's matrices and proportions; claim online: not reproduced (5 seeds)",
+        use_when="Measuring is cheap beside training (a large batch, a small held-out set), and nobody knows which "
+        "domain helps which.",
     )
 
     def __post_init__(self) -> None:

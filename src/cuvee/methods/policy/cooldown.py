@@ -46,6 +46,7 @@ class Cooldown(MixturePolicy):
   year = {2024}
 }""",
         evidence="closed form of the shares; no claim of its own",
+        use_when="Domains differ much in size, and the small ones should be learned early without being overfitted.",
     )
 
     def __post_init__(self) -> None:

@@ -56,6 +56,7 @@ class Doge(MixturePolicy):
   year = {2024}
 }""",
         evidence="the public code's updates; claim online: not reproduced (5 seeds)",
+        use_when="Gradients of single domains can be had, and the held-out domains are what you care about.",
     )
 
     def __post_init__(self) -> None:

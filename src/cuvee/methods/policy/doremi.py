@@ -59,6 +59,7 @@ class Doremi(MixturePolicy):
   year = {2023}
 }""",
         evidence="the public code's updates, token by token and by domain; claim online: not reproduced (5 seeds)",
+        use_when="You want no domain left behind and can afford a reference and a proxy.",
     )
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ class Equitable(MixturePolicy):
   year = {2022}
 }""",
         evidence="closed form of the allocation, regret on planted curves; no claim",
+        use_when="Domains or groups should all become good, and some learn slowly or cost more.",
     )
 
     def __post_init__(self) -> None:

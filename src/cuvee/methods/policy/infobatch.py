@@ -98,6 +98,7 @@ class InfoBatch(Policy):
   year = {2024}
 }""",
         evidence="the public code's schedules, unbiasedness; claim: direction only (10 seeds)",
+        use_when="You train for many epochs with losses per example at hand, and want to save part of the passes.",
     )
 
     def __post_init__(self) -> None:

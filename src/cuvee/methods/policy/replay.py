@@ -48,6 +48,7 @@ class Replay(MixturePolicy):
   year = {2024}
 }""",
         evidence="shares by closed form; no claim",
+        use_when="You train on from a finished model on new data, and it must not forget the old.",
     )
 
     def __post_init__(self) -> None:

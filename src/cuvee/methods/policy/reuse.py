@@ -48,6 +48,7 @@ class Reuse(MixturePolicy):
   year = {2024}
 }""",
         evidence="closed form of the change; no claim",
+        use_when="You train on from a finished model with a rate that begins where its training ended.",
     )
 
     def __post_init__(self) -> None:

@@ -97,6 +97,8 @@ class Rs2(Policy):
   year = {2024}
 }""",
         evidence="the public code's rounds, both modes; claim: reproduced (10 seeds)",
+        use_when="You judge a policy or a selection that leaves examples out: at equal steps, this is what it has to "
+        "beat.",
     )
 
     def __post_init__(self) -> None:

@@ -56,6 +56,7 @@ class SkillIt(MixturePolicy):
   year = {2023}
 }""",
         evidence="the public code's proportions; claim online: not reproduced (5 seeds)",
+        use_when="A graph of which domain helps which is at hand, or short runs are cheap.",
     )
 
     def __post_init__(self) -> None:

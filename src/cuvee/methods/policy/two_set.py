@@ -47,6 +47,7 @@ class TwoSet(MixturePolicy):
   year = {2024}
 }""",
         evidence="repetitions by closed form; no claim, and none known for text",
+        use_when="You study repetition on generated examples; for text nothing speaks for it.",
     )
 
     def __post_init__(self) -> None:

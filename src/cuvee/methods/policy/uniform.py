@@ -31,6 +31,7 @@ class Uniform(Policy):
         cost="one sort per pass",
         bibtex="",
         evidence="closed form: every pass is a permutation",
+        use_when="Always, beside any other policy: it is the baseline.",
     )
 
     def init(self, examples: Examples) -> State:

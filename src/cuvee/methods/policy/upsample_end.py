@@ -43,6 +43,7 @@ class UpsampleEnd(MixturePolicy):
   year = {2024}
 }""",
         evidence="shares by closed form; no claim",
+        use_when="You know which small domains matter, and the training's length is fixed beforehand.",
     )
 
     def __post_init__(self) -> None:

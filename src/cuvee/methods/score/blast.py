@@ -91,6 +91,9 @@ class Blast(Method):
         " Models}, author={Shao, Zezhi and others}, journal={arXiv:2505.17871}, year={2025}}",
         evidence="cells and merged tail of the release; claim: not reproduced (8 seeds)",
         gives=("score", "cluster"),
+        use_when="The pool lies lopsidedly in the plane of its main axes, and every region should have its part.",
+        fails_when="The variance of texts hardly lies in two axes: cells mix kinds of text, those at the edge hold "
+        "strange ones, and nothing was gained over random rows.",
     )
 
     def __post_init__(self) -> None:

@@ -135,6 +135,11 @@ class Classifier(Method):
         bibtex="@inproceedings{joulin2017bag, title={Bag of Tricks for Efficient Text Classification}, author={Joulin,"
         " Armand and Grave, Edouard and Bojanowski, Piotr and Mikolov, Tomas}, booktitle={EACL}, year={2017}}",
         evidence="optimality conditions of the loss; claim: reproduced (8 seeds)",
+        use_when="You have some hundreds of texts that you want more of, and a score with a natural zero (more like "
+        "the target than like the pool) is useful. The notes tell by cross-validation whether the difference can be "
+        "learned at all.",
+        fails_when="Its highest scores resemble each other, and of a target of several modes they serve one: top "
+        "scores were worse than random rows where draws by the same score (`--choose gumbel`, `poisson`) were better.",
     )
 
     def needs(self) -> tuple[str, ...]:

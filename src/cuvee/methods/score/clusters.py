@@ -45,6 +45,10 @@ class Clusters(Method):
         " Xipeng}, booktitle={Findings of the Association for Computational Linguistics}, year={2024}}",
         evidence="Lloyd's step, separated clusters; scikit-learn's inertia; claim: not reproduced (8 seeds)",
         gives=("score", "cluster"),
+        use_when="The pool is lopsided, and you want every kind of text to have its part: `--with clusters` chooses by "
+        "`cluster_clip`.",
+        fails_when="Junk that has clusters of its own gets their whole part; in small pools balancing was worse than "
+        "random rows.",
     )
 
     def fit(self, run: Run) -> Found:

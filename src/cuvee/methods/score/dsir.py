@@ -148,6 +148,10 @@ class Dsir(Method):
         " author={Xie, Sang Michael and Santurkar, Shibani and Ma, Tengyu and Liang, Percy},"
         " booktitle={Advances in Neural Information Processing Systems}, year={2023}, note={arXiv:2302.03169}}",
         evidence="public package data-selection 1.0.3: same buckets, weights and top-k; claim: reproduced (8 seeds)",
+        use_when="You have a target of running text in the language and register that you want, and a large pool: the "
+        "cheapest method that follows a target.",
+        fails_when="Its weights collapse onto the top of the score, and long rows win; where the pool held much junk "
+        "it was worse than random rows.",
     )
 
     def fit(self, run: Run) -> LogRatio:

@@ -45,6 +45,10 @@ class Embedding(Method):
         " author={Tulkens, Stephan and van Dongen, Thomas}, year={2024}, doi={10.5281/zenodo.17270888}}",
         evidence="tokens and vectors of model2vec 0.10.0; published whitening; claim: not reproduced (8 seeds)",
         gives=("score", "embedding"),
+        use_when="You have no target and want rows that cover the pool, or spread out, by meaning and not by wording: "
+        "`--with embedding --choose facility_location`, `k_center` or `herding`.",
+        fails_when="It knows no quality: what its rules take for variety may be junk (`k_center` above all), and "
+        "without a target random rows are hard to beat.",
     )
 
     def needs(self) -> tuple[str, ...]:

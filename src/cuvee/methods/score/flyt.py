@@ -72,6 +72,10 @@ class Flyt(Method):
         bibtex="@article{shechter2025filter, title={Filter Like You Test: Data-Driven Data Filtering for {CLIP}"
         " Pretraining}, author={Shechter, Mikey and Carmon, Yair}, journal={arXiv:2503.08805}, year={2025}}",
         evidence="score gradients of automatic differentiation through a step; claim: direction only (8 seeds)",
+        use_when="The target should teach, not only be imitated, and you accept repeated rows. With scores at hand "
+        "already, `--combine learned` weighs them by the same gradient (M-FLYT).",
+        fails_when="At a budget that is a small share of the pool soft cap repeats a few dozen rows, which was the "
+        "worst choice of all: `--choose top_k` takes none twice.",
     )
 
     def __post_init__(self) -> None:

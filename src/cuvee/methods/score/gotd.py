@@ -81,6 +81,9 @@ class GotD(Method):
         " Fine-Tuning in {LLM}s}, author={Kang, Feiyang and Just, Hoang Anh and Sun, Yifan and Jahagirdar, Himanshu and"
         " Zhang, Yuanzhi and Du, Rongxing and Sahu, Anit Kumar and Jia, Ruoxi}, booktitle={ICLR}, year={2024}}",
         evidence="potentials of ott-jax 0.6.0; finite differences; claim: reproduced (8 seeds)",
+        use_when="The model has been trained on data like the pool, and you want what it lacks of the target.",
+        fails_when="It does not see what it has taken already: of a target of two modes it served one alone, and was "
+        "worse than random rows; judge it by the coverage of modes.",
     )
 
     def fit(self, run: Run) -> Gradient:

@@ -76,6 +76,9 @@ class LearningPercentage(Method):
         " Instruction-Tuning Training Data for Larger Language Models}, author={Mekala, Dheeraj and Nguyen, Alex and"
         " Shang, Jingbo}, booktitle={Findings of ACL}, year={2024}}",
         evidence="perplexities and percentages of the release; claim: not reproduced (8 seeds)",
+        use_when="You have no target, and want the rows that are learned late, within domains (`--quota`).",
+        fails_when="Over a whole pool either end is less diverse than the middle: rows learned late were worse than "
+        "random ones.",
     )
 
     def fit(self, run: Run) -> Late:

@@ -80,6 +80,10 @@ class Less(Method):
         " author={Xia, Mengzhou and Malladi, Sadhika and Gururangan, Suchin and Arora, Sanjeev and Chen, Danqi},"
         " booktitle={ICML}, year={2024}}",
         evidence="scores and Adam's directions of the release; claim: direction only (8 seeds)",
+        use_when="A few texts of each kind that you want, and a model to be fine-tuned on what is like them in effect: "
+        "the strongest method by gradients, at a hundred times the cost of vectors ([gradients.md](gradients.md)).",
+        fails_when="It costs a backward pass for each row and checkpoint, and was no better than `rds_plus` or `dsir` "
+        "for a tiny model.",
     )
 
     def needs(self) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ class Leverage(Method):
         bibtex="@inproceedings{woodruff2023sharper, title={Sharper Bounds for $\\ell_p$ Sensitivity Sampling},"
         " author={Woodruff, David P. and Yasuda, Taisuke}, booktitle={ICML}, year={2023}}",
         evidence="leverage by QR, Lewis weights, l_1 sensitivities computed apart; claim: direction only (8 seeds)",
+        use_when="You need a small weighted sample on which linear functions of the vectors keep their sums.",
+        fails_when="Strange rows have the highest leverage: as text to train on, its rows were worse than random ones.",
     )
 
     def fit(self, run: Run) -> LogWeight:

@@ -83,6 +83,10 @@ class Mates(Method):
         " Data Influence Models}, author={Yu, Zichun and Das, Spandan and Xiong, Chenyan}, booktitle={NeurIPS},"
         " year={2024}}",
         evidence="a step of the whole table; picks of true Gumbel top-k; claim: reproduced (8 seeds)",
+        use_when="You can measure how much single documents help your own model (`influences`), or want a cheap "
+        "estimate of it: rows that lower the loss on the target, not rows that look like it.",
+        fails_when="Influence on one model says little of another: where `held_out_correlation` in the notes is near "
+        "0, it draws at random.",
     )
 
     def needs(self) -> tuple[str, ...]:

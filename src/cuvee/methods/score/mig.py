@@ -97,6 +97,10 @@ class Mig(Method):
         " Haochen and Chen, Kai}, journal={arXiv:2504.13835}, year={2025}}",
         evidence="picks of the release; claim: not reproduced (8 seeds)",
         gives=("score", "tags"),
+        use_when="Rows have tags (by a tagger or by clusters), and a small set should tell as much as it can of all of "
+        "them.",
+        fails_when="With clusters for tags and no quality, rows that are alone in their clusters come first, odd and "
+        "short ones: worse than random rows.",
     )
 
     def __post_init__(self) -> None:

@@ -66,6 +66,9 @@ class MultiSource(Method):
         " Language Inference}, author={Snijders, Ard and Kiela, Douwe and Margatina, Katerina}, booktitle={EACL},"
         " year={2023}}",
         evidence="composition of its parts; claim: direction only (8 seeds)",
+        use_when="You choose what to label or train on by uncertainty, from sources some of which may be noise.",
+        fails_when="Uncertain rows were bad to learn from even where their labels are right: the screen helps, but "
+        "random rows stayed ahead.",
     )
 
     def needs(self) -> tuple[str, ...]:

@@ -97,6 +97,9 @@ class PassRate(Method):
         " Annotation Budgets}, author={Pikus, Benjamin and Tiwari, Pratyush Ranjan and Ye, Burton},"
         " journal={arXiv:2508.14094}, year={2025}}",
         evidence="closed form: integrals over the Beta distribution; claim: not reproduced (8 seeds)",
+        use_when="You train by reinforcement on questions, and know how often a model answers each rightly.",
+        fails_when="Impossible questions are the hardest of all: `prefer=hard` keeps them unless `solved` leaves out "
+        "what was never answered.",
     )
 
     def fit(self, run: Run) -> Difficulty:

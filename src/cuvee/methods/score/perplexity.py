@@ -79,6 +79,9 @@ class Perplexity(Method):
         cost="two passes, the second at 40 to 60 MB/s per core; 160 MB of tables",
         bibtex=KeepProbability.card.bibtex,
         evidence="the model's equations, the loader's rules; claim: not reproduced (8 seeds)",
+        use_when="You have no target and want to drop boilerplate at one end and noise at the other. With "
+        "`fit_on=target`, a clean reference text says what good text looks like.",
+        fails_when="Rare clean domains with unusual words are lost, and repetitive text of middling perplexity stays.",
     )
 
     def __post_init__(self) -> None:

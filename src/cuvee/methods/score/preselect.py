@@ -129,6 +129,9 @@ class PreSelect(Method):
         " Teaches}, author={Shum, Kashun and Huang, Yuzhen and Zou, Hongjian and Ding, Qi and Liao,"
         " Yixuan and Chen, Xiaoxin and Liu, Qian and He, Junxian}, journal={arXiv:2503.00808}, year={2025}}",
         evidence="counts of the released script; claim: not reproduced (8 seeds)",
+        use_when="You have the losses of several models on a seed set, and know how able these models are.",
+        fails_when="The classifier may learn what the weakest documents are not: its highest scores were of another "
+        "kind than the documents of strength 1.",
     )
 
     def fit(self, run: Run) -> Linear:

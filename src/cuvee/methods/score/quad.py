@@ -118,6 +118,10 @@ class Quad(Method):
         " journal={arXiv:2409.16986}, year={2024}}",
         evidence="dense Hessian; signs by real steps; planted arms; claim: not reproduced (8 seeds)",
         gives=("score", "cluster"),
+        use_when="Influence is dear to measure and the pool falls into clusters: few evaluations in each tell which "
+        "are worth most.",
+        fails_when="Influence is a sum over the target: the best clusters may all serve one of its modes, and taking "
+        "them whole was worse than random rows.",
     )
 
     def fit(self, run: Run) -> Arms:

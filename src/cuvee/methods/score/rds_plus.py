@@ -93,6 +93,10 @@ class RdsPlus(Method):
         " Hamish and Zhang, Muru and Brahman, Faeze and Koh, Pang Wei and Dasigi, Pradeep}, journal={arXiv:2503.01807},"
         " year={2025}}",
         evidence="pooling and picks of the release; claim: reproduced (8 seeds)",
+        use_when="The target has several kinds of text, each of which should be served. The method to beat among those "
+        "that follow a target.",
+        fails_when="Every target text takes as many rows as any other, odd ones included, and near copies of a row are "
+        "taken with it.",
     )
 
     def fit(self, run: Run) -> Ranked:

@@ -65,6 +65,8 @@ class SkillTargeted(Method):
         bibtex="@article{he2025stat, title={Skill-Targeted Adaptive Training}, author={He, Yinghui and Panigrahi,"
         " Abhishek and Lin, Yong and Arora, Sanjeev}, journal={arXiv:2510.10023}, year={2025}}",
         evidence="expected counts of the published procedure; claim: reproduced (8 seeds)",
+        use_when="Documents carry tags of the skills they train, and you know which ones your model was seen to miss.",
+        fails_when="Wrong tags become weights, and skills that were not missed lose a little.",
     )
 
     def fit(self, run: Run) -> SkillWeights:

@@ -109,6 +109,10 @@ class SlicedWasserstein(Method):
         " Mixing}, author={Rabin, Julien and Peyr{\\'e}, Gabriel and Delon, Julie and Bernot, Marc}, booktitle={Scale"
         " Space and Variational Methods in Computer Vision}, year={2011}}",
         evidence="distances by sorting, gradients by finite differences; claim: reproduced (8 seeds)",
+        use_when="The kept rows should be distributed as the target is, its kinds of text in its proportions, not be "
+        "its nearest rows.",
+        fails_when="It takes rows of middling weight, too, so fewer of them are of the wanted kind than with "
+        "`rds_plus`.",
     )
 
     def __post_init__(self) -> None:

@@ -93,6 +93,8 @@ class Snp(Method):
         " author={Yao, Yue and Gedeon, Tom and Zheng, Liang}, booktitle={CVPR}, year={2023}}",
         evidence="distances, order and union of the release; claim: reproduced (8 seeds)",
         gives=("score", "cluster"),
+        use_when="The target is a mixture, and its proportions matter more than its single texts.",
+        fails_when="Clusters come whole, with what does not fit in them: a coarse tool, well behind `rds_plus`.",
     )
 
     def fit(self, run: Run) -> InOrder:

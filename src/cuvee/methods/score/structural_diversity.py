@@ -78,6 +78,9 @@ class StructuralDiversity(Method):
         " booktitle={Findings of EMNLP}, year={2022}}",
         evidence="picks of the release where ties do not matter; its coverage; claim: not reproduced (8 seeds)",
         gives=("score", "tags"),
+        use_when="Rows have structures (words, tags, node types), and a small set should show as many as it can, the "
+        "frequent ones first.",
+        fails_when="Words of prose are no structures: what it gained, an equal budget for each domain gains as well.",
     )
 
     def __post_init__(self) -> None:

@@ -81,6 +81,10 @@ class Tarot(Method):
         bibtex="@article{feng2024tarot, title={{TAROT}: Targeted Data Selection via Optimal Transport}, author={Feng,"
         " Lan and Nie, Fan and Liu, Yuejiang and Alahi, Alexandre}, journal={arXiv:2412.00420}, year={2024}}",
         evidence="the paper's whitening, layers, potentials computed apart; claim: direction only (8 seeds)",
+        use_when="You have gradients or other features in which a few directions drown the rest: whitening is its "
+        "point.",
+        fails_when="Vectors of a sentence encoder lie evenly already: whitening changed nothing there, and `rds_plus` "
+        "was as good at less cost.",
     )
 
     def fit(self, run: Run) -> InLayers:

@@ -56,6 +56,10 @@ class TracIn(Method):
         " Descent}, author={Pruthi, Garima and Liu, Frederick and Kale, Satyen and Sundararajan, Mukund},"
         " booktitle={NeurIPS}, year={2020}}",
         evidence="influences of captum 0.9.0; claim: direction only (8 seeds)",
+        use_when="You want to know what single steps on a row would do to the target's loss, without Adam's part in "
+        "it.",
+        fails_when="It does not find wrong labels (the loss does), and what a probe of bytes learns is style and "
+        "words.",
     )
 
     def needs(self) -> tuple[str, ...]:

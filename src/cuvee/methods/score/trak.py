@@ -71,6 +71,9 @@ class Trak(Method):
         " Min and Georgiev, Kristian and Ilyas, Andrew and Leclerc, Guillaume and Madry, Aleksander}, booktitle={ICML},"
         " year={2023}}",
         evidence="scores of traker 0.3.2; claim: direction only (8 seeds)",
+        use_when="You have labelled vectors (`probe=linear`) and want what a retrained classifier would make of rows.",
+        fails_when="One training stands for the paper's ensembles; where the probe is sure of a row, its score goes to "
+        "0.",
     )
 
     def needs(self) -> tuple[str, ...]:

@@ -98,6 +98,8 @@ class VInformation(Method):
         " $\\mathcal{V}$-Usable Information}, author={Ethayarajh, Kawin and Choi, Yejin and Swayamdipta, Swabha},"
         " booktitle={ICML}, year={2022}}",
         evidence="closed form: planted information; claim: direction only (8 seeds)",
+        use_when="Rows have labels, and you look for the hard, the easy or the wrongly labelled ones.",
+        fails_when="The hardest rows are noise or hold nothing of their label: far worse to train on than random ones.",
     )
 
     def fit(self, run: Run) -> Pointwise:

@@ -108,6 +108,8 @@ class WeakSupervision(Method):
         " Supervision}, author={Kolossov, Germain and Montanari, Andrea and Tandon, Pulkit}, booktitle={ICLR},"
         " year={2024}}",
         evidence="inclusion probabilities of the release; claim: not reproduced (8 seeds)",
+        use_when="You have a few labelled rows and must decide which others to label or to train on.",
+        fails_when="Hard rows alone fail, most of all where few are kept; a mild preference for them gained little.",
     )
 
     def fit(self, run: Run) -> Hardness:

@@ -155,6 +155,10 @@ class Zipfit(Method):
         " Alignment}, author={Obbad, Elyas and Mlauzi, Iddah and Miranda, Brando and Schaeffer, Rylan and Obbad,"
         " Kamal and Bedi, Suhana and Koyejo, Sanmi}, journal={arXiv preprint arXiv:2410.18194}, year={2024}}",
         evidence="recorded output of zip-fit 1.0.9; claim: direction only (8 seeds)",
+        use_when="The target is small (tens of texts) and formulaic, such as code or markup, and exact wording matters "
+        "more than vocabulary. For pools beyond a few hundred megabytes use `mode=pooled`.",
+        fails_when="Rows about as long as the targets win, and the best resemble each other; where the pool held much "
+        "junk it was worse than random rows.",
     )
 
     def fit(self, run: Run) -> Alignment:
