@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from .core import Law, Prediction, Settings
 from .engine import files
-from .engine.plan import finite, make, parameters
+from .engine.plan import make, parameters
 from .engine.store import digest
 from .errors import DataError, UsageError
 from .law import caution, wording
@@ -26,7 +25,7 @@ from .law.judge import Verdict, group_means, interval, judge, largest_left_out, 
 from .law.propose import Bounds, Question
 from .law.reach import outside
 from .law.table import Table, read_runs
-from .layout import FIT, FIT_FORMAT, REPORT, refuse_foreign, sealed, versions
+from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
 
 Floats = npt.NDArray[np.float64]
@@ -38,12 +37,8 @@ RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
 
 
-@dataclass
-class Fitted:
+class Fitted(Result):
     """A finished fit: the folder it lies in and the content of its ``fit.json``."""
-
-    folder: Path
-    summary: dict[str, Any]
 
     @property
     def weights(self) -> dict[str, float]:
@@ -110,12 +105,9 @@ def fit_law(
         }
         summary["next"] = wording.next_command(summary, str(folder))
         with files.whole_folder(folder) as place:
-            summary |= sealed(finite(summary))
-            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-            files.write_whole(place / FIT, text.encode())
             from .report.fit import render
 
-            files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
+            summary |= publish(place, FIT, summary, render)
     return Fitted(folder, summary)
 
 

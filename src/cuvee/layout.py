@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .engine import files
+from .engine.plan import finite
 from .engine.store import digest
 from .errors import UsageError
 
@@ -29,6 +34,34 @@ MIX_FORMAT = 1
 FIT_FORMAT = 1
 SEARCH_FORMAT = 1
 """Raised when an older cuvee could misread the file."""
+
+
+@dataclass
+class Result:
+    """What a job left: the folder it lies in, and what is known about it (the content of the folder's JSON file)."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The same for any number of workers, any cut of the same rows into files, and after any interruption."""
+        return str(self.summary["reproduce"]["digest"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}, {self.summary['verdict']!r})"
+
+
+def publish(place: Path, name: str, summary: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
+    """Write a summary as the file ``name``, and its report, into a folder that is being made.
+
+    Returns the summary as written: sealed, and with None for numbers that JSON lacks.
+    """
+    summary = sealed(finite(summary))
+    text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
+    files.write_whole(place / name, text.encode())
+    files.write_whole(place / REPORT, page(summary).encode("utf-8", "replace"))
+    return summary
 
 
 def versions() -> dict[str, str]:

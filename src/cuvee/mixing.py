@@ -18,12 +18,12 @@ from .checks import pool_files, write_rejects
 from .core import Block, Columns
 from .engine import files
 from .engine.local import Executor, Local
-from .engine.plan import finite, make, parameters
+from .engine.plan import make, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
-from .layout import MIX, MIX_FORMAT, REJECTS, REPORT, refuse_foreign, sealed, versions
+from .layout import MIX, MIX_FORMAT, REJECTS, Result, publish, refuse_foreign, sealed, versions
 from .mix import wording
 from .mix.apportion import apportion, apportion_capped
 from .mix.base import Mix, Sources
@@ -37,22 +37,13 @@ COMPARED = ("proportional", "uniform")
 """The mixes that every other one is shown beside."""
 
 
-@dataclass
-class Mixed:
+class Mixed(Result):
     """A finished mix: the folder it lies in and the content of its ``mix.json``."""
-
-    folder: Path
-    summary: dict[str, Any]
 
     @property
     def weights(self) -> dict[str, float]:
         """Each source's share of the training tokens."""
         return {one["name"]: one["weight"] for one in self.summary["sources"]}
-
-    @property
-    def digest(self) -> str:
-        """Of sources and planned tokens: the same for any number of workers and any cut into files."""
-        return str(self.summary["reproduce"]["digest"])
 
 
 def mix_sources(
@@ -247,12 +238,9 @@ def _whole(
 
 def write_mix(place: Path, summary: dict[str, Any]) -> None:
     """Write mix.json and the report into a folder that is being made; ``summary`` gets its seal."""
-    summary |= sealed(finite(summary))
-    text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-    files.write_whole(place / MIX, text.encode())
     from .report.mix import render
 
-    files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
+    summary |= publish(place, MIX, summary, render)
 
 
 def sizes_of(text: str) -> dict[str, int]:

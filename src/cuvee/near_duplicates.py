@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .engine.columns import DiskColumns
 from .engine.executor import Executor
 from .engine.group import Clusters, EqualKeys, group
 from .engine.local import Local
-from .engine.plan import describe, finite, make, parameters
+from .engine.plan import describe, make, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
@@ -38,8 +38,9 @@ from .layout import (
     REJECTS,
     REPORT,
     SELECTION,
+    Result,
+    publish,
     refuse_foreign,
-    sealed,
     versions,
 )
 from .planning import planned
@@ -77,20 +78,8 @@ CITATIONS = [
 ]
 
 
-@dataclass
-class Guarded:
+class Guarded(Result):
     """A pool looked through: the folder with its selection, and what is known about it (``plan.json``)."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """The same for any number of workers, any sharding of the same rows, and after any interruption."""
-        return str(self.summary["reproduce"]["digest"])
-
-    def __repr__(self) -> str:
-        return f"Guarded({str(self.folder)!r}, {self.summary['verdict']!r})"
 
 
 @dataclass(frozen=True)
@@ -279,12 +268,9 @@ def guard(
             summary = job.describe(found, place, folder)
             summary["reproduce"]["command"] = command or _python_call(pool, output, asked)
             summary["reproduce"]["timings"]["total"] = round(time.monotonic() - started, 3)
-            summary = sealed(finite(summary))
-            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-            files.write_whole(place / PLAN, text.encode())
             from .report.guard import render
 
-            files.write_whole(place / REPORT, render(summary, no_text=not show_text).encode("utf-8", "replace"))
+            summary = publish(place, PLAN, summary, partial(render, no_text=not show_text))
     return Guarded(folder, summary)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from .engine.store import Store, digest
 from .examples import Example
 from .feature.ngrams import Ngrams
 from .fold.extremes import Extreme, Extremes, Words
-from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT, refuse_foreign, sealed, versions
+from .layout import PROFILE, PROFILE_FORMAT, REJECTS, REPORT, Result, publish, refuse_foreign, versions
 from .planning import planned
 from .pool import Opened, Paths, Reading, open_stage
 from .profile_contents import cards, dimensions, sampled_texts, vocabulary_growth
@@ -43,17 +43,8 @@ HEAPS = """@book{heaps1978information,
 }"""
 
 
-@dataclass
-class Profiled:
+class Profiled(Result):
     """A finished profile: the folder it lies in and the content of its ``profile.json``."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """Of counts, duplicates, lengths and domains: the same for any number of workers and any cut into files."""
-        return str(self.summary["reproduce"]["digest"])
 
 
 def profile(
@@ -100,12 +91,9 @@ def profile(
             summary["reproduce"] |= {"command": command or f"cuvee.profile({paths!r})", "digest": _digest(summary)}
             found.timings["total"] = time.monotonic() - started
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in found.timings.items()}
-            summary = sealed(summary)
-            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-            files.write_whole(place / PROFILE, text.encode())
             from .report.profile import render
 
-            files.write_whole(place / REPORT, render(summary, no_text=not show_text).encode("utf-8", "replace"))
+            summary = publish(place, PROFILE, summary, partial(render, no_text=not show_text))
     return Profiled(folder, summary)
 
 

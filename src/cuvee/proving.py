@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,12 @@ from . import proof_wording as wording
 from .engine import files
 from .engine.executor import Executor
 from .engine.local import Local
-from .engine.plan import finite, parameters
+from .engine.plan import parameters
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
-from .layout import PROOF, PROOF_FORMAT, REPORT, refuse_foreign, sealed, versions
+from .layout import PROOF, PROOF_FORMAT, REPORT, Result, publish, refuse_foreign, versions
 from .methods.policy.uniform import Uniform
 from .pool import Paths, Reading
 from .proof import findings, outlook, overlap
@@ -66,12 +66,8 @@ FULL_AT_MOST = 32
 proxy takes unasked."""
 
 
-@dataclass
-class Proved:
+class Proved(Result):
     """A finished proof: the folder it lies in and what was found (the content of ``proof.json``)."""
-
-    folder: Path
-    summary: dict[str, Any]
 
     @property
     def better(self) -> bool:
@@ -81,9 +77,6 @@ class Proved:
         diverged = any(one["diverged"] for one in self.summary["arms"] if one["kind"] != "full")
         held_out = not self.summary["on_target"]
         return bool(primary) and all(verdict == "better" for verdict in primary) and not diverged and held_out
-
-    def __repr__(self) -> str:
-        return f"Proved({str(self.folder)!r}, {self.summary['verdict']!r})"
 
 
 def prove(
@@ -553,13 +546,10 @@ class _Job:
             for one in summary["overlap"]:
                 one["examples"] = []
         summary["reproduce"]["timings"] = {"total": round(time.monotonic() - self.started, 3)}
-        summary = sealed(finite(summary))
         from .report.prove import render
 
         with files.whole_folder(folder) as place:
-            text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-            files.write_whole(place / PROOF, text.encode())
-            files.write_whole(place / REPORT, render(summary, no_text=not show_text).encode("utf-8", "replace"))
+            summary = publish(place, PROOF, summary, partial(render, no_text=not show_text))
         return Proved(folder, summary)
 
     def _summary(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
-from .engine.plan import describe, finite, parameters
+from .engine.plan import describe, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.stage import Stage
@@ -32,7 +31,7 @@ from .engine.work import SpanKeys
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
 from .feature.models import ModelVectors
-from .layout import PLAN, PLAN_FORMAT, REJECTS, REPORT, SELECTION, refuse_foreign, sealed, versions
+from .layout import PLAN, PLAN_FORMAT, REJECTS, SELECTION, Result, publish, refuse_foreign, versions
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
 from .methods.choose.random import Random
@@ -47,20 +46,8 @@ MOST_CONTENTS = 1_000
 """Hashes of target texts that the plan keeps (the smallest), so that a proof can tell when it evaluates on them."""
 
 
-@dataclass
-class Selected:
+class Selected(Result):
     """A finished selection: the folder it lies in and what is known about it (the content of ``plan.json``)."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """The same for any number of workers, any sharding of the same rows, and after any interruption."""
-        return str(self.summary["reproduce"]["digest"])
-
-    def __repr__(self) -> str:
-        return f"Selected({str(self.folder)!r}, digest={self.digest!r})"
 
 
 def select(
@@ -279,12 +266,9 @@ class _Job:
             timings["total"] = time.monotonic() - self.started
             timings["found in the cache"] = engine.recalled_seconds
             summary["reproduce"]["timings"] = {name: round(value, 3) for name, value in timings.items()}
-            summary = sealed(finite(summary))
-            plan = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-            files.write_whole(place / PLAN, plan.encode())
             from .report.select import render
 
-            files.write_whole(place / REPORT, render(summary, no_text=not show_text).encode("utf-8", "replace"))
+            summary = publish(place, PLAN, summary, partial(render, no_text=not show_text))
         return Selected(folder, summary)
 
     def _check_target(self, stage: Stage) -> None:
