@@ -16,6 +16,7 @@ from .core import Block, Columns
 from .engine import divide
 from .engine.columns import DiskColumns
 from .engine.executor import Stopped, Watch
+from .engine.ordered import repeated
 from .engine.store import Store, digest
 
 ROWS_IN_MEMORY = 1 << 19
@@ -86,11 +87,9 @@ def _chosen(block: Block, name: str, keep: Keep) -> divide.Keys:
 
 def _counted(found: divide.Keys, examples: int) -> _Tally:
     value, row, _ = found
-    ordered = np.sort(value)
-    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if not len(again):
+    some = repeated(value)
+    if not len(some):
         return _Tally()
-    some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
     value, row = value[some], row[some]
     order = np.argsort(value, kind="stable")  # rows ascend, so the first of a group is its earliest
     starts = np.flatnonzero(np.diff(value[order], prepend=value[order][:1] ^ np.uint64(1)))
@@ -99,8 +98,8 @@ def _counted(found: divide.Keys, examples: int) -> _Tally:
     firsts = row[order[starts]]
     best = np.lexsort((firsts, -counts))[:examples]
     largest = [(int(counts[at]), int(firsts[at])) for at in best]
-    repeated = Counter(dict(zip(sizes.tolist(), number.tolist(), strict=True)))
-    return _Tally(int((counts - 1).sum()), len(counts), largest, repeated)
+    often = Counter(dict(zip(sizes.tolist(), number.tolist(), strict=True)))
+    return _Tally(int((counts - 1).sum()), len(counts), largest, often)
 
 
 def _by_ranges(

@@ -28,6 +28,7 @@ from ..core import Array
 from . import divide
 from .executor import Executor, Stopped, Task, Watch
 from .kernel import kernel
+from .ordered import distinct, repeated
 from .progress import Progress
 from .store import Store, digest
 
@@ -121,12 +122,7 @@ class EqualKeys:
 
     def _repeated(self, share: Share, watch: Watch) -> divide.Keys:
         value, row, place = divide.joined(list(self._gather(share, watch)))
-        ordered = np.sort(value)
-        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        del ordered
-        if not len(again):
-            return value[:0], row[:0], place[:0] if place is not None else None
-        some = np.flatnonzero(again[np.minimum(np.searchsorted(again, value), len(again) - 1)] == value)
+        some = repeated(value)
         return value[some], row[some], place[some] if place is not None else None
 
     def _gather(self, share: Share, watch: Watch) -> Iterator[divide.Keys]:
@@ -345,7 +341,7 @@ class Clusters:
         """(row, first row of its cluster) of all rows in clusters of two or more, in row order: int64."""
         left = np.concatenate(self._left or [np.empty(0, np.int64)])
         right = np.concatenate(self._right or [np.empty(0, np.int64)])
-        row = np.unique(np.concatenate([left, right]))
+        row = distinct(np.concatenate([left, right]))
         parent = np.arange(len(row))
         _unite(parent, np.searchsorted(row, left), np.searchsorted(row, right))
         return row, row[parent]

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from ..core import Batch, Block, Map
 from ..engine.draw import bits
+from ..engine.ordered import distinct
 from ..errors import UsageError
 from . import minhash_kernels as kernels
 from .ngram_kernels import MAX_ORDER
@@ -120,7 +121,7 @@ class MinHash(Map):
         out, ends = np.empty(size + size // 2 + len(batch) + 64, np.uint64), np.zeros(len(batch), np.int64)
         data, offsets, tables_, plan, memory = self._inputs(batch)
         kernels.grams_of(data, offsets, tables_, plan, memory, out, ends)
-        return [np.unique(part) for part in np.split(out[: ends[-1] if len(ends) else 0], ends[:-1])][: len(batch)]
+        return [distinct(part) for part in np.split(out[: ends[-1] if len(ends) else 0], ends[:-1])][: len(batch)]
 
     def _inputs(self, batch: Batch) -> tuple[Any, ...]:
         folds = kernels.DIGITS * self.digits
