@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
-from cuvee.clusters import texts_of
+from cuvee import near_duplicates
+from cuvee.clusters import Members, texts_of
 from cuvee.core import Batch
 from cuvee.engine import files, group, manifest
 from cuvee.engine.group import EqualKeys
@@ -449,9 +450,35 @@ def test_texts_are_found_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.M
     raw = manifest.Manifest.raw
     monkeypatch.setattr(manifest.Manifest, "raw", lambda self, a, b: reads.append((a, b)) or raw(self, a, b))
     rows = [399, 0, 39, 40, 149, 150, 151, 299, 300, 3, 3]
-    assert texts_of(engine, rows) == {row: texts[row].encode() for row in rows}
+    assert texts_of(engine, rows, 1_000) == {row: texts[row].encode() for row in rows}
     assert (150, 300) in reads and len(reads) <= 6
-    assert texts_of(engine, []) == {}
+    assert texts_of(engine, [], 1_000) == {}
+    cut = texts_of(engine, rows, 40)
+    assert all(texts[row].encode().startswith(cut[row]) and len(cut[row]) in (39, 40) for row in (39, 40, 149, 399))
+    assert all(text.decode() for text in cut.values()), "cut between characters"
+
+
+def test_long_texts_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown and compared of a cluster is bounded, however long its documents are."""
+    words = np.random.default_rng(5).choice(WORDS, (4, 3_000)).tolist()
+    texts = [" ".join(one[:2_990] + ["other"] * copy) for one in words for copy in (0, 3)]
+    held = []
+    monkeypatch.setattr(near_duplicates, "MEASURED_BYTES", 5_000)
+    monkeypatch.setattr(near_duplicates, "texts_of", lambda *given: held.append(found := texts_of(*given)) or found)
+    result = guard(pool_of(tmp_path, texts), output=tmp_path / "out")
+    assert result.summary["counts"]["near"] == 4 and result.summary["similarities"] == [1.0] * 4
+    assert [len(one) for found in held for one in found.values()] == [5_000] * 8
+
+
+def test_members_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The members are sorted a fixed number of times, not once for every span of the pool."""
+    sorts = []
+    unique = np.unique
+    row = np.arange(40)
+    members = Members(row, row // 4 * 4, row, row, row.astype(np.uint64), np.zeros(40, np.int32))
+    monkeypatch.setattr(np, "unique", lambda *given, **more: sorts.append(1) or unique(*given, **more))
+    assert all(members.copies(np.array([at, 100])).tolist() == [4, 1] for at in range(40))
+    assert len(sorts) == 1
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .core import Array, Block, Decision
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.draw import uniform
+from .engine.facts import head
 from .engine.group import Clusters
 from .engine.run import Engine
 from .selection_file import Reasons
@@ -76,10 +78,14 @@ class Members:
                 known[at[inside]] = block[name][inside]
         return cls(row, cluster, own, size, key, domain)
 
-    def numbers(self) -> tuple[Ints, Ints]:
-        """(which cluster each member is in, counted from 0; members per cluster)."""
+    @cached_property
+    def _numbers(self) -> tuple[Ints, Ints]:
         _, number, counts = np.unique(self.cluster, return_inverse=True, return_counts=True)
         return number, counts
+
+    def numbers(self) -> tuple[Ints, Ints]:
+        """(which cluster each member is in, counted from 0; members per cluster)."""
+        return self._numbers
 
     def sizes(self) -> Ints:
         """Members per cluster."""
@@ -128,9 +134,10 @@ class Members:
         return [(int(self.row[partner[at]]), int(self.row[at])) for at in drawn.tolist()]
 
 
-def texts_of(engine: Engine, rows: Sequence[int]) -> dict[int, bytes]:
-    """The whole texts of some pool rows. A segment of a file is read once, from the first to the last row wanted in it:
-    what cannot be entered in the middle, as compressed JSONL, would else be read anew for every row."""
+def texts_of(engine: Engine, rows: Sequence[int], limit: int) -> dict[int, bytes]:
+    """The texts of some pool rows, at most their first ``limit`` bytes, cut between characters. A segment of a file is
+    read once, from the first to the last row wanted in it: what cannot be entered in the middle, as compressed JSONL,
+    would else be read anew for every row."""
     manifest, found = engine.pool.manifest, dict[int, bytes]()
     for number, group in itertools.groupby(sorted(set(rows)), key=manifest.file_of):
         first = np.array([segment.first_row for segment in manifest.index(number).segments])
@@ -146,7 +153,8 @@ def texts_of(engine: Engine, rows: Sequence[int]) -> dict[int, bytes]:
                 for row in run:
                     if low <= row < low + take:
                         at = row - low
-                        found[row] = raw.data[raw.offsets[at] : raw.offsets[at + 1]].tobytes()
+                        begin, end = int(raw.offsets[at]), int(raw.offsets[at + 1])
+                        found[row] = head(raw.data[begin : min(end, begin + limit + 1)].tobytes(), limit)
     return found
 
 

@@ -54,6 +54,8 @@ from .splits import across
 from .summary import Arm
 
 SHOWN_CLUSTERS, SHOWN_PAIRS, MEASURED_PAIRS = 20, 10, 24
+MEASURED_BYTES = 1 << 20
+"""Of the texts whose exact similarity is told, no more than their beginnings of this size are held."""
 LOOK_SEED = 0
 """Which pairs are looked at and planted: the same for every ``seed``, which decides about rows."""
 FEWEST_PERMUTATIONS = 64
@@ -488,7 +490,7 @@ class _Job:
         largest = members.largest(SHOWN_CLUSTERS)
         pairs = members.near_pairs(found.kept, MEASURED_PAIRS, LOOK_SEED) if minhash is not None else []
         rows = sorted({row for _, row in largest} | {row for pair in pairs for row in pair})
-        texts = texts_of(engine, rows)
+        texts = texts_of(engine, rows, MEASURED_BYTES)
         known = cards(engine, found.columns, set(rows))
 
         def shown(row: int, **more: Any) -> dict[str, Any]:

@@ -165,10 +165,11 @@ def _describe(engine: Engine, opened: Opened, found: _Found, reading: Reading, s
             for row, score, text, why in rows
         ]
     largest = []
-    texts = engine.texts([row for _, row in copies.largest]) if spec.text is not None and show_text else []
+    firsts = [row for _, row in copies.largest]
+    texts = engine.texts(firsts, 8_000) if spec.text is not None and show_text else []
     for at, (count, row) in enumerate(copies.largest):
         path, local = manifest.place(row)
-        text = texts[at][:8_000].decode("utf-8", "ignore")[:2_000] if texts else ""
+        text = texts[at].decode()[:2_000] if texts else ""
         largest.append({"count": count, "text": text, "file": path, "row": local + 1})
     summary |= {
         "counts": {

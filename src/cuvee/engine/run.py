@@ -17,6 +17,7 @@ from ..errors import DataError
 from ..source.base import REASON, Bad, remedies
 from .columns import DiskColumns
 from .executor import Executor
+from .facts import head
 from .local import Local
 from .manifest import Span
 from .merging import Merging, forget, parts_of
@@ -160,12 +161,17 @@ class Engine:
         self.ensure_facts(stage)
         return self.store.table(stage.key("sample", span))[0][0]
 
-    def texts(self, rows: Sequence[int]) -> list[bytes]:
-        """The whole texts of some pool rows, each found by seeking; meant for a handful."""
+    def texts(self, rows: Sequence[int], limit: int | None = None) -> list[bytes]:
+        """The texts of some pool rows, each found by seeking; meant for a handful. ``limit``: their first bytes alone,
+        cut between characters."""
         found = []
         for row in rows:
             (_, raw, _), *_ = self.pool.manifest.raw(row, row + 1)
-            found.append(raw.data[raw.offsets[0] : raw.offsets[1]].tobytes())
+            begin, end = int(raw.offsets[0]), int(raw.offsets[1])
+            if limit is None:
+                found.append(raw.data[begin:end].tobytes())
+            else:
+                found.append(head(raw.data[begin : min(end, begin + limit + 1)].tobytes(), limit))
         return found
 
     def ids(self, span_number: int) -> pa.Array | None:
