@@ -38,6 +38,7 @@ from cuvee.errors import CuveeError
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
+METHODS = sorted((ROOT / "docs" / "methods").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"File `([^`]+)`:\s*\Z")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -172,8 +173,8 @@ def test_pages_hold_something_to_run() -> None:
     assert sum(block.language == "python" for page in DOCS for block in fenced(page)) > 8
 
 
-def test_methods_page_is_fresh() -> None:
-    """docs/methods.md is what scripts/make_docs.py writes."""
+def test_pages_of_methods_are_fresh() -> None:
+    """The index, the pages, laws.md and measured.json are what scripts/make_docs.py writes."""
     script = ROOT / "scripts" / "make_docs.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -200,7 +201,35 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower().strip()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_method_has_a_page_that_says_when() -> None:
+    """One page for each of cuvee's own methods; each says when to use the method and when it fails."""
+    own = {name: entry.load() for name, entry in registry.entries().items() if entry.point is None}
+    assert [page.stem for page in METHODS] == sorted(own)
+    silent = [name for name, kind in own.items() if not kind.card.use_when]
+    assert not silent, f"their cards lack use_when: {silent}"
+    for page in METHODS:
+        assert "**When it fails:**" in page.read_text(encoding="utf-8"), f"{page.stem}: no fails_when, and no trap"
+
+
+def test_examples_of_methods_are_planned(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command on every method's page is accepted: names, parameters, columns and files are what the verb takes."""
+    folder = tmp_path / "work"
+    shutil.copytree(data, folder)
+    monkeypatch.chdir(folder)
+    for name in ("labelled", "failed"):
+        shutil.copy(folder / "evaluation.jsonl", folder / f"{name}.jsonl")
+    for part in (folder / "pool").iterdir():
+        table = pq.read_table(part)
+        pq.write_table(table.append_column("pass_rate", pa.array(np.arange(len(table)) % 9 / 8)), part)
+    assert run(["select", "pool/", "--with", "random", "--tokens", "20k", "-o", "kept/"], monkeypatch)[0] == 0
+    for page in METHODS:
+        found = [one for block in fenced(page) if block.language == "sh" for one in commands(block.content)]
+        assert len(found) == 1, page.stem
+        status, said = run([*found[0][0], "--plan"], monkeypatch)
+        assert status == 0, f"{page.stem}: {said}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *METHODS], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_resolve(page: Path) -> None:
     """Every link within the repository leads to a file, and its fragment to a heading."""
     broken = []

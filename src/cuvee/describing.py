@@ -7,7 +7,7 @@ import inspect
 import textwrap
 from typing import Any
 
-from . import registry
+from . import measured, registry
 from .core import Choose, Policy
 
 BEHIND = {"score": "classifier", "perplexity": "perplexity", "embedding": "embedding", "cluster": "clusters"}
@@ -152,20 +152,27 @@ def facts(name: str) -> dict[str, Any]:
         "description": inspect.getdoc(module) or "",
         "class": inspect.getdoc(kind) or "",
         "parameters": parameters,
+        "example": example(plain) if plain in registry.entries() and ":" not in name else "",
+        "measured": measured.of(plain) if plain in registry.entries() and ":" not in name else {},
     }
 
 
 def page(found: dict[str, Any]) -> str:
     """One method's page for a terminal."""
     lines = [f"{found['name']} ({found['family']})", "", *textwrap.wrap(found["summary"], 78), ""]
+    for told, text in (("Use it when: ", found["use_when"]), ("When it fails: ", found["fails_when"])):
+        lines += [*textwrap.wrap(told + text, 78), ""] if text else []
     lines += [found["description"], "", found["class"], "", "Parameters:"]
     for one in found["parameters"]:
         value = "required" if one["required"] else f"default {one['default']}"
         lines.append(f"  {one['name']}: {one['type']}, {value}")
     if not found["parameters"]:
         lines.append("  none")
-    lines += ["", f"Needs: {', '.join(found['needs']) or 'nothing'}", f"Cost: {found['cost']}"]
+    lines += ["", *([f"Example: {found['example']}"] if found["example"] else [])]
+    lines += [f"Needs: {', '.join(found['needs']) or 'nothing'}", f"Cost: {found['cost']}"]
     lines += [f"Evidence: {found['evidence']}"]
+    for text in measured.lines(found["measured"]):
+        lines += textwrap.wrap(text, 78, subsequent_indent="  ")
     if found["bibtex"]:
         lines += ["", found["bibtex"]]
     return "\n".join(lines)

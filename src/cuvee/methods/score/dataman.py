@@ -78,8 +78,7 @@ class DataMan(Method):
         " author={Peng, Ru and Yang, Kexin and Zeng, Yawen and Lin, Junyang and Liu, Dayiheng and Zhao, Junbo},"
         " booktitle={ICLR}, year={2025}}",
         evidence="picks of the release; planted rater; claim: direction only (8 seeds)",
-        use_when="Quality matters more than topic, and a language model can rate some of the documents: see [cuvee "
-        "rate](rate.md).",
+        use_when="Quality matters more than topic, and a language model can rate some of the documents (`cuvee rate`).",
         fails_when="The rater decides all: with permuted ratings nothing is gained, and cleaner text need not give a "
         "lower loss.",
     )

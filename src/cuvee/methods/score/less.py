@@ -81,7 +81,7 @@ class Less(Method):
         " booktitle={ICML}, year={2024}}",
         evidence="scores and Adam's directions of the release; claim: direction only (8 seeds)",
         use_when="A few texts of each kind that you want, and a model to be fine-tuned on what is like them in effect: "
-        "the strongest method by gradients, at a hundred times the cost of vectors ([gradients.md](gradients.md)).",
+        "the strongest method by gradients, at a hundred times the cost of vectors.",
         fails_when="It costs a backward pass for each row and checkpoint, and was no better than `rds_plus` or `dsir` "
         "for a tiny model.",
     )
