@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .near_duplicates import Guarded, guard
     from .online.mix import OnlineMix
     from .pool import Reading
+    from .pretraining import Pretrained, pretrain
     from .profiling import Profiled, profile
     from .proving import Proved, prove
     from .rating.job import Rated, rate
@@ -40,6 +41,8 @@ _LAZY = {
     "fit_law": "fitting",
     "Fitted": "fitting",
     "mix_sources": "mixing",
+    "pretrain": "pretraining",
+    "Pretrained": "pretraining",
     "search_mix": "searching",
     "Searched": "searching",
     "Mixed": "mixing",
@@ -62,6 +65,7 @@ __all__ = [
     "Guarded",
     "Mixed",
     "OnlineMix",
+    "Pretrained",
     "Profiled",
     "Proved",
     "Rated",
@@ -77,6 +81,7 @@ __all__ = [
     "fit_law",
     "guard",
     "mix_sources",
+    "pretrain",
     "profile",
     "prove",
     "rate",

@@ -91,11 +91,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watch:
-    """How a run reports its progress (share done, 0 to 1) and where it may keep a checkpoint to go on from."""
+    """How a run reports its progress (share done, 0 to 1) and where it may keep a checkpoint to go on from.
+
+    ``keep``: a file for the model at the end, if the proxy can be gone on from; a diverged one is not written.
+    """
 
     progress: Callable[[float], None] = field(default=lambda share: None)
     checkpoint: Path | None = None
     every_seconds: float = 30.0
+    keep: Path | None = None
 
 
 class Proxy(ABC):

@@ -1,3 +1,3 @@
 """Small models that stand for the real one: one file per proxy, named as on the command line."""
 
-HELPERS: frozenset[str] = frozenset({"labelled", "text_model", "packing", "tokens"})
+HELPERS: frozenset[str] = frozenset({"checkpoint", "labelled", "text_model", "packing", "tokens"})

@@ -1,0 +1,182 @@
+"""``cuvee pretrain``: a model to go on from, trained on a pool, kept in one file.
+
+    model = cuvee.pretrain("old/", proxy="transformer:floor=0.1", output="old.safetensors")
+    cuvee.prove("kept", evaluations=..., proxy="transformer:start=old.safetensors,onward=redecay")
+
+The same documents, proxy and seed give the same bytes; a training that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .core import Budget, Draw
+from .engine import files
+from .engine.executor import Executor
+from .engine.local import Local
+from .engine.progress import Progress
+from .engine.run import Engine
+from .engine.store import Store, digest
+from .errors import DataError, UsageError
+from .methods.choose.random import Random
+from .methods.policy.uniform import Uniform
+from .pool import Paths, Reading, open_stage
+from .proof.corpus import gather
+from .proof.draws import Drawn, Part, take
+from .proof.exchange import Corpus
+from .proof.proxies import checkpoint
+from .proof.proxies.transformer import Transformer
+from .proof.proxy import Recipe, Watch
+from .proof.recipes import load_proxy
+from .quantities import method_call
+from .request import check_arguments
+
+
+@dataclass
+class Pretrained:
+    """A finished training: the model's file, and what is to be known about it."""
+
+    path: Path
+    summary: dict[str, Any]
+
+
+def pretrain(
+    pool: Paths,
+    *,
+    proxy: str | Transformer = "transformer",
+    only: Sequence[str] = (),
+    tokens: int | None = None,
+    epochs: float = 1.0,
+    seed: int = 0,
+    output: str | os.PathLike[str] = "out/model.safetensors",
+    reading: Reading | None = None,
+    workers: int = 0,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Pretrained:
+    """Train a proxy on a pool and keep the model, for trainings that go on from it.
+
+    Args:
+        proxy: the transformer with settings like "transformer:size=1M,floor=0.1"; with ``start`` it goes on itself.
+        only: domains to take documents from [all].
+        tokens: take random documents of so many tokens, by the pool's count [all documents].
+        epochs: passes over these documents.
+        output: the model's file; one that is no checkpoint of cuvee is not replaced.
+        workers: threads that read. The result does not depend on it.
+
+    Raises:
+        UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
+    """
+    started = time.monotonic()
+    check_arguments(pool=pool, output=output, reading=reading, workers=workers, seed=seed, tokens=tokens)
+    name, settings = method_call(proxy) if isinstance(proxy, str) else ("", {})
+    model = load_proxy(name, settings) if isinstance(proxy, str) else proxy
+    if not isinstance(model, Transformer):
+        raise UsageError(f"Only a transformer can be gone on from, not {name}. Take --proxy transformer.")
+    if not (np.isfinite(epochs) and epochs > 0):
+        raise UsageError(f"--epochs must be a number above 0, not {epochs}.")
+    if isinstance(only, str):
+        raise UsageError(f"only must be a list of domains, like [{only!r}].")
+    place, store, shown = Path(output), Store(Path(cache) if cache is not None else None), progress or Progress()
+    with files.lock(place), store.in_use():
+        _refuse_foreign(place)
+        opened = open_stage(pool, reading or Reading(), store)
+        if opened.spec.text is None:
+            raise UsageError("The pool has no texts to train on. Name their column with --text.")
+        engine = Engine(opened.stage, None, store, executor or Local(workers), shown)
+        rows = _rows(engine, opened.domain_by_convention, tuple(only), tokens, seed)
+        batch = Corpus(store, gather(engine, rows.row)).batch(rows.places)
+        key = digest("pretrain", rows.digest, Recipe(model, Uniform(), epochs).digest(), seed)
+        shown.begin("training", 100, "percent")
+        told = _Share(shown)
+        watch = Watch(told, store.root / "pretrain" / key, keep=place)
+        outcome = model.train(batch, [], Uniform(), epochs, seed, watch)
+        shown.end()
+        if outcome.diverged:
+            raise DataError("The training diverged: a loss is not finite. Give a lower rate=... or a larger batch.")
+    kept = checkpoint.inspect(place)
+    summary = {
+        "path": str(place),
+        "digest": kept.digest,
+        "documents": rows.documents,
+        "tokens": rows.tokens,
+        "epochs": epochs,
+        "only": list(only),
+        "about": asdict(kept.about),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return Pretrained(place, summary)
+
+
+class _Share:
+    """Progress of a training in whole per cent."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.told = progress, 0
+
+    def __call__(self, share: float) -> None:
+        now = int(100 * share)
+        self.progress.advance(now - self.told)
+        self.told = now
+
+
+def _rows(engine: Engine, by_convention: bool, only: tuple[str, ...], tokens: int | None, seed: int) -> Drawn:
+    """The documents to train on."""
+    columns = engine.columns(domain_by_convention=by_convention)
+    chosen = None
+    if only:
+        names = list(columns.domains)
+        if unknown := [name for name in only if name not in names]:
+            there = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            raise UsageError(f"The pool has no domain '{unknown[0]}'. It has: {there}.")
+        codes = [names.index(name) for name in only]
+        parts = [block["row"][np.isin(block["domain"], codes)] for block in columns.blocks("row", "domain")]
+        chosen = np.concatenate(parts).astype(np.int64)
+    part = Part(columns, only=chosen)
+    if tokens is None:
+        found = take(part, None)
+    else:
+        draw, rule = Draw(seed), Random("pretrain")
+        more = min(tokens + max(tokens // 8, 1), max(part.totals["tokens"], 1))
+        found = take(part, rule.choose(part, Budget("tokens", more), draw), tokens, draw)
+    if not found.documents:
+        raise DataError("There is nothing to train on: no document fits. Give more --tokens, or other domains.")
+    return found
+
+
+def _refuse_foreign(place: Path) -> None:
+    """Never replace a file that is no checkpoint."""
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder. Name a file for the model with -o, like {place}/model.safetensors.")
+    if place.exists():
+        try:
+            checkpoint.inspect(place)
+        except DataError:
+            raise UsageError(f"{place} is no checkpoint of cuvee. Choose another place with -o.") from None
+
+
+def lines(done: Pretrained) -> list[str]:
+    """What the command line prints."""
+    from .quantities import shell_path
+    from .report.terminal import plural, safe
+
+    told, about = done.summary, done.summary["about"]
+    rate = f"{about['rate']:.3g}" if about["rate"] else "0"
+    passes = f"{told['epochs']:g} pass{'' if told['epochs'] == 1 else 'es'}"
+    found = [
+        f"Trained {about['size']} on {plural(told['documents'], 'document')}, {told['tokens']:,} tokens, {passes}",
+        f"  model   {safe(told['path'], 70)}  {told['digest'][:8]}",
+        f"  rate    {about['peak']:.3g} at most, {rate} at the end",
+    ]
+    if not about["rate"]:
+        found.append("  (!) to go on without warming up (onward=redecay) train it with floor=0.1")
+    go_on = f"--proxy transformer:size={about['size']},start={shell_path(told['path'])}"
+    return [*found, f"next: cuvee prove kept/ -e held-out.jsonl {go_on}"]

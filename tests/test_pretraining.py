@@ -1,0 +1,83 @@
+"""cuvee pretrain: a model kept from a pool, and trials that go on from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import cuvee
+from cuvee.errors import DataError, UsageError
+from cuvee.proof.ledger import Ledger
+
+from .command import cuvee as command
+
+pytest.importorskip("torch")
+PROXY = "transformer:context=32,batch=8,floor=0.1"
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pretraining") / "pool.jsonl"
+    rows = [{"text": f"{word} {i} " * 20, "domain": word} for word in ("alpha", "beta") for i in range(12)]
+    place.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return place
+
+
+def test_a_file_names_its_training(pool: Path, tmp_path: Path) -> None:
+    one = cuvee.pretrain(pool, proxy=PROXY, only=["alpha"], output=tmp_path / "one", cache=tmp_path / "cache")
+    two = cuvee.pretrain(pool, proxy=PROXY, only=["alpha"], output=tmp_path / "two", cache=tmp_path / "other")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert one.summary["digest"] == two.summary["digest"]
+    assert one.summary["documents"] == 12
+    assert one.summary["about"]["tokens"] > 0
+    other = cuvee.pretrain(pool, proxy=PROXY, only=["beta"], output=tmp_path / "two", cache=tmp_path / "cache")
+    assert other.summary["digest"] != one.summary["digest"]
+    part = cuvee.pretrain(pool, proxy=PROXY, tokens=200, output=tmp_path / "two", cache=tmp_path / "cache")
+    assert 0 < part.summary["tokens"] <= 200
+
+
+def test_trials_go_on_from_it(pool: Path, tmp_path: Path) -> None:
+    """The checkpoint's digest is in the trial's key: another model, other trials; the same one, none."""
+    held = tmp_path / "held.jsonl"
+    held.write_text("".join(json.dumps({"text": f"alpha {i} and beta {i} " * 9}) + "\n" for i in range(8)))
+    kept = cuvee.select(pool, method="random", fraction=0.9, output=tmp_path / "kept", cache=tmp_path / "cache").folder
+    model = tmp_path / "model.safetensors"
+
+    def prove() -> int:
+        cuvee.prove(
+            kept, evaluations={"held": held}, against="random", seeds=2, proxy=f"{PROXY},start={model}", tokens=300,
+            ledger=tmp_path / "ledger", output=tmp_path / "proof", cache=tmp_path / "cache", workers=1,
+        )  # fmt: skip
+        return len(list(Ledger(tmp_path / "ledger").records()))
+
+    counts = []
+    for domain in ("alpha", "alpha", "beta"):
+        cuvee.pretrain(pool, proxy=PROXY, only=[domain], output=model, cache=tmp_path / "cache")
+        counts.append(prove())
+    assert counts == [counts[0], counts[0], 2 * counts[0]]
+
+
+def test_wrong_requests_are_sentences(pool: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no domain 'gamma'"):
+        cuvee.pretrain(pool, proxy=PROXY, only=["gamma"], output=tmp_path / "model")
+    with pytest.raises(UsageError, match="Only a transformer"):
+        cuvee.pretrain(pool, proxy="ngram", output=tmp_path / "model")
+    with pytest.raises(DataError, match="nothing to train on"):
+        cuvee.pretrain(pool, proxy=PROXY, tokens=1, output=tmp_path / "model")
+    foreign = tmp_path / "foreign"
+    foreign.write_text("mine")
+    with pytest.raises(UsageError, match="no checkpoint of cuvee"):
+        cuvee.pretrain(pool, proxy=PROXY, output=foreign)
+    assert foreign.read_text() == "mine"
+
+
+def test_the_command(pool: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model.safetensors"
+    done = command("pretrain", pool, "--proxy", PROXY.replace(",floor=0.1", ""), "--tokens", "300", "-o", place)
+    assert done.status == 0
+    assert "onward=redecay" in done.out and "start=" in done.out
+    assert command("pretrain", pool, "--epochs", "0", "-o", place).status == 2
+    planned = command("pretrain", pool, "--plan", "-o", tmp_path / "none")
+    assert planned.status == 0 and not (tmp_path / "none").exists()
