@@ -54,6 +54,7 @@ def main() -> int:
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(in_own_process, [name for name in wanted if name not in fresh]))
     report.update()
+    report.update_methods()
     return 0 if all(done) else 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from typing import Any
 
@@ -126,3 +128,8 @@ def update() -> None:
     for record in found:
         write(RESULTS / f"{record['name']}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     write(PAGE, page(found))
+
+
+def update_methods() -> None:
+    """Write the methods' pages anew: they tell verdicts and places."""
+    subprocess.run([sys.executable, str(HERE.parent / "scripts" / "make_docs.py")], check=True)

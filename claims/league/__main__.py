@@ -11,6 +11,7 @@ import sys
 import time
 
 from ..harness import hardware
+from ..report import update_methods
 from . import page
 from .contenders import discover
 from .field import SEEDS, compete
@@ -42,6 +43,7 @@ def main() -> int:
         save(rows, {"seeds": SEEDS, "hardware": hardware()})
         print(f"{name:<32} {rows[name]['cpu_seconds']:6.1f} s", flush=True)
     page.update(rows, record())
+    update_methods()
     return 0 if not stale(rows) else 1
 
 

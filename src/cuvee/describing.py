@@ -36,8 +36,8 @@ def arguments(name: str) -> list[str]:
     target = ["--target", "target.jsonl"] if "target" in kind.card.needs else []
     if not issubclass(kind, Choose) or kind.card.family == "baseline":
         return [*target, "--with", name]
-    behind = next(BEHIND[column] for column in kind.card.needs if column in BEHIND)
-    return [*arguments(behind), "--choose", name]
+    behind = next((BEHIND[column] for column in kind.card.needs if column in BEHIND), None)
+    return [*(arguments(behind) if behind else [*target, "--with", "METHOD"]), "--choose", name]
 
 
 def example(name: str) -> str:
