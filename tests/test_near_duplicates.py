@@ -178,10 +178,30 @@ def test_normal_hashes_follow_the_definition(step: str) -> None:
         "a?",
     ]
     texts += ["x" * at + "ि" * 3 + "!" for at in range(55, 70)] + ["x" * at + "!" for at in range(55, 70)]
-    found = NormalHash(step).apply(as_batch([text.encode() for text in texts]))["exact"]  # type: ignore[arg-type]
-    for a, b in itertools.combinations(range(len(texts)), 2):
+    block = NormalHash(step).apply(as_batch([text.encode() for text in texts]))  # type: ignore[arg-type]
+    for (a, b), found in itertools.product(itertools.combinations(range(len(texts)), 2), block.values()):
         same = normal_form(texts[a], step) == normal_form(texts[b], step)
         assert (found[a] == found[b]) == same, (texts[a], texts[b])
+    assert list(block) == ["exact", "exact_second"] and not (block["exact"] == block["exact_second"]).any()
+
+
+@pytest.mark.parametrize("task_rows", [20, 10_000])
+def test_texts_whose_hashes_collide_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task_rows: int
+) -> None:
+    """With a hash of two bits, most unlike texts agree in it: the second decides, in one task and in many."""
+    pool = pool_of(tmp_path, documents())
+    right = guard(pool, duplicates="exact", output=tmp_path / "right", cache=tmp_path / "cache")
+    apply = NormalHash.apply
+
+    def colliding(self: NormalHash, batch: Batch) -> dict[str, Any]:
+        block = apply(self, batch)
+        return {**block, "exact": block["exact"] & np.uint64(3 << 62)}
+
+    monkeypatch.setattr(NormalHash, "apply", colliding)
+    monkeypatch.setattr(group, "TASK_ROWS", task_rows)
+    found = guard(pool, duplicates="exact", output=tmp_path / "found", cache=tmp_path / "other")
+    assert right.summary["counts"]["exact"] > 10 and found.digest == right.digest
 
 
 def test_random_marks_and_signs() -> None:

@@ -27,7 +27,7 @@ from numba.extending import intrinsic
 from ..core import Array
 from ..engine.kernel import leaf
 from .bits import fold, load64, pointer, store64, zeros
-from .content import wyhash
+from .content import SECOND, wyhash
 from .ngram_kernels import (
     ONE,
     U63,
@@ -388,16 +388,19 @@ def normal(data: Bytes, start: int, end: int, tables: Tables, folds: int, s: Scr
 def normal_hashes(
     data: Bytes, offsets: Ints, tables: Tables, folds: int, s: Scratch, out: Bytes, marks: Words, hashes: Words
 ) -> None:
-    """wyhash of every normalised text; one of which nothing is left is hashed with its signs, or else as it is."""
+    """Two hashes of every normalised text, hashes[:, d]: wyhash by two seeds; one of which nothing is left is hashed with
+    its signs, or else as it is."""
     for d in range(len(offsets) - 1):
         start, end = offsets[d], offsets[d + 1]
         size = normal(data, start, end, tables, folds, s, out, marks)
         if size == 0 and folds & SIGNS:
             size = normal(data, start, end, tables, 0, s, out, marks)
         if size > 0:
-            hashes[d] = wyhash(out, int64(0), size, uint64(0))
+            hashes[0, d] = wyhash(out, int64(0), size, uint64(0))
+            hashes[1, d] = wyhash(out, int64(0), size, SECOND)
         else:
-            hashes[d] = wyhash(data, start, end, uint64(0))
+            hashes[0, d] = wyhash(data, start, end, uint64(0))
+            hashes[1, d] = wyhash(data, start, end, SECOND)
 
 
 @leaf

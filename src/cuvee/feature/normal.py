@@ -11,7 +11,8 @@ The steps, each of which makes more texts equal and more equal ones that should 
 A text of which a step leaves nothing is compared as the first step before it that leaves something: "!!!" and "..." do
 not say the same, nor do two texts of unlike white space.
 
-64 bits of wyhash tell 10^8 texts apart (expected pairs that collide: n^2 / 2^65, 0.0003); at 10^9 it is 0.03 pairs.
+64 bits of wyhash tell 10^8 texts apart (expected pairs that collide: n^2 / 2^65, 0.0003); at 10^9 it is 0.03 pairs. So
+texts that agree in one hash are compared by a second, of another seed, and 128 bits tell any number apart (n^2 / 2^129).
 Cost: 300 to 1,000 MB a second and core.
 """
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from ..core import Batch, Block, Map
 from ..errors import UsageError
-from .content import content_hash
+from .content import SECOND, content_hash
 from .minhash_kernels import DIGITS, SIGNS, normal_hashes
 from .ngram_kernels import scratch
 from .ngrams import readonly
@@ -36,7 +37,8 @@ STEPS: dict[str, int] = {"bytes": 0, "space": 0, "punctuation": SIGNS, "digits":
 
 @dataclass(frozen=True)
 class NormalHash(Map):
-    """``exact`` uint64: equal for texts that are equal after ``step``; depends on each text alone."""
+    """``exact`` and ``exact_second`` uint64: equal for texts that are equal after ``step``; each depends on the text
+    alone."""
 
     step: Step = "space"
 
@@ -46,11 +48,12 @@ class NormalHash(Map):
 
     def apply(self, batch: Batch) -> Block:
         if self.step == "bytes":
-            return {"exact": content_hash(batch.data, batch.offsets)}
-        hashes = np.empty(len(batch), np.uint64)
+            seeds = {"exact": np.uint64(0), "exact_second": SECOND}
+            return {name: content_hash(batch.data, batch.offsets, seed) for name, seed in seeds.items()}
+        hashes = np.empty((2, len(batch)), np.uint64)
         offsets = readonly(batch.offsets, np.int64)
         memory = scratch(int(np.diff(offsets).max(initial=0)))
         out = np.zeros(len(memory.text), np.uint8)
         data = readonly(batch.data, np.uint8)
         normal_hashes(data, offsets, tables(), STEPS[self.step], memory, out, marks(), hashes)
-        return {"exact": hashes}
+        return {"exact": hashes[0], "exact_second": hashes[1]}
