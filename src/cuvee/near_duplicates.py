@@ -372,13 +372,13 @@ class _Job:
     ) -> None:
         rule, engine = self.rule, self.engine
         apart = rule.by_domain and len(columns.domains) > 1
+        checks: tuple[str, ...] = ()
+        least = 0
         if minhash is None:  # 64 bits are too few for a billion texts: all 8 bytes of a second hash must agree, too
             checks, least = ("exact_second",), 8
         elif rule.threshold > 0:
             checks, share = tuple(minhash.checks), 1 / 256 + (1 - 1 / 256) * rule.threshold
             least = int(np.ceil(8 * len(checks) * share - 1e-9))
-        else:
-            checks, least = (), 0
         name = digest("guard", engine.pool.plan, keys.plan, apart, checks, least)
         counted = "shingles" if minhash is not None else ""
         work = EqualKeys(engine.store, SpanKeys(engine.pool), keys, counted, apart, checks, least, name)

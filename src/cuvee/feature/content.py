@@ -25,6 +25,7 @@ Hashes = npt.NDArray[np.uint64]
 
 S0, S1 = uint64(0x2D358DCCAA6C78A5), uint64(0x8BB84B93962EACC9)
 S2, S3 = uint64(0x4B33A62ED433D4A3), uint64(0x4D5A2DA51DE1AA47)
+FIRST = uint64(0)
 SECOND = uint64(0x9E3779B97F4A7C15)
 """The seed of a second hash, for what 64 bits are too few for."""
 ALL, ONE, U32, U63 = uint64(0xFFFFFFFFFFFFFFFF), uint64(1), uint64(32), uint64(63)
@@ -70,7 +71,7 @@ def hash_all(data: Bytes, offsets: Ints, seed: np.uint64, out: Hashes) -> None:
         out[i] = wyhash(data, offsets[i], offsets[i + 1], uint64(seed))
 
 
-def content_hash(data: Bytes, offsets: Ints, seed: np.uint64 = uint64(0)) -> Hashes:
+def content_hash(data: Bytes, offsets: Ints, seed: np.uint64 = FIRST) -> Hashes:
     """The hash of every text's bytes: uint64, (n,). Text i is ``data[offsets[i]:offsets[i + 1]]``."""
     out = np.empty(max(0, len(offsets) - 1), np.uint64)
     hash_all(readonly(data, np.uint8), readonly(offsets, np.int64), seed, out)

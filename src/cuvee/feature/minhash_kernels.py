@@ -388,8 +388,8 @@ def normal(data: Bytes, start: int, end: int, tables: Tables, folds: int, s: Scr
 def normal_hashes(
     data: Bytes, offsets: Ints, tables: Tables, folds: int, s: Scratch, out: Bytes, marks: Words, hashes: Words
 ) -> None:
-    """Two hashes of every normalised text, hashes[:, d]: wyhash by two seeds; one of which nothing is left is hashed with
-    its signs, or else as it is."""
+    """hashes[:, d]: wyhash by two seeds of a normalised text; one of which nothing is left is hashed with its signs, or
+    else as it is."""
     for d in range(len(offsets) - 1):
         start, end = offsets[d], offsets[d + 1]
         size = normal(data, start, end, tables, folds, s, out, marks)

@@ -12,7 +12,7 @@ A text of which a step leaves nothing is compared as the first step before it th
 not say the same, nor do two texts of unlike white space.
 
 64 bits of wyhash tell 10^8 texts apart (expected pairs that collide: n^2 / 2^65, 0.0003); at 10^9 it is 0.03 pairs. So
-texts that agree in one hash are compared by a second, of another seed, and 128 bits tell any number apart (n^2 / 2^129).
+texts that agree in one hash are compared by a second, of another seed: 128 bits tell any number apart (n^2 / 2^129).
 Cost: 300 to 1,000 MB a second and core.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from ..core import Batch, Block, Map
 from ..errors import UsageError
-from .content import SECOND, content_hash
+from .content import FIRST, SECOND, content_hash
 from .minhash_kernels import DIGITS, SIGNS, normal_hashes
 from .ngram_kernels import scratch
 from .ngrams import readonly
@@ -48,7 +48,7 @@ class NormalHash(Map):
 
     def apply(self, batch: Batch) -> Block:
         if self.step == "bytes":
-            seeds = {"exact": np.uint64(0), "exact_second": SECOND}
+            seeds = {"exact": FIRST, "exact_second": SECOND}
             return {name: content_hash(batch.data, batch.offsets, seed) for name, seed in seeds.items()}
         hashes = np.empty((2, len(batch)), np.uint64)
         offsets = readonly(batch.offsets, np.int64)
