@@ -153,6 +153,18 @@ def page(found: dict[str, Any]) -> str:
             )
             for size, each in one["sizes"].items()
         ]
+    if one := found.get("million"):
+        peaks = {name: each["peak_mb"] for name, each in one["methods"].items()}
+        name = max(peaks, key=lambda each: peaks[each])
+        rows.append(
+            line(
+                f"`select` over a million vectors of 256 dimensions, peak memory, {one['workers']} workers: "
+                f"{len(peaks)} methods, rules and ways to combine",
+                f"{min(peaks.values()):,} to {peaks[name]:,} MB (`{name}`)",
+                f"under {one['bound_mb']:,} MB",
+                peaks[name] < one["bound_mb"],
+            )
+        )
     machine = next(iter(found.values()))["machine"]
     about = (
         f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, NumPy {machine['numpy']}, "

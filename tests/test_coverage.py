@@ -12,6 +12,7 @@ import pytest
 
 import cuvee
 from cuvee.coverage import figures, squared
+from cuvee.wording import select_lines
 from tests.conftest import DEMO
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden" / "prdc" / "n120_d4_k3.json").read_text())
@@ -54,10 +55,9 @@ def test_a_selection_tells_it(small_pool: Path, target: Path, tmp_path: Path) ->
     assert coverage["kept"]["precision"] > coverage["random"]["precision"]
     assert coverage["kept"]["coverage"] > coverage["random"]["coverage"]
     assert 30 <= coverage["rows"] <= 1000 and coverage["target_rows"] == 100
-    from cuvee.wording import select_lines
-
     lines = select_lines(found.folder, found.summary)
     assert any(line.startswith("  modes      precision") for line in lines) and len(lines) <= 24
+    assert not any("(on " in line for line in lines)
     assert "Reached (coverage)" in (found.folder / "report.html").read_text()
     again = cuvee.select(small_pool, target=target, method="rds_plus", tokens=40_000, output=tmp_path / "b", workers=3)
     assert again.summary["coverage"] == coverage
@@ -104,6 +104,8 @@ def test_a_column_of_vectors_is_what_modes_are_measured_on(tmp_path: Path, texts
     assert found["near"]["features"] == "the embedding column" and "the embedding column" in found["near"]["name"]
     assert found["near"]["kept"]["coverage"] > 0.9 > 0.1 > found["far"]["kept"]["coverage"]
     assert found["near"]["random"]["precision"] < 0.8
+    told = select_lines(tmp_path, chosen.summary)
+    assert "             (on the embedding column)" in told and len(told) <= 24
     again = cuvee.select(
         pool, target=target, method="rds_plus", rows=200, reading=reading, output=tmp_path / "again", workers=3
     )

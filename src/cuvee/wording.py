@@ -8,6 +8,7 @@ from typing import Any
 
 from .core import Budget, Choose, Decision
 from .engine.columns import DiskColumns
+from .feature.used import TABLE
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .quantities import next_lines, shell_path
@@ -118,7 +119,9 @@ def _coverage_lines(coverage: dict[str, Any]) -> list[str]:
         for name in ("random", "length_matched")
         if coverage.get(name)
     ]
-    return [f"  modes      {kept} of the target", f"             ({'; '.join(others)})"]
+    lines = [f"  modes      {kept} of the target", f"             ({'; '.join(others)})"]
+    features = coverage["features"]
+    return lines if features == TABLE else [*lines, f"             (on {safe(features, 60)})"]
 
 
 def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:

@@ -10,6 +10,8 @@ from .lsa import Lsa
 from .static_embedding import StaticEmbedding
 from .whitening import Whitened
 
+TABLE = "vectors of texts by the shipped table (English)"
+
 
 def embedder_of(fitted: Any) -> Embedder | None:
     """The first embedder that a fitted Map holds, itself or in what it holds; None where it looks at no vectors."""
@@ -36,4 +38,4 @@ def in_words(embedder: Embedder, model: str | None = None) -> str:
         return f"vectors of the model {model}" if model else "the embedding column"
     if isinstance(embedder, Lsa):
         return "vectors of texts by latent semantic analysis of the pool"
-    return "vectors of texts by the shipped table (English)"
+    return TABLE

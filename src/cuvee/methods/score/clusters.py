@@ -47,8 +47,8 @@ class Clusters(Method):
         gives=("score", "cluster"),
         use_when="The pool is lopsided, and you want every kind of text to have its part: `--with clusters` chooses by "
         "`cluster_clip`.",
-        fails_when="Junk that has clusters of its own gets their whole part; in small pools balancing was worse than "
-        "random rows.",
+        fails_when="Junk that has clusters of its own gets their whole part; in the league it was worse than random "
+        "rows.",
     )
 
     def fit(self, run: Run) -> Found:
