@@ -36,10 +36,14 @@ FAST_PROBE: dict[str, Any] = {"tokens": 24, "epochs": 1, "checkpoints": 1, "warm
 """Methods on gradients would train for minutes."""
 EXAMPLES: dict[str, dict[str, Any]] = {
     "dataman": {"ratings": "RATINGS"},
+    "ekfac": FAST_PROBE | {"sample": 12},
+    "quadmix": {"ratings": "RATINGS"},
+    "samplemix": {"ratings": "RATINGS"},
     "learning_percentage": {"tokens": 16, "epochs": 2, "warm_up": 600},
     "length_matched": {"like": "SELECTION"},
     "less": FAST_PROBE,
     "preselect": {"losses": "LOSSES"},
+    "supportive": {"tokens": 24, "epochs": 1, "warm_up": 800, "sample": 20, "rounds": 2, "share": 0.3},
     "threshold": {"minimum": -10.0},
     "tracin": FAST_PROBE,
     "trak": FAST_PROBE | {"dimensions": 16, "sample": 20},

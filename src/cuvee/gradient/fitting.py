@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Array, Run
+from ..engine.draw import bits, uniform
 from ..errors import DataError, UsageError
 from ..feature.embed import of_target
 from ..fold.bottom_k import BottomK, as_batch
 from ..fold.labelled_sample import LabelledSample, label_hash
+from ..fold.scores import part_of
 from . import labelled, warm_up
 from .labelled import LabelledProbe, class_of, train_classifier
 from .projection import Projection
@@ -54,13 +56,17 @@ def told(run: Run, label: str) -> Iterator[Callable[[float], None]]:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A warmed-up probe, the rates of its checkpoints, and Adam's moments there."""
+    """A warmed-up probe, the rates of its checkpoints, and Adam's moments there.
+
+    ``seeds``: of the trainings, each of which gave as many of the checkpoints, one after the other.
+    """
 
     probe: Any
     rate: npt.NDArray[np.float64]
     adam: Adam
     notes: dict[str, Any]
     name: str
+    seeds: tuple[int, ...]
 
     def target_vectors(self, run: Run, by_domain: bool, unit: bool) -> tuple[Array, dict[str, int]]:
         """See :func:`cuvee.gradient.scores.target_vectors`."""
@@ -70,17 +76,17 @@ class Fitted:
         with told(run, f"{self.name}: the target's gradients") as tell:
             return target_vectors(self.probe, batches, names, unit, tell)
 
-    def grams(self, run: Run, projection: Projection, sample: int) -> tuple[Array, int]:
-        """Phi^T Phi / rows of the projected gradients, over sqrt(size), of pool rows drawn by key, at every
-        checkpoint, float64 (checkpoints, k, k); and the number of rows."""
-        total = np.zeros((len(self.probe), projection.dimensions, projection.dimensions))
+    def grams(self, run: Run, projections: Sequence[Projection], sample: int) -> tuple[Array, int]:
+        """Phi^T Phi / rows of the gradients projected by each checkpoint's projection, over sqrt(size), of pool rows
+        drawn by key, float64 (checkpoints, k, k); and the number of rows."""
+        total = np.zeros((len(self.probe), projections[0].dimensions, projections[0].dimensions))
         held: list[list[Array]] = [[] for _ in range(len(self.probe))]
         rows = 0
 
         def flush() -> None:
             for c, group in enumerate(held):
                 if group:
-                    found = projection.project(np.stack(group)) / np.sqrt(self.probe.size)
+                    found = projections[c].project(np.stack(group)) / np.sqrt(self.probe.size)
                     total[c] += np.einsum("ni,nj->ij", found, found)
                     group.clear()
 
@@ -106,9 +112,17 @@ class Fitted:
 
 
 def fit_probe(
-    run: Run, method: Any, name: str, output: Literal["loss", "margin"] = "loss", total: bool = False
+    run: Run,
+    method: Any,
+    name: str,
+    output: Literal["loss", "margin"] = "loss",
+    total: bool = False,
+    trainings: int = 1,
 ) -> Fitted:
     """Warm a probe up as a method's fields say (those of :class:`cuvee.methods.score.less.Less`).
+
+    ``trainings``: one sees all rows of the warm-up; of several, each sees a random half, from a beginning and in an
+    order of its own, and gives the method's number of checkpoints.
 
     Raises:
         UsageError: a field is out of range.
@@ -122,17 +136,47 @@ def fit_probe(
         raise UsageError(f"{name}: checkpoints is at least 1 and at most epochs ({method.epochs}).")
     if method.tokens < 2 or method.warm_up < 1:
         raise UsageError(f"{name}: tokens must be at least 2 and warm_up at least 1.")
+    seeds = seeds_of(run.seed, trainings)
     if method.probe != "text":
-        return _fit_labelled(run, method, name, output)
+        return _fit_labelled(run, method, name, output, seeds)
     spec = TextSpec(method.size, epochs=method.epochs)
     texts = warm_up_texts(run, method.warm_up, method.mixed)
+    found = []
     with told(run, f"{name}: warming the probe up") as tell:
-        found = train_text(spec, texts, run.seed, method.checkpoints, tell)
-    probe = TextProbe(spec, found.parameters, method.tokens, output, total)
-    return _fitted(probe, found, warm_up.BETAS, len(texts), name)
+        for t, seed in enumerate(seeds):
+            part = texts if trainings == 1 else part_of(texts, half(texts.key, seed))
+
+            def tell_part(share: float, t: int = t) -> None:
+                tell((t + share) / trainings)
+
+            found.append(train_text(spec, part, seed, method.checkpoints, tell_part))
+    every = joined(found)
+    probe = TextProbe(spec, every.parameters, method.tokens, output, total)
+    return _fitted(probe, every, warm_up.BETAS, len(texts), name, seeds)
 
 
-def _fit_labelled(run: Run, method: Any, name: str, output: Literal["loss", "margin"]) -> Fitted:
+def seeds_of(seed: int, trainings: int) -> tuple[int, ...]:
+    """The seeds of so many trainings: the run's own for one."""
+    if trainings == 1:
+        return (seed,)
+    return tuple((bits(seed, "trainings", np.arange(trainings, dtype=np.uint64)) >> np.uint64(1)).tolist())
+
+
+def half(key: Array, seed: int) -> npt.NDArray[np.int64]:
+    """The places, ascending, of a random half of some rows (at least one), by key."""
+    order = np.argsort(uniform(seed, "half of the warm-up", key), kind="stable")
+    return np.sort(order[: max(1, len(key) // 2)])
+
+
+def joined(parts: list[Checkpoints]) -> Checkpoints:
+    """The checkpoints of several trainings, one after the other."""
+    names = ("parameters", "first", "second", "rate", "loss")
+    return Checkpoints(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _fit_labelled(
+    run: Run, method: Any, name: str, output: Literal["loss", "margin"], seeds: tuple[int, ...]
+) -> Fitted:
     embedder, _ = of_target(run)
     targets = [batch for batch in run.targets() if len(batch)]
     if not targets:
@@ -149,12 +193,18 @@ def _fit_labelled(run: Run, method: Any, name: str, output: Literal["loss", "mar
     if len(classes) < 2:
         raise DataError("All rows have one label, so there is nothing to tell apart: name another column with --label.")
     hidden = HIDDEN if method.probe == "mlp" else 0
-    place = class_of(label, classes)
-    found = train_classifier(vectors, place, len(classes) + 1, key, hidden, method.epochs, method.checkpoints, run.seed)
-    probe = LabelledProbe(embedder, classes, found.parameters, hidden, column, output)
-    return _fitted(probe, found, labelled.BETAS, len(vectors), name)
+    place, count, found = class_of(label, classes), len(classes) + 1, []
+    for seed in seeds:
+        at = np.arange(len(key)) if len(seeds) == 1 else half(key, seed)
+        one = (vectors[at], place[at], count, key[at], hidden, method.epochs, method.checkpoints, seed)
+        found.append(train_classifier(*one))
+    every = joined(found)
+    probe = LabelledProbe(embedder, classes, every.parameters, hidden, column, output)
+    return _fitted(probe, every, labelled.BETAS, len(vectors), name, seeds)
 
 
-def _fitted(probe: Any, found: Checkpoints, betas: tuple[float, float], rows: int, name: str) -> Fitted:
+def _fitted(
+    probe: Any, found: Checkpoints, betas: tuple[float, float], rows: int, name: str, seeds: tuple[int, ...]
+) -> Fitted:
     notes = {"warm_up_rows": rows, "warm_up_loss": found.loss.tolist(), "parameters": probe.size}
-    return Fitted(probe, found.rate, Adam(found.first, found.second, betas), notes, name)
+    return Fitted(probe, found.rate, Adam(found.first, found.second, betas), notes, name, seeds)
