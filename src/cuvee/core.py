@@ -388,18 +388,22 @@ class Runs:
     Attributes:
         outcome: float64, (n,), finite.
         group: int64, (n,): runs of equal number differ in nothing but the seed.
+        cluster: int64, (n,): groups that are left out and drawn together, since they hold checkpoints of one run; None
+            if every row is a run of its own.
     """
 
     settings: Settings
     outcome: npt.NDArray[np.float64]
     group: npt.NDArray[np.int64]
+    cluster: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.outcome)
 
     def take(self, rows: Array) -> Runs:
         """The runs at these places, or those that a mask names."""
-        return Runs(self.settings.take(rows), self.outcome[rows], self.group[rows])
+        cluster = self.cluster[rows] if self.cluster is not None else None
+        return Runs(self.settings.take(rows), self.outcome[rows], self.group[rows], cluster)
 
 
 class Prediction(ABC):
@@ -444,6 +448,10 @@ class Law(ABC):
         """
         every = np.arange(len(runs))
         return [self.fit(runs.take(np.repeat(every, row))) for row in counts]
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        """What these runs cannot tell this law, and where its form goes wrong on them: a sentence each, for users."""
+        return []
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from .errors import DataError, UsageError
 from .law import caution, wording
 from .law.baselines import BASELINES
 from .law.curve import CurveLaw
-from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples
+from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, unlike
 from .law.propose import Bounds, Question
 from .law.reach import outside
-from .law.table import Table, read_runs
+from .law.table import PROGRESS, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
 
@@ -33,6 +33,7 @@ Fits = list[list[Prediction]]
 """Fits to resamples: one list for each outcome."""
 LEVEL = 0.9
 """Of all intervals."""
+SIZES = PROGRESS | {"parameters"}
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
 
@@ -183,6 +184,7 @@ class _Job:
                     "largest": {one: largest_left_out(law, runs, one) for one in scales},
                     "observed": group_means(runs)[1].tolist(),
                     "predicted": verdict.predicted.tolist(),
+                    "remarks": [*law.remarks(runs, full[-1]), *unlike(runs, full[-1])],
                 }
             )
         summary: dict[str, Any] = {
@@ -204,7 +206,7 @@ class _Job:
             summary |= self._proposal(names, share, full, many)
         if self.asked_at:
             summary |= self._ask(names, full, many)
-        summary["warnings"] = [*table.notes, *wording.warnings(summary)]
+        summary["warnings"] = [*self._mingled(), *table.notes, *wording.warnings(summary)]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
         proposed = [one["weight"] for one in summary["proposal"]]
@@ -233,6 +235,17 @@ class _Job:
                 f"{self.name} fits {numbers} numbers, and there are only {different} different settings. "
                 f"Give at least {numbers + 1}, better {2 * numbers}; or fit a law with fewer numbers."
             )
+
+    def _mingled(self) -> list[str]:
+        """Sizes by which runs differ and at which the law does not look."""
+        found = []
+        for name, column in self.table.settings.values.items():
+            if name in SIZES and name not in self.law.card.needs and column.min() < column.max():
+                found.append(
+                    f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {self.name} does not "
+                    "look at it: losses of different sizes do not belong into one fit. Fit one size, or nested_mixing."
+                )
+        return found
 
     def _objective(self) -> dict[str, float]:
         names = list(self.table.outcomes)

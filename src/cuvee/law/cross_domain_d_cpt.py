@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
-from .d_cpt import BOUNDS, NAMES, formula
+from .d_cpt import BOUNDS, NAMES, formula, unidentified
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,12 @@ class CrossDomainDCpt(CurveLaw):
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         return dict(zip((*NAMES, "F", "mu", "w"), np.exp(theta).tolist(), strict=True))
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        found, values = unidentified(runs), runs.settings.values
+        domains = len(np.unique(np.column_stack([values["early_loss"], values["early_decline"]]), axis=0))
+        if domains < 4:
+            found.append(
+                f"Runs of {domains} domains leave F, mu and w open: a new domain's loss is a guess. Run four or more."
+            )
+        return found

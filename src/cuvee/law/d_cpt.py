@@ -11,7 +11,7 @@ the general loss (r the share of general text). N and D are counted in millions.
 Inputs: columns parameters, tokens, share. Cost: a fraction of a second. Traps: that more of a corpus lowers its own
 loss is *not* guaranteed by the form, since B r^eta has the other sign: :func:`rising` says where it fails; eps, C and
 gamma are not identified without runs near r = 0, nor eta and beta if D varies less than fourfold; checkpoints of one
-run are correlated, so one setting's checkpoints share a ``group`` when resampled; every D should end its own schedule.
+run are correlated: a column ``run`` tells which rows are, and they are drawn together; every D should end its schedule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
 
 
@@ -65,7 +65,21 @@ class DCpt(CurveLaw):
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         return dict(zip(NAMES, np.exp(theta).tolist(), strict=True))
 
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        values = runs.settings.values
+        share = values["share"]
+        found = unidentified(runs)
+        wrong = rising(fitted, float(values["parameters"].max()), float(values["tokens"].max()))
+        wrong = wrong[(wrong >= share.min()) & (wrong <= share.max())]
+        if len(wrong):
+            found.append(
+                f"By the fit, more of a corpus raises its own loss at shares of {wrong[0]:.2g} to "
+                f"{wrong[-1]:.2g}, which the form allows and runs rarely show: do not choose a share there."
+            )
+        return found
 
+
+NEAR_ZERO = 0.05
 NAMES = ("E", "A", "B", "C", "alpha", "beta", "gamma", "eta", "eps")
 BOUNDS = (
     (-1.5, -1.0, -1.0, -4.0, -2.0, -2.0, -2.5, -2.5, -4.0),
@@ -81,6 +95,20 @@ def formula(theta: Numbers, n: Floats, d: Floats, r: Floats) -> Numbers:
     data = bounded_exp(b + bounded_exp(eta, 3.0) * small - bounded_exp(beta, 3.0) * d)
     share = bounded_exp(c - bounded_exp(gamma, 3.0) * np.log(r + bounded_exp(eps, 3.0)))
     return bounded_exp(e) + size + data + share
+
+
+def unidentified(runs: Runs) -> list[str]:
+    """Which numbers of the law these runs leave open."""
+    values, found = runs.settings.values, []
+    if values["share"].min() > NEAR_ZERO:
+        found.append(
+            f"No run has a share below {NEAR_ZERO:g}, so eps, C and gamma are guesses, as is what happens near 0."
+        )
+    if values["tokens"].max() < 4 * values["tokens"].min():
+        found.append(
+            "Tokens vary less than fourfold, so beta and eta are guesses: do not ask about other numbers of tokens."
+        )
+    return found
 
 
 def rising(law: Any, parameters: float, tokens: float, grid: int = 101) -> Floats:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from ..errors import UsageError
 from .curve import CurveLaw, Floats, Numbers, bounded_exp
 
@@ -126,6 +126,16 @@ class DataFiltering(CurveLaw):
         floor = float(np.exp(theta[1])) if np.isnan(self.floor) else self.floor
         pools = {name: {"b": one, "tau": half} for name, one, half in zip(sources, b, tau, strict=True)}
         return {"a": float(np.exp(theta[0])), "d": floor, "pools": pools}
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        values = runs.settings.values
+        passes = (values["samples"] / values["pass"])[:, None] * (runs.settings.mixture > 0)
+        once = [name for name, most in zip(runs.settings.sources, passes.max(0), strict=True) if most <= 1.0]
+        if not once:
+            return []
+        return [
+            f"No run goes through {', '.join(once[:4])} twice, so how fast its use falls is a guess: run more passes."
+        ]
 
 
 def best_union(law: Any, sizes: Floats, samples: float) -> tuple[list[int], Floats]:

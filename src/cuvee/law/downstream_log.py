@@ -20,8 +20,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp
+
+SURE = 0.01
+"""Of chance alone, the share of tables that are remarked upon."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,19 @@ class DownstreamLog(CurveLaw):
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         return {"log_A": float(theta[0]), "alpha": float(np.exp(theta[1])), "beta": float(np.exp(theta[2]))}
 
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        told, found = misaligned(runs, fitted), []
+        if told["p_lack_of_fit"] < SURE:
+            found.append(
+                f"The score does not follow the law (lack of fit {told['lack_of_fit']:.1f} times seed variance): "
+                "pretraining and task may be misaligned, and then a lower cross-entropy says nothing."
+            )
+        if told["p_fall"] < SURE:
+            found.append(
+                "The score falls with more pretraining over the upper half of the sizes: look for misaligned data."
+            )
+        return found
+
 
 def misaligned(runs: Runs, fitted: Any, resamples: int = 2_000, seed: int = 0) -> dict[str, float]:
     """Whether the score stops following the law: lack of fit against seed noise, and a fall over the upper half.
@@ -77,7 +93,7 @@ def misaligned(runs: Runs, fitted: Any, resamples: int = 2_000, seed: int = 0) -
     Returns:
         "lack_of_fit": the ratio of the mean square of residuals of group means to seed variance; "p_lack_of_fit": its
         p-value under normal noise, by simulation; "fall": Spearman correlation of score and tokens over the upper half
-        of the sizes. NaN where the runs cannot tell.
+        of the sizes; "p_fall": how often chance orders them so low. NaN where the runs cannot tell.
     """
     from .judge import group_means, seed_noise, spearman
 
@@ -94,4 +110,9 @@ def misaligned(runs: Runs, fitted: Any, resamples: int = 2_000, seed: int = 0) -
     tokens = runs.settings.values["tokens"]
     upper = tokens >= np.median(np.unique(tokens))
     fall = spearman(tokens[upper], runs.outcome[upper])
-    return {"lack_of_fit": ratio, "p_lack_of_fit": p, "fall": fall}
+    p_fall = float("nan")
+    if np.isfinite(fall):
+        random = np.random.default_rng([seed, 1])
+        chance = [spearman(tokens[upper], random.permutation(runs.outcome[upper])) for _ in range(resamples)]
+        p_fall = float((1 + sum(one <= fall + 1e-12 for one in chance)) / (resamples + 1))
+    return {"lack_of_fit": ratio, "p_lack_of_fit": p, "fall": fall, "p_fall": p_fall}

@@ -21,8 +21,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
+
+FEWEST_SETS = 20
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,13 @@ class EffectiveTokens(CurveLaw):
         positive = dict(zip(("E", "A", "B", "alpha", "beta"), np.exp(theta[:5]).tolist(), strict=True))
         positive["A"], positive["B"] = positive["A"] ** positive["alpha"], positive["B"] ** positive["beta"]
         return {**positive, "diversity": float(theta[5]), "syntheticity": float(theta[6])}
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        values = runs.settings.values
+        sets = len(np.unique(np.column_stack([values["diversity"], values["syntheticity"]]), axis=0))
+        if sets >= FEWEST_SETS:
+            return []
+        return [f"Runs of {sets} data sets hardly tell diversity from syntheticity: rank no data by them, or run 20."]
 
 
 def compression_ratio(data: bytes, block: int = 1 << 20) -> float:

@@ -1,6 +1,7 @@
 """Judging a fitted law on runs that it has not seen, in units of seed noise, beside guesses that know nothing.
 
-All runs of one mixture are left out together (they share its luck), or the runs of the largest scale. Errors are
+All runs of one mixture are left out together (they share its luck), and all checkpoints of a run, or the runs of the
+largest scale. Errors are
 divided by the standard deviation of runs that differ in the seed alone, without which an error says nothing; rank
 correlation is given over all mixtures and over the best quarter, where choices are made.
 """
@@ -18,7 +19,9 @@ from ..core import Law, Prediction, Runs, Settings
 
 Floats = npt.NDArray[np.float64]
 FOLDS = 10
-"""With more groups than this, so many of them are left out at a time."""
+"""With more groups than this, so many sets of them are left out at a time."""
+FAR = 5.0
+"""Residuals beyond so many usual ones belong to runs that something happened to."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,22 @@ def spearman(left: Floats, right: Floats) -> float:
     return float(a @ b) / scale if scale > 0 else math.nan
 
 
-def folds(runs: Runs) -> list[npt.NDArray[np.bool_]]:
-    """Masks of the runs left out: one group at a time, or tenths of the groups dealt by their outcome's rank.
+def clusters(runs: Runs) -> tuple[int, npt.NDArray[np.int64]]:
+    """How many sets of runs share no luck, and which each run belongs to: int64, (n,)."""
+    _, inverse = np.unique(runs.group if runs.cluster is None else runs.cluster, return_inverse=True)
+    return int(inverse.max()) + 1, inverse.astype(np.int64)
 
-    Dealing by rank gives every fold good and bad mixtures, and depends on nothing but the runs.
+
+def folds(runs: Runs) -> list[npt.NDArray[np.bool_]]:
+    """Masks of the runs left out: one cluster at a time, or tenths of the clusters dealt by their outcome's rank.
+
+    A cluster is a group, or all groups that hold checkpoints of the same runs. Dealing by rank gives every fold good
+    and bad mixtures, and depends on nothing but the runs.
     """
-    groups, inverse = np.unique(runs.group, return_inverse=True)
-    _, mean, _ = group_means(runs)
+    number, inverse = clusters(runs)
+    mean = np.bincount(inverse, weights=runs.outcome) / np.bincount(inverse)
     order = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
-    fold = order % min(FOLDS, len(groups))
+    fold = order % min(FOLDS, number)
     return [fold[inverse] == at for at in range(int(fold.max()) + 1)]
 
 
@@ -137,6 +147,24 @@ def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Ve
     )
 
 
+def unlike(runs: Runs, fitted: Prediction) -> list[str]:
+    """The runs that lie far from a fit to all of them, as a sentence; none where all lie about as far as one another.
+
+    Far is more than ``FAR`` standard deviations of normal noise, which the median absolute deviation tells whatever a
+    few diverged runs do.
+    """
+    residual = runs.outcome - fitted.at(runs.settings)
+    middle = np.nanmedian(residual)
+    usual = 1.4826 * float(np.nanmedian(np.abs(residual - middle)))
+    far = np.flatnonzero(np.abs(residual - middle) > FAR * max(usual, 1e-3 * float(np.ptp(runs.outcome))))
+    if not len(far):
+        return []
+    worst = far[np.argsort(-np.abs(residual[far]), kind="stable")]
+    which = f"Run {worst[0] + 1} of the table lies" if len(far) == 1 else f"{len(far):,} runs lie"
+    named = "" if len(far) == 1 else f" (rows {', '.join(str(one + 1) for one in sorted(worst[:5]))})"
+    return [f"{which} {abs(residual[worst[0]]):.3g} from the law, where {usual:.2g} is usual{named}: did it diverge?"]
+
+
 def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
     """Mean absolute error on the runs of the largest value of a column, fitted to all others; None if they are too few.
 
@@ -153,10 +181,10 @@ def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
 
 
 def resamples(runs: Runs, number: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each run is drawn, int64, (number, n): whole groups with replacement, so that seeds stay together."""
-    groups, inverse = np.unique(runs.group, return_inverse=True)
+    """How often each run is drawn, int64, (number, n): whole clusters with replacement, so that seeds stay together."""
+    many, inverse = clusters(runs)
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=number)
+    drawn = random.multinomial(many, np.full(many, 1 / many), size=number)
     return drawn[:, inverse].astype(np.int64)
 
 

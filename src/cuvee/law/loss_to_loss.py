@@ -98,6 +98,13 @@ class LossToLoss(Law):
             return _one_floor(x, y, self.floor_a)
         return _two_floors(x, y)
 
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        if not np.isnan(self.floor_a):
+            return []
+        return [
+            "With both irreducible losses free, neither is identified: predictions hold between the runs, not beyond."
+        ]
+
 
 def _line(x: Floats, y: Floats, floor_a: float, floor_b: float) -> ShiftedPower:
     if x.min() <= floor_a or y.min() <= floor_b:

@@ -127,3 +127,7 @@ class NestedMixing(Law):
         inner = DataMixingLaws(self.delta).fit(last)
         error = float(np.sqrt(((inner.at(last.settings) - loss) ** 2).mean()))
         return _Nested(inner, {**told, "mixture": {**inner.parameters, "error": error}})
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        missing = [stage for stage in ("tokens", "size") if isinstance(fitted.parameters[stage], str)]
+        return [f"There are fewer than three values of {name}: nothing was taken to a larger one." for name in missing]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
 
 
@@ -65,6 +65,14 @@ class NoisePrice(CurveLaw):
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         e, a, alpha, price = np.exp(theta).tolist()
         return {"E": e, "A": a**alpha, "alpha": alpha, "price": price, "noisy_for_one_clean": 1 / price}
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        found = []
+        if not enough_clean(runs):
+            found.append("Some runs have less than 1 % of clean samples, where a price says nothing. Leave them out.")
+        if not (runs.settings.values["noisy"] == 0).any():
+            found.append("No run is on clean samples alone, so A and price trade off: run some.")
+        return found
 
 
 def enough_clean(runs: Runs, least: float = 0.01) -> bool:

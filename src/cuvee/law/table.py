@@ -4,7 +4,8 @@ One row a run. Columns by their names:
 
     mix.NAME or weight.NAME    share of training tokens from a source; they sum to one in every row
     loss.NAME or metric.NAME   what came out, less being better unless the law says other
-    seed, run, id, name        ignored
+    run                        rows of one run are its checkpoints: they are left out and drawn together
+    seed, id, name, arm        ignored
     any other number           a setting that a law may ask for: parameters, tokens, share, samples, ...
 
 The dot may be an underscore, a slash or a colon. Runs alike in mixture and settings differ in the seed alone.
@@ -16,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,8 @@ Floats = npt.NDArray[np.float64]
 _MIXTURE = re.compile(r"(?:mix|weight)[._/:](.+)")
 _OUTCOME = re.compile(r"(?:loss|metric)[._/:](.+)")
 _IGNORED = frozenset({"seed", "run", "id", "name", "arm"})
+PROGRESS = frozenset({"tokens", "samples", "compute", "steps"})
+"""How far a run had come: what differs between checkpoints of one run."""
 TOLERANCE = 2e-3
 """How far weights may be from summing to one: tables are often rounded to three digits."""
 
@@ -40,6 +44,7 @@ class Table:
         settings: see :class:`cuvee.core.Settings`; sources sorted by name.
         outcomes: float64, (n,), by name.
         group: int64, (n,): equal for runs that differ in the seed alone.
+        cluster: int64, (n,): equal for groups that hold checkpoints of the same runs; None without any.
         notes: sentences about rows and columns that were passed over.
     """
 
@@ -47,6 +52,7 @@ class Table:
     outcomes: Mapping[str, Floats]
     group: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    cluster: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.group)
@@ -55,7 +61,7 @@ class Table:
         """The runs as a law with these needs sees them: nothing of the settings that it does not name."""
         keep = self.settings if "mixture" in needs else Settings((), np.empty((len(self), 0)), self.settings.values)
         values = {name: column for name, column in keep.values.items() if name in needs}
-        return Runs(Settings(keep.sources, keep.mixture, values), self.outcomes[outcome], self.group)
+        return Runs(Settings(keep.sources, keep.mixture, values), self.outcomes[outcome], self.group, self.cluster)
 
 
 def read_runs(
@@ -142,13 +148,44 @@ def from_arrow(
         raise DataError(f"No run of {name} has finite outcomes, so there is nothing to learn from.")
     keep = ~bad
     settings = Settings(tuple(shares), mixture[keep], {one: column[keep] for one, column in values.items()})
-    return Table(settings, {label: column[keep] for label, column in found.items()}, groups_of(settings), tuple(notes))
+    group = groups_of(settings)
+    cluster = None
+    if "run" in table.column_names:
+        cluster = _clusters(settings, group, np.array(table.column("run").to_pylist(), object).astype(str)[keep])
+    if cluster is not None and len(np.unique(cluster)) == 1:
+        cluster = None
+        notes.append("all rows are checkpoints of one run, or of runs alike: errors and intervals are far too small")
+    elif cluster is not None:
+        runs, sets = len(np.unique(group)), len(np.unique(cluster))
+        notes.append(f"rows of one run are its checkpoints: {runs:,} settings are {sets:,} that share no run")
+    return Table(settings, {label: column[keep] for label, column in found.items()}, group, tuple(notes), cluster)
 
 
 def groups_of(settings: Settings) -> npt.NDArray[np.int64]:
     """Equal numbers for equal mixtures and settings."""
     columns = [settings.mixture.round(9), *(column[:, None] for column in settings.values.values())]
     return np.unique(np.hstack(columns), axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def _clusters(settings: Settings, group: npt.NDArray[np.int64], run: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    """Groups joined where a run has rows in several; None if no run has.
+
+    Rows are of one run if they have its name, its mixture, and all settings alike but how far it had come: so a column
+    that numbers repetitions joins nothing.
+    """
+    fixed = {name: column for name, column in settings.values.items() if name not in PROGRESS}
+    alike = groups_of(Settings(settings.sources, settings.mixture, fixed)) if settings.sources or fixed else 0 * group
+    _, name = np.unique(run, return_inverse=True)
+    _, key = np.unique(np.column_stack([alike, name.ravel()]), axis=0, return_inverse=True)
+    label = group.copy()
+    while True:  # the least label of a run's rows, then of a group's, until nothing changes
+        before = label
+        for by in (key.ravel(), group):
+            least = np.full(int(by.max()) + 1, len(label), np.int64)
+            np.minimum.at(least, by, label)
+            label = least[by]
+        if (label == before).all():
+            return None if len(np.unique(label)) == len(np.unique(group)) else label
 
 
 def _named(
@@ -235,4 +272,4 @@ def _from_ledger(folder: Path, arms: str | Path | None, losses: Sequence[str] | 
     found = from_arrow(rows, str(folder), None, losses, skip_bad)
     others = len(trials) - len(used)
     notes = (f"{others:,} trials of other recipes were left out",) if others else ()
-    return Table(found.settings, found.outcomes, found.group, (*found.notes, *notes))
+    return Table(found.settings, found.outcomes, found.group, (*found.notes, *notes), found.cluster)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Card, Runs, Settings
+from ..core import Card, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp
 
 
@@ -98,6 +98,21 @@ class ValueOfOod(CurveLaw):
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         return {"mu": float(np.exp(theta[0])), "shift": float(np.exp(theta[1]))}
+
+    def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
+        if len(np.unique(runs.settings.values["target"])) > 1:
+            return []
+        told = dose(runs)
+        best = f"the best measured number of others is {told['best']:g}"
+        said = {
+            "U": f"The error falls first and rises later: {best}.",
+            "falls": f"The error falls with more of the others: {best}.",
+        }
+        said |= {
+            "rises": "The error rises with any others: leave them out, or weight them.",
+            "flat": "The error does not depend on the others beyond noise.",
+        }
+        return [said.get(told["shape"], f"The shape is {told['shape']}.")]
 
 
 def dose(runs: Runs) -> dict[str, Any]:

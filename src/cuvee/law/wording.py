@@ -10,7 +10,7 @@ from typing import Any
 
 from ..layout import REPORT
 from ..quantities import next_lines, shell_path
-from ..report.terminal import number, percent, plural, safe
+from ..report.terminal import number, percent, plural, safe, warned
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
@@ -62,6 +62,9 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         )
     for sentence in summary.get("extrapolation", []):
         found.append(f"Extrapolation: {sentence}.")
+    for one in summary["outcomes"]:
+        where = f"'{safe(one['name'], 24)}': " if len(summary["outcomes"]) > 1 else ""
+        found += [where + sentence for sentence in one.get("remarks", ())]
     noise = _weighted(summary, "error_in_noise")
     if not math.isfinite(noise):
         found.append(
@@ -129,8 +132,7 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
             shown = number(value) if isinstance(value, int | float) else str(value)
             lines.append(f"  {safe(name, 20):<21}{safe(shown, 50)}")
     for warning in summary["warnings"][:4]:
-        wrapped = textwrap.wrap(safe(warning, 300), WIDTH - 6)[:2]
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += warned(warning, WIDTH)
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 
