@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import pkgutil
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,6 +91,11 @@ def read_mixture(
         UsageError: a place is named for a source that the mix does not use.
     """
     found, rows = _read(place)
+    if found.get("sampler"):
+        raise UsageError(
+            f"{place} found a sampler by quality, and a trainer's weights of domains would lose it. Apply it with: "
+            f"{found.get('next', 'cuvee select --with quadmix')}"
+        )
     rows = [one for one in rows if one["weight"] > 0]
     if not rows:
         raise DataError(
@@ -195,7 +199,7 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path) -> dict[str
 
 def lines(export: Export) -> list[str]:
     """What the command line prints."""
-    from .report.terminal import plural, safe
+    from .report.terminal import plural, safe, warned
 
     found = export.summary
     said = f"Wrote {plural(len(found['sources']), 'source')} for {found['trainer']} to {safe(export.folder, 60)}"
@@ -206,6 +210,5 @@ def lines(export: Export) -> list[str]:
     if found["use"]:
         shown.append(f"  use     {safe(found['use'], 70)}")
     for note in found["notes"]:
-        wrapped = textwrap.wrap(safe(note, 400), 74)
-        shown += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        shown += warned(note, 80, 5)
     return shown

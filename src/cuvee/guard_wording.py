@@ -10,7 +10,7 @@ from .feature.minhash import PRESETS, detection
 from .layout import CLUSTERS, REJECTS, REPORT
 from .pool import Opened, Reading
 from .quantities import next_lines
-from .report.terminal import number, percent, plural, safe, share
+from .report.terminal import number, percent, plural, safe, share, warned
 from .report.text import fit
 from .wording import LINES, WIDTH
 
@@ -186,8 +186,7 @@ def guard_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         if len(rows) > 5:
             lines.append(f"  and {plural(len(rows) - 5, 'more domain')} {'loses' if len(rows) == 6 else 'lose'} rows")
     for warning in summary["warnings"][:4]:
-        wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += warned(warning, WIDTH)
     tail = [f"  digest     {summary['reproduce']['digest']} (any worker count)"]
     tail += [f"  listed     {safe(folder / CLUSTERS, WIDTH - 13)}"] if summary["sizes"] else []
     tail += [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]

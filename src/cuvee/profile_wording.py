@@ -10,7 +10,7 @@ from typing import Any
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .quantities import next_lines, shell_path, shell_word
-from .report.terminal import number, percent, plural, safe, share, short, size, spark
+from .report.terminal import number, percent, plural, safe, share, short, size, spark, warned
 from .report.text import fit
 from .wording import LINES, WIDTH
 
@@ -118,8 +118,7 @@ def profile_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     lines += _field("duplicate", f"{number(copies['rows'])} exact{groups}{portion}{mark.get('duplicate', '')}")
     lines += [line for name, text in _facts(summary) for line in _field(name, text, 3)]
     for warning in summary["warnings"][:3]:
-        wrapped = textwrap.wrap(safe(warning, 210), WIDTH - 6)[:3]
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += warned(warning, WIDTH)
     tail = [*next_lines(safe(summary["next"], 400)), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 

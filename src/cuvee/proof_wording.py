@@ -12,7 +12,7 @@ import numpy as np
 from .layout import REPORT
 from .proof.multiples import Multiple
 from .quantities import next_lines
-from .report.terminal import plural, safe
+from .report.terminal import plural, safe, warned
 from .report.text import fit
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def proof_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
         f"{duration(summary['trials']['train_seconds'])} of training; selecting {select:.1f} s a trial"
     )
     for one in summary["warnings"][: max(0, 20 - len(lines))][:3]:
-        lines += textwrap.wrap(f"! {safe(one, 300)}", WIDTH, initial_indent="  ", subsequent_indent="    ", max_lines=2)
+        lines += warned(one, WIDTH, 2)
     rest = len(summary["warnings"]) - 3
     if rest > 0:
         lines.append(f"  and {plural(rest, 'more warning')} in the report")

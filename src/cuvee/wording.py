@@ -12,7 +12,7 @@ from .feature.used import TABLE
 from .layout import REJECTS, REPORT
 from .pool import Opened, Reading
 from .quantities import next_lines, shell_path
-from .report.terminal import number, percent, plural, safe, spark
+from .report.terminal import number, percent, plural, safe, spark, warned
 from .report.text import fit
 from .summary import Arm
 
@@ -164,8 +164,7 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
             f"  length     p50 {kept['p50']:,} bytes, pool {pool['p50']:,}   {spark(summary['lengths']['kept'])}"
         )
     for warning in summary["warnings"][:5]:
-        wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += warned(warning, WIDTH)
     tail = [f"  digest     {summary['reproduce']['digest']} (any worker count)"]
     tail += [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]

@@ -10,7 +10,7 @@ from typing import Any
 from ..layout import REPORT
 from ..quantities import next_lines, shell_path
 from ..report.figures import short
-from ..report.terminal import number, percent, plural, safe
+from ..report.terminal import number, percent, plural, safe, warned
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
@@ -116,7 +116,6 @@ def mix_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
         share = percent(sum(one["weight"] for one in rest))
         lines.append(f"  and {len(rest):,} more with {share} together")
     for warning in summary["warnings"][:4]:
-        wrapped = textwrap.wrap(safe(warning, 400), WIDTH - 6)[:3]
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += warned(warning, WIDTH)
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]

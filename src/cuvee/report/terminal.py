@@ -7,6 +7,7 @@ must be told not to.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
     "short",
     "size",
     "spark",
+    "warned",
     "width",
 ]
 
@@ -67,6 +69,13 @@ def safe(text: Any, limit: int = 72) -> str:
     if len(raw) > 8 * max(limit, 0) + 8 and width(line) <= limit:
         line += "…"
     return fit(line, limit)
+
+
+def warned(sentence: Any, columns: int, most: int = 3) -> list[str]:
+    """A warning on at most ``most`` lines of so many columns; what is left out is marked by an ellipsis."""
+    text = safe(sentence, most * columns)
+    wrapped = textwrap.wrap(text, columns - 6, break_on_hyphens=False, max_lines=most, placeholder=" …")
+    return [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
 
 
 def spark(values: Iterable[Any], columns: int | None = None) -> str:

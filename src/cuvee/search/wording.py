@@ -15,7 +15,7 @@ from ..mix.wording import MANY_PASSES, passes
 from ..proof_wording import duration, interval
 from ..quantities import next_lines, shell_path, shell_word
 from ..report.figures import short
-from ..report.terminal import number, percent, plural, safe
+from ..report.terminal import number, percent, plural, safe, warned
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
@@ -165,6 +165,12 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             "distance, which is an assumption; a better mixture may lie farther away, or elsewhere. --bold proposes "
             "the law's optimum."
         )
+    if summary.get("sampler"):
+        found.append(
+            "The sampler's parameters were searched among random ones. Proportional and uniform are not among these, so "
+            "the trial alone tells whether they are beaten. What it shows holds for these scores; the weights of the "
+            "domains are what the sampler makes of them."
+        )
     if summary["proxy"]["name"] == "ngram":
         found.append(
             "An n-gram model counts strings and knows nothing else. Seeds differ in the documents drawn; where runs go "
@@ -179,17 +185,36 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     if not told and command.startswith("cuvee ") and not (stays(summary) and _best_is_proportional(summary)):
         return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
     worse = [one for one in told if one["verdict"] == "worse"]
-    if not worse:
-        return f"cuvee mix export {shell_path(folder)} --to megatron"
-    best = max(worse, key=lambda one: one["mean"])["against"]
     column = summary["spec"].get("domain")
-    start = f"cuvee mix pool {' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
+    by = f"{' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
+    best = max(worse, key=lambda one: one["mean"])["against"] if worse else None
+    if summary.get("sampler"):
+        return _next_of_sampler(summary, folder, pool, column, best, command)
+    if best is None:
+        return f"cuvee mix export {shell_path(folder)} --to megatron"
+    start = f"cuvee mix pool {by}"
     if best in ("proportional", "uniform"):
         return f"{start} --with {best} --tokens {summary['tokens']}"
     rows = [(one["name"], one["best_measured"]) for one in summary["proposal"]]
     parts = apportion([share for _, share in rows], 10_000).tolist()
     weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part)
     return f"{start} --weights {shell_word(weights)} --tokens {summary['tokens']}"
+
+
+def _next_of_sampler(
+    summary: Mapping[str, Any], folder: str, pool: Sequence[str], column: str | None, best: str | None, command: str
+) -> str:
+    """The selection by the sampler that was found, or what is better than it."""
+    paths = " ".join(map(shell_path, pool))
+    amount = f"--tokens {summary['tokens']}"
+    if best == "proportional":
+        return f"cuvee select {paths} --with random {amount}"
+    if best == "uniform":
+        return f"cuvee select {paths} --domain {shell_word(column or 'domain')} --with random --quota uniform {amount}"
+    if best is not None:  # a run of the swarm: its neighbourhood has been looked at too little
+        return f"{re.sub(' --runs[ =][0-9]+', '', command)} --runs {2 * summary['counts']['runs']}"
+    settings = f"quadmix:ratings={summary['sampler']['ratings']},plan={folder},limit={summary['sampler']['passes']}"
+    return f"cuvee select {paths} --domain {shell_word(column or 'domain')} --with {shell_word(settings)} {amount}"
 
 
 def _best_is_proportional(summary: Mapping[str, Any]) -> bool:
@@ -228,10 +253,10 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     lines.append(f"  cost       {share}; {duration(seconds)} in all{known}")
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     for warning in summary["warnings"]:
-        wrapped = textwrap.wrap(safe(warning, 300), WIDTH - 6)[:2]
-        if len(lines) + len(wrapped) + len(tail) > LINES:
+        told = warned(warning, WIDTH)
+        if len(lines) + len(told) + len(tail) > LINES:
             break
-        lines += [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+        lines += told
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
 
 
