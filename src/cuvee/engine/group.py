@@ -34,8 +34,8 @@ from .store import Store, digest
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
-TASK_ROWS = 1 << 22
-"""Rows whose keys a task holds at a time: some 256 MB with what sorting them takes."""
+TASK_ROWS = 1 << 21
+"""Rows whose keys a task holds at a time: some 140 MB with what sorting them takes, which ``--memory`` counts on."""
 LEADERS = 64
 """Members of a group of equal keys that a row is compared with at most, where pairs are verified."""
 CHECK_ROWS = 1 << 19
