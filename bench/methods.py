@@ -1,7 +1,7 @@
 """What each method of ``cuvee select`` costs: CPU seconds and peak memory over the same 100,000 documents.
 
 ``python -m bench.methods [NAME ...]``: all methods, or those named, whose figures replace the earlier ones. Each is
-called as its example is (``describing.arguments``), with one worker, an empty cache and 1 % of the tokens for a budget.
+called as its example is (``describing.arguments``), with one worker, an empty cache and 1 % of the rows for a budget.
 Seconds are those of the whole process less those of the same command on 100 documents by ``random``, which is what
 starting costs; memory is the peak of the process. Beside each stands the ratio to ``random`` over the same documents,
 measured before and after in the same run: that is the reading, the controls and the report, which every selection pays.
@@ -26,7 +26,7 @@ from .measure import RESULTS, Run, middle, record, run
 from .method_pools import pool
 from .pools import scratch
 
-ROWS, ROUNDS, SHARE = 100_000, 1, "1%"
+ROWS, ROUNDS, ONE_IN = 100_000, 1, 100
 FEWER = {
     "zipfit": (500, 2_000),
     "less": (200, 600),
@@ -88,7 +88,7 @@ def selected(words: Sequence[str], folder: Path, budget: Sequence[str], workers:
 
 def several(words: Sequence[str], rows: int) -> tuple[float, float]:
     """CPU seconds and peak megabytes over so many documents: the median."""
-    runs = [selected(words, pool(rows, False), ["--fraction", SHARE]) for _ in range(ROUNDS)]
+    runs = [selected(words, pool(rows, False), ["--rows", str(rows // ONE_IN)]) for _ in range(ROUNDS)]
     return middle([one.cpu for one in runs]), middle([one.peak_mb for one in runs])
 
 
@@ -122,7 +122,7 @@ def main(names: Sequence[str] = ()) -> None:
         again = measured("random", known["random"], start)
         random, last = 0.5 * (last["cpu_seconds"] + again["cpu_seconds"]), again
         found[name] = one | {"over_random": round(one["cpu_seconds"] / random, 2)}
-        record("methods", {"share": SHARE, "start_seconds": round(start, 2), "methods": dict(sorted(found.items()))})
+        record("methods", {"one_row_in": ONE_IN, "start_seconds": round(start, 2), "methods": dict(sorted(found.items()))})
 
 
 if __name__ == "__main__":

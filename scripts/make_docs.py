@@ -205,7 +205,7 @@ def sentence(text: str) -> str:
 
 COSTS = (
     "CPU seconds of one core and megabytes at the peak, of `cuvee select` over the same 100,000 documents of 0.85 kB "
-    "on average, with an empty cache, 1 % of the tokens kept, start-up left out; a rule with the method that it is shown "
+    "on average, with an empty cache, 1 % of the rows kept, start-up left out; a rule with the method that it is shown "
     "with. Measured by `python -m bench.methods` beside other work on the machine: ratios to `random` in the same run "
     'are steadier than seconds. "About": measured over fewer documents and drawn on along a line.'
 )
