@@ -70,17 +70,17 @@ def placed(words: Sequence[str], folder: Path) -> list[str]:
     return found
 
 
-def selected(words: Sequence[str], folder: Path, budget: Sequence[str], workers: int = 1) -> Run:
-    """One selection from nothing."""
+def selected(words: Sequence[str], folder: Path, budget: Sequence[str], workers: int = 1, kept: str = "") -> Run:
+    """One selection from nothing; its folder is put beside the pool if it gets a name, else removed."""
     cache, output = scratch() / "methods-cache", scratch() / "methods-out"
     for place in (cache, output):
         shutil.rmtree(place, ignore_errors=True)
-    words = placed(words, folder)
-    if any(word.endswith(str(folder / "kept")) for word in words) and not (folder / "kept").exists():
-        selected(["--with", "random"], folder, budget)
-        shutil.move(output, folder / "kept")
-    command = [sys.executable, "-m", "cuvee.cli", "select", str(folder / "pool"), *words, *budget]
+    if any("kept/" in word for word in words) and not (folder / "kept").exists():
+        selected(["--with", "random"], folder, budget, workers, "kept")
+    command = [sys.executable, "-m", "cuvee.cli", "select", str(folder / "pool"), *placed(words, folder), *budget]
     done = run([*command, "-o", str(output), "--cache", str(cache), "--workers", str(workers), "--quiet"])
+    if kept:
+        output.rename(folder / kept)
     for place in (cache, output):
         shutil.rmtree(place, ignore_errors=True)
     return done
@@ -122,7 +122,9 @@ def main(names: Sequence[str] = ()) -> None:
         again = measured("random", known["random"], start)
         random, last = 0.5 * (last["cpu_seconds"] + again["cpu_seconds"]), again
         found[name] = one | {"over_random": round(one["cpu_seconds"] / random, 2)}
-        record("methods", {"one_row_in": ONE_IN, "start_seconds": round(start, 2), "methods": dict(sorted(found.items()))})
+        record(
+            "methods", {"one_row_in": ONE_IN, "start_seconds": round(start, 2), "methods": dict(sorted(found.items()))}
+        )
 
 
 if __name__ == "__main__":
