@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,24 @@ def test_growing_is_the_same_as_solving_anew(epsilon: float, spread: float) -> N
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
     targets, rows = drawn(np.arange(60) % 6), drawn(np.sort(np.arange(120) % 6))
-    growing, known = GrowingTransport(len(targets), epsilon, 1e-4), 0
+    growing, known = GrowingTransport(rows, targets, len(rows), distances, epsilon, 1e-4), 0
     for end in (3, 20, 21, 70, 120):
-        growing.add(distances(rows[known:end], targets))
+        growing.add(np.arange(known, end))
         anew = sinkhorn(distances(rows[:end], targets), epsilon, tolerance=1e-7, most=10**5)
         assert growing.solve() == pytest.approx(anew.cost, rel=2e-3)
         known = end
+
+
+def test_solving_holds_one_matrix_beside_the_cost() -> None:
+    chance = np.random.default_rng(0)
+    cost = chance.uniform(size=(600, 500))
+    tracemalloc.start()
+    try:
+        found = sinkhorn(cost, 0.05)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * cost.nbytes
+    plan = np.exp((found.f[:, None] + found.g - cost) / 0.05) / cost.size
+    assert found.cost == pytest.approx((plan * cost).sum(), rel=1e-9)
+    assert np.allclose(plan.sum(axis=1), 1 / 600, rtol=1e-3)

@@ -11,12 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core import Array, Batch, Fold, State
 from ..engine.kernel import kernel
 from ..feature.embed import Embedder, similarities
 from ..feature.static_embedding import StaticEmbedding
 from .kmeans import cut_texts
+
+Ints = npt.NDArray[np.int64]
+SIMILARITIES = 1 << 16
+"""How many similarities are held at once."""
 
 
 @kernel
@@ -77,8 +82,11 @@ class NearestRows(Fold):
     def update(self, state: State, batch: Batch) -> State:
         vectors = self.embedder.vectors(batch)
         used = np.flatnonzero(np.any(vectors != 0, axis=1))
-        found = similarities(vectors[used], self.targets)
-        insert_rows(*_lists(state), found, batch.key[used], batch.row[used])
+        step = max(SIMILARITIES // max(len(self.targets), 1), 16)
+        for start in range(0, len(used), step):
+            some = used[start : start + step]
+            found = similarities(vectors[some], self.targets)
+            insert_rows(*_lists(state), found, batch.key[some], batch.row[some])
         return state
 
     def merge(self, left: State, right: State) -> State:
@@ -93,6 +101,26 @@ def _lists(state: State) -> tuple[Array, Array, Array, Array]:
 def list_length(targets: int, entries: int = 200_000, least: int = 16) -> int:
     """How many rows each target's list may hold, for about ``entries`` in all."""
     return max(least, entries // max(targets, 1))
+
+
+def lists_of_sets(found: State, member: Array) -> tuple[Ints, Ints]:
+    """The rows of every set by their largest similarity with one of its targets, -1 behind the last, int64 (sets, m),
+    and how many, int64 (sets,). ``found``: of ``NearestRows``; ``member`` int64 (targets,): each target's set."""
+    columns, lists = np.arange(found["row"].shape[1]), []
+    for number in range(int(member.max()) + 1):
+        mine = member == number
+        value, key, row, count = (found[name][mine] for name in ("value", "key", "row", "count"))
+        full = count == len(columns)  # of rows below the last of a full list it is not known how near they are
+        least = value[full, -1].max() if full.any() else -np.inf
+        used = (columns < count[:, None]) & (value >= least)
+        order = np.lexsort((row[used], key[used], -value[used]))
+        rows = row[used][order]
+        lists.append(rows[np.sort(np.unique(rows, return_index=True)[1])])
+    length = np.array([len(rows) for rows in lists], np.int64)
+    out = np.full((len(lists), int(length.max(initial=0))), -1, np.int64)
+    for number, rows in enumerate(lists):
+        out[number, : len(rows)] = rows
+    return out, length
 
 
 @dataclass(frozen=True, eq=False)

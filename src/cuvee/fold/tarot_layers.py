@@ -17,7 +17,10 @@ Ints = npt.NDArray[np.int64]
 
 def distances(x: Array, y: Array) -> npt.NDArray[np.float64]:
     """sqrt(2 - 2 x . y) of unit vectors, float64 (n, m)."""
-    return np.sqrt(np.maximum(2.0 - 2.0 * (np.asarray(x, np.float64) @ np.asarray(y, np.float64).T), 0.0))
+    found: npt.NDArray[np.float64] = np.asarray(x, np.float64) @ np.asarray(y, np.float64).T
+    found *= -2.0
+    found += 2.0
+    return np.sqrt(np.maximum(found, 0.0, out=found), out=found)
 
 
 def layers(lists: Array, count: Array) -> tuple[Ints, Ints]:
@@ -49,25 +52,34 @@ def suggested_size(
     """
     draw = uniform(seed, "tarot folds", np.arange(len(targets), dtype=np.uint64))
     fold = np.argsort(np.argsort(draw, kind="stable"), kind="stable") % min(folds, len(targets))
+    each = [np.flatnonzero(fold == number) for number in range(int(fold.max()) + 1 if len(targets) > 1 else 0)]
     chosen = np.zeros(len(vectors), bool)
-    for number in range(int(fold.max()) + 1 if len(targets) > 1 else 0):
-        mine, others = np.flatnonzero(fold == number), targets[fold != number]
-        best, keep, failed, inside = np.inf, np.zeros(len(vectors), bool), 0, np.zeros(len(vectors), bool)
-        growing = GrowingTransport(len(others), epsilon)
-        for column in lists[mine].T:
-            proposed = column[column >= 0]
-            similar = np.einsum("ij,ij->i", vectors[proposed], targets[mine[column >= 0]])
-            new = np.unique(proposed[(similar > 0) & ~inside[proposed]])
-            if not (similar > 0).any():
-                break
-            inside[new] = True
-            if len(new):
-                growing.add(distances(vectors[new], others))
-            cost = growing.solve()
-            failed = failed + 1 if cost >= best else 0
-            if cost < best:
-                best, keep = cost, inside.copy()
-            if failed > patience:
-                break
-        chosen |= keep
+    for mine in each:
+        room = len(np.unique(lists[mine]))
+        growing = GrowingTransport(vectors, np.delete(targets, mine, axis=0), room, distances, epsilon)
+        chosen |= _proposed(vectors, targets[mine], lists[mine], growing, patience)
     return int(chosen.sum())
+
+
+def _proposed(
+    vectors: Array, targets: Array, lists: Ints, growing: GrowingTransport, patience: int
+) -> npt.NDArray[np.bool_]:
+    """Which vectors are among the nearest of one fold's targets at the size that is best for the others."""
+    best, failed, inside = np.inf, 0, np.zeros(len(vectors), bool)
+    keep = inside.copy()
+    for column in lists.T:
+        proposed = column[column >= 0]
+        similar = np.einsum("ij,ij->i", vectors[proposed], targets[column >= 0])
+        new = np.unique(proposed[(similar > 0) & ~inside[proposed]])
+        if not (similar > 0).any():
+            break
+        inside[new] = True
+        if len(new):
+            growing.add(new)
+        cost = growing.solve()
+        failed = failed + 1 if cost >= best else 0
+        if cost < best:
+            best, keep = cost, inside.copy()
+        if failed > patience:
+            break
+    return keep
