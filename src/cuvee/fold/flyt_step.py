@@ -37,10 +37,13 @@ def score_gradient(weight: Floats, toward: Floats, rate: float) -> Floats:
 
 
 def standardised(score: Floats) -> tuple[Floats, Floats, Floats]:
-    """(mean, standard deviation, scores moved and scaled); infinities are cut to the range, constants give zeros."""
+    """(mean, standard deviation, scores moved and scaled); infinities are cut to the finite range of their column, NaN
+    stands for its lowest; constants give zeros, and a column without a finite number is all zeros."""
     finite = np.isfinite(score)
-    low, high = (f(np.where(finite, score, 0.0), axis=0) for f in (np.min, np.max))
-    x = np.clip(np.nan_to_num(score, nan=0.0), low, high)
+    low = np.min(score, axis=0, initial=np.inf, where=finite)
+    high = np.max(score, axis=0, initial=-np.inf, where=finite)
+    low, high = np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0)
+    x = np.clip(np.where(np.isnan(score), low, score), low, high)
     shift, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 0, scale, np.inf)
     return shift, scale, (x - shift) / scale

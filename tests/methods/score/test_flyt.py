@@ -71,6 +71,17 @@ def test_infinities_are_cut_and_missing_rows_take_no_part() -> None:
         learn(Straight(), Settings(steps=2), np.full((5, 1), np.nan), "x")  # type: ignore[arg-type]
 
 
+def test_infinities_are_cut_to_the_range_of_the_other_scores() -> None:
+    """Zero lies outside that range: a row left out must not pull mean and deviation there."""
+    score = np.array([[100.0, -5.0], [110.0, -7.0], [-np.inf, np.inf], [120.0, np.nan], [-np.inf, -6.0]])
+    shift, scale, found = standardised(score)
+    cut = np.array([[100.0, -5.0], [110.0, -7.0], [100.0, -5.0], [120.0, -7.0], [100.0, -6.0]])
+    assert np.allclose(shift, cut.mean(axis=0))
+    assert np.allclose(scale, cut.std(axis=0))
+    assert np.allclose(found, (cut - cut.mean(axis=0)) / cut.std(axis=0))
+    assert np.array_equal(standardised(np.full((3, 1), -np.inf))[2], np.zeros((3, 1)))
+
+
 def test_scores_have_unit_spread_and_soft_cap_chooses() -> None:
     method = Flyt(steps=30, batch=32, sample=60)
     fitted = method.fit(Straight())
