@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import pictures
+from bench import methods, pictures
 from bench.filter_dedup import quality, rewritten
 from bench.growth import exponent, slopes
 from bench.page_growth import goals
+from cuvee import registry
+from cuvee.core import Policy
 from cuvee.examples import as_batch
 from cuvee.feature.minhash import MinHash, jaccard
 
@@ -90,3 +92,24 @@ def test_pictures_stand_for_themselves(tmp_path: Path, monkeypatch: pytest.Monke
     labels = [one for one in ET.fromstring((tmp_path / "lines.svg").read_text()).iter() if one.tag.endswith("text")]
     ends = [float(one.attrib["y"]) for one in labels if (one.text or "") in ("a < b & c", "d")]
     assert len(ends) == 2 and abs(ends[0] - ends[1]) >= 12  # lines that end in one point have names that do not collide
+
+
+def test_slow_methods_are_drawn_on_along_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start-up and training are paid once, rows each; others are taken as they are, less the start."""
+    monkeypatch.setattr(methods, "several", lambda words, rows: (7.0 + 0.03 * rows, 100.0 + rows))
+    slow = methods.measured("less", [], 2.0)
+    assert slow["cpu_seconds"] == pytest.approx(5 + 0.03 * methods.ROWS) and slow["estimated"]
+    assert slow["documents"] == methods.FEWER["less"][1] and slow["peak_mb"] == 100 + slow["documents"]
+    plain = methods.measured("dsir", [], 2.0)
+    assert plain["cpu_seconds"] == pytest.approx(slow["cpu_seconds"]) and not plain["estimated"]
+
+
+def test_every_method_and_rule_is_measured_with_the_files_of_its_example() -> None:
+    found = methods.cases()
+    for name, entry in registry.entries().items():
+        if entry.point is None:
+            assert (name in found) != issubclass(entry.load(), Policy), name
+    there = Path("/pools/a")
+    assert methods.placed(found["dsir"], there) == ["--target", "/pools/a/target.parquet", "--with", "dsir"]
+    assert methods.placed(found["preselect"], there)[-1] == "preselect:losses=/pools/a/losses.parquet"
+    assert methods.placed(found["length_matched"], there)[-1] == "length_matched:like=/pools/a/kept"
