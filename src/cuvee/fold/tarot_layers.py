@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from ..core import Array
 from ..engine.draw import uniform
-from .transport import GrowingTransport, sinkhorn
+from .transport import GrowingTransport, blocks, sinkhorn, sinkhorn_by_blocks
 
 Ints = npt.NDArray[np.int64]
+AT_ONCE = 1 << 24
+"""Pairs of rows and targets whose costs are held, 128 MB and as much again; beyond, they are computed again and again,
+some ten times as slowly."""
 
 
 def distances(x: Array, y: Array) -> npt.NDArray[np.float64]:
@@ -21,6 +24,14 @@ def distances(x: Array, y: Array) -> npt.NDArray[np.float64]:
     found *= -2.0
     found += 2.0
     return np.sqrt(np.maximum(found, 0.0, out=found), out=found)
+
+
+def mean_nearest(vectors: Array, targets: Array) -> float:
+    """The mean over targets of the distance to the nearest vector."""
+    near = np.full(len(targets), np.inf)
+    for part in blocks(len(vectors)):
+        np.minimum(near, distances(vectors[part], targets).min(axis=0), out=near)
+    return float(near.mean())
 
 
 def layers(lists: Array, count: Array) -> tuple[Ints, Ints]:
@@ -38,7 +49,11 @@ def partial_order(vectors: Array, before: Ints, these: Ints, targets: Array, eps
     "union": of all rows in ``before`` and ``these``, the smallest first; "released": of ``these`` alone, the largest.
     """
     taking_part = np.concatenate([before, these]) if rule == "union" else these
-    potential = sinkhorn(distances(vectors[taking_part], targets), epsilon).f[-len(these) :]
+    rows = vectors[taking_part]
+    if len(rows) * len(targets) <= AT_ONCE:
+        potential = sinkhorn(distances(rows, targets), epsilon).f[-len(these) :]
+    else:
+        potential = sinkhorn_by_blocks(rows, targets, distances, epsilon).f[-len(these) :]
     return these[np.lexsort((these, potential if rule == "union" else -potential))]
 
 

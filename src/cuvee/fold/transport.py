@@ -109,6 +109,49 @@ def sinkhorn(
         now = max(now * 0.5, epsilon)
 
 
+def sinkhorn_by_blocks(
+    x: Array,
+    y: Array,
+    distances: Callable[[Array, Array], Array],
+    epsilon: float,
+    tolerance: float = 1e-4,
+    most: int = 5000,
+) -> Transport:
+    """The same with uniform weights for sets of which no matrix fits: costs are computed anew in every iteration.
+
+    Blocks of 64 of the n points ``x`` meet all m points ``y``, in logarithms throughout; memory is 64 x m and what the
+    points take. An iteration costs n x m distances and twice as many exponentials.
+    """
+    n, m = len(x), len(y)
+    y = np.asarray(y, np.float64)
+    f, g, weight = np.zeros(n), np.zeros(m), np.full(m, -np.log(m))
+    now = max((float(np.max(distances(x[part], y))) for part in blocks(n)), default=0.0)
+    now, steps, error, cost = max(now, epsilon), 0, np.inf, 0.0
+    while True:
+        limit = tolerance if now <= epsilon else max(tolerance, 0.05)
+        while steps < most:
+            steps += 1
+            top, total, cost = np.full(m, -np.inf), np.zeros(m), 0.0
+            for part in blocks(n):
+                here = np.asarray(distances(x[part], y), np.float64)
+                f[part] = soft_minimum(here, g, weight, now)
+                z = (f[part, None] - here) / now
+                higher = np.maximum(top, z.max(axis=0))
+                plan = np.exp(z - higher)
+                total = total * np.exp(top - higher) + plan.sum(axis=0)
+                top = higher
+                plan *= here
+                cost += float(plan.sum(axis=0) @ np.exp(g / now + higher))
+            reached = np.exp(g / now + top) * total / n
+            error = float(np.abs(reached - 1.0).mean())
+            g = -now * (top + np.log(total / n))
+            if error < limit:
+                break
+        if now <= epsilon:
+            return Transport(f, g, cost / (n * m), steps, error)
+        now = max(now * 0.5, epsilon)
+
+
 class GrowingTransport:
     """Transport from a set of points that grows to targets that stay, uniform weights on both sides.
 

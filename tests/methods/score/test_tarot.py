@@ -12,7 +12,7 @@ from cuvee.core import Budget, Draw
 from cuvee.errors import DataError, UsageError
 from cuvee.feature.static_embedding import normalised
 from cuvee.fold.moments import gaussian_of
-from cuvee.fold.tarot_layers import distances, layers, partial_order, suggested_size
+from cuvee.fold.tarot_layers import distances, layers, mean_nearest, partial_order, suggested_size
 from cuvee.fold.transport import sinkhorn
 from cuvee.methods.score.tarot import Tarot, whitening
 from tests.conftest import MemoryColumns
@@ -43,6 +43,24 @@ def test_whitening_is_the_paper_s() -> None:
         assert np.allclose(found, golden[f"unit_whitened_{side}"], atol=1e-6)
 
 
+def test_released_whitening_is_the_release_s() -> None:
+    """Its rows times L^-1, which does not whiten: as the released code returned them, in single precision."""
+    with np.load(GOLDEN / "whitening.npz") as stored:
+        golden = dict(stored)
+    rows = np.concatenate([golden["candidate_grads"], golden["target_grads"]])
+    mean, matrix, _ = whitening(gaussian_of(rows), float(golden["ridge"]), released=True)
+    for side, raw in (("candidates", golden["candidate_grads"]), ("targets", golden["target_grads"])):
+        found = (raw - mean) @ matrix
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        assert np.allclose(found, golden[f"released_code_{side}"], atol=1e-3)
+    run, _ = run_of()
+    fitted = Tarot(whitening="released").fit(run)
+    raw = run.pool.columns["embedding"]
+    expected = normalised(np.float64(raw - fitted.embedder.mean) @ fitted.embedder.matrix)
+    assert np.allclose(fitted.embedder.vectors(run.pool), expected, atol=1e-5)
+    assert not np.allclose(fitted.embedder.matrix, Tarot().fit(run).embedder.matrix)
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_fixed_sizes(case: dict, which: int) -> None:
     """Budgets at a layer's border give the very selection; within a layer the smallest potentials of the union."""
@@ -66,6 +84,17 @@ def test_fixed_sizes(case: dict, which: int) -> None:
     listed = np.array(variant["potentials_of_partial_layer"])
     theirs = listed[[expected["partial_layer"].index(row) for row in these.tolist()]]
     assert np.allclose(found - found.mean(), theirs - theirs.mean(), atol=1e-4)
+
+
+def test_rows_beyond_what_is_held_are_ordered_alike(case: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, layer = nearest(case)
+    candidates, targets = (np.array(case[f"unit_whitened_{side}"]) for side in ("candidates", "targets"))
+    order = (candidates, rows[layer < 2], rows[layer == 2], targets, 0.02)
+    expected = {rule: partial_order(*order, rule).tolist() for rule in ("union", "released")}
+    monkeypatch.setattr("cuvee.fold.tarot_layers.AT_ONCE", 0)
+    assert {rule: partial_order(*order, rule).tolist() for rule in expected} == expected
+    near = distances(candidates[rows], targets).min(axis=0).mean()
+    assert mean_nearest(candidates[rows], targets) == pytest.approx(near, rel=1e-12)
 
 
 def test_distances_come_near_exact_transport(case: dict) -> None:
@@ -126,7 +155,7 @@ def test_budgets_hold_and_layers_come_in_order(unit: str) -> None:
 
 def test_refusals() -> None:
     run, _ = run_of()
-    for bad in (Tarot(ridge=-1.0), Tarot(epsilon=0.0), Tarot(most=-1)):
+    for bad in (Tarot(ridge=-1.0), Tarot(epsilon=0.0), Tarot(most=-1), Tarot(whitening="both")):  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="tarot"):
             bad.fit(run)
     same = with_vectors(np.ones((5, 3), np.float32))

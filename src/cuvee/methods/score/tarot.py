@@ -11,13 +11,15 @@ with ``epsilon``) between all rows up to that layer and the targets: those whose
 
 The paper's features are loss gradients of a trained model: give them as embedding columns of pool and target. On other
 vectors it is the same selection in another space. Deviations from the release, whose code differs from its text:
-whitening is L^-1 as written (the release multiplies rows by L^-T, which leaves covariances of hundreds); the last layer
-takes the smallest potentials of the union (the release: the largest of the layer, worse than chance in 95 % of 60
-synthetic cases; ``last_layer="released"`` sorts by the layer alone, largest first).
+columns are whitened by L^-1 as written, so rows by L^-T (the release multiplies rows by L^-1, which leaves covariances
+of hundreds; ``whitening="released"``); the last layer takes the smallest potentials of the union (the release: the
+largest of the layer, worse than chance in 95 % of 60 synthetic cases; ``last_layer="released"`` sorts by the layer
+alone, largest first).
 
-``suggest`` adds the paper's estimate of a good size to the notes: targets are divided into 5 folds; the nearest rows of
-one fold are grown until the transport distance to the others has not fallen for ``patience`` = 2 steps; the union over
-folds at their best sizes.
+``suggest`` adds the paper's estimate of a good size to the notes: targets are divided into 5 folds (there 10); the
+nearest rows of one fold, of positive cosine, are grown until the transport distance to the others has not fallen for
+``patience`` = 2 steps (there until its first rise, and the set of that step is kept); the union over folds at their
+best sizes. The paper's weights for repeating rows are left out.
 
 Inputs: texts or embedding columns of pool and target. Cost: three passes at embedding speed, d * d multiplications a
 row to whiten, rows x targets x dimensions for the lists; seconds to solve. Lists hold 50,000 entries in all: a budget
@@ -44,14 +46,15 @@ from ..choose.layered import Layers
 from .rds_plus import Ranked
 
 
-def whitening(found: Gaussian, ridge: float) -> tuple[Array, Array, float]:
-    """Mean, L^-T (rows are multiplied by it), and the condition number of the covariance with its ridge."""
+def whitening(found: Gaussian, ridge: float, released: bool = False) -> tuple[Array, Array, float]:
+    """Mean, L^-T (rows are multiplied by it; L^-1 as ``released``), and the condition number of the covariance."""
     covariance = found.covariance() + ridge * np.eye(len(found.total))
     try:
         lower = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         raise DataError("tarot cannot whiten these vectors: give a larger ridge.") from None
-    return found.mean, np.linalg.inv(lower).T, float(np.linalg.cond(covariance))
+    inverse = np.linalg.inv(lower)
+    return found.mean, inverse if released else inverse.T, float(np.linalg.cond(covariance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +66,12 @@ class InLayers(Ranked):
 
 @dataclass(frozen=True)
 class Tarot(Method):
-    """``ridge`` and ``epsilon`` as above; ``whiten=False`` leaves the space as it is; ``most``: rows in each list."""
+    """``ridge``, ``epsilon``, ``whitening`` and ``last_layer`` as above; ``whiten=False`` leaves the space as it is;
+    ``most``: rows in each list."""
 
     ridge: float = 1e-5
     whiten: bool = True
+    whitening: Literal["text", "released"] = "text"
     epsilon: float = 0.02
     last_layer: Literal["union", "released"] = "union"
     suggest: bool = False
@@ -90,12 +95,14 @@ class Tarot(Method):
     def fit(self, run: Run) -> InLayers:
         if not (self.ridge >= 0 and self.epsilon > 0) or self.last_layer not in ("union", "released") or self.most < 0:
             raise UsageError("tarot: ridge and most are at least 0, epsilon above 0; last_layer is union or released.")
+        if self.whitening not in ("text", "released"):
+            raise UsageError("tarot: whitening is text or released; whiten=false leaves the space as it is.")
         inner, targets = of_target(run, self.source, unit=not self.whiten)
         notes: dict[str, Any] = {"targets": len(targets)}
         embedder: Any = inner
         if self.whiten:
             (pool,) = run.fold(Moments(inner))
-            mean, matrix, condition = whitening(pool + gaussian_of(targets), self.ridge)
+            mean, matrix, condition = whitening(pool + gaussian_of(targets), self.ridge, self.whitening == "released")
             embedder = Whitened(inner, mean, matrix)
             targets = normalised((targets - mean) @ matrix)
             notes["condition"] = condition
