@@ -492,6 +492,15 @@ def test_memory(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [7, 1, 2, 7]
 
 
+@pytest.mark.parametrize("cache", ["", "s3://bucket/cache", "GS://bucket/cache"])
+def test_a_cache_is_a_folder(pool: Path, cache: str) -> None:
+    before = sorted(Path().iterdir())
+    for arguments in (["profile", "pool.jsonl"], ["write", "kept"], ["cache", "--clear"], ["prove", "kept"]):
+        answer = cuvee(*arguments, "--cache", cache)
+        assert answer.status == 2 and "with --cache" in answer.error(), arguments
+    assert sorted(Path().iterdir()) == before
+
+
 def test_the_cache_command_leaves_foreign_files_alone(tmp_path: Path, pool: Path) -> None:
     for name in ("ab/notes.txt", "cd/e.arrow", "ab/" + "0" * 37 + "x.arrow", "go/main.go"):
         (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)

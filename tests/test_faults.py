@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import cuvee as jobs
+from cuvee import Reading
 from cuvee.engine import files
+from cuvee.engine.local import Local
+from cuvee.errors import DataError
 
 from .command import Quick, answer_of, contents, cuvee, inside, outside, process
 
@@ -461,3 +466,46 @@ def test_an_output_behind_a_link_is_replaced_there(place: Path) -> None:
         assert cuvee(*SELECT, "--skip-bad", "--rows", rows).status == 0
         assert pq.read_table("elsewhere/selection.parquet").num_rows == int(rows)
     assert (place / "out").is_symlink() and leftovers(place) == []
+
+
+class Meddling(Local):
+    """After the first span of a pass, a file of the pool is changed, as by somebody else."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        super().__init__(1)
+        self.change: Callable[[], object] | None = change
+
+    def map(self, *arguments: Any, **more: Any) -> Iterator[Any]:
+        for found in super().map(*arguments, **more):
+            if self.change is not None:
+                self.change()
+                self.change = None
+            yield found
+
+
+@pytest.mark.parametrize("job", ["profile", "guard", "select"])
+@pytest.mark.parametrize("how", ["append", "rewrite", "remove"])
+def test_a_pool_that_changes_while_it_is_read(job: str, how: str) -> None:
+    """Whatever was read by then, the result would be of a pool that never was."""
+    pool = Path("pool.jsonl")
+    whole = pool.read_bytes()
+
+    def change() -> None:
+        if how == "append":
+            pool.write_bytes(whole + b'{"id": "new", "text": "one more"}\n')
+        elif how == "rewrite":
+            pool.write_bytes(whole.replace(b"about", b"ABOUT"))
+        else:
+            pool.unlink()
+
+    call: dict[str, Callable[..., Any]] = {
+        "profile": jobs.profile,
+        "guard": partial(jobs.guard, reading=Reading(skip_bad=True)),
+        "select": partial(jobs.select, method="random", rows=5, reading=Reading(skip_bad=True)),
+    }
+    words = "pool.jsonl: no such file" if how == "remove" else "pool.jsonl changed while it was being read. Run"
+    with pytest.raises(DataError, match=words):
+        call[job]("pool.jsonl", output="out", executor=Meddling(change))
+    assert not Path("out").exists()
+    pool.write_bytes(whole)
+    assert call[job]("pool.jsonl", output="out").summary["reproduce"]["digest"]

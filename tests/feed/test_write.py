@@ -187,6 +187,18 @@ def test_parts_are_the_whole(kept: Path, tmp_path: Path, among: int) -> None:
     assert b"".join(lines) == b"".join(path.read_bytes() for path in sorted((tmp_path / "whole").glob("part-*")))
 
 
+def test_a_part_does_not_replace_another(kept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for shuffle in ({}, {"order": "shuffled", "seed": 3}):
+        write_selection(kept, out, format="jsonl", part=(1, 3), **shuffle)  # type: ignore[arg-type]
+        before = contents(out)
+        with pytest.raises(UsageError, match=r"holds part 1 of 3 of this selection, .* a folder for each part"):
+            write_selection(kept, out, format="jsonl", part=(2, 3), **shuffle)  # type: ignore[arg-type]
+        assert contents(out) == before
+        write_selection(kept, out, format="jsonl", part=(1, 3), shard_bytes=9_000)  # the same part: made again
+        write_selection(kept, out, format="jsonl")  # the whole holds it
+
+
 def test_parts_that_are_not_there(kept: Path, tmp_path: Path) -> None:
     for part in ((0, 2), (3, 2)):
         with pytest.raises(UsageError, match=rf"no part {part[0]} of 2\. Name one from 1/2 on\."):
@@ -246,6 +258,6 @@ def test_equal_keys_stay_in_pool_order(tmp_path: Path) -> None:
     (kept / "plan.json").write_text(json.dumps(sealed(content)))
     found = []
     for number in (1, 2, 3):
-        result = write_selection(kept, tmp_path / "out", format="jsonl", order="shuffled", part=(number, 3))
+        result = write_selection(kept, tmp_path / f"{number}", format="jsonl", order="shuffled", part=(number, 3))
         found += [json.loads(line)["n"] for line in result.files[0].read_text().splitlines()]
     assert found == [*range(50), *range(50)]

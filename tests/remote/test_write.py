@@ -213,6 +213,14 @@ def test_refusals(bucket: Bucket, kept: Path, tmp_path: Path) -> None:
     assert bucket.get("foreign/notes.txt") == b"mine" and list(bucket.keys("pool")) == ["pool/p.jsonl"]
 
 
+def test_a_part_does_not_replace_another(bucket: Bucket, kept: Path) -> None:
+    write_selection(kept, bucket.address("train"), format="jsonl", part=(1, 2))
+    before = of_bucket(bucket)
+    with pytest.raises(UsageError, match=r"train.* holds part 1 of 2 of this selection, .* a folder for each part"):
+        write_selection(kept, bucket.address("train"), format="jsonl", part=(2, 2))
+    assert of_bucket(bucket) == before
+
+
 def test_one_writer_on_this_machine(bucket: Bucket, kept: Path) -> None:
     target = upload.upload_of(bucket.address("train"))
     assert isinstance(target, upload.Upload)

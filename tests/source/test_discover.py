@@ -229,6 +229,28 @@ def save(folder: Path, parts: int, **state: object) -> None:
     (folder / "dataset_info.json").write_text("{}")
 
 
+def test_a_cache_in_a_pool_is_no_data(tmp_path: Path) -> None:
+    put(tmp_path, "p/a.jsonl", "p/ab/c.jsonl")
+    folder = tmp_path / "p"
+    store = Store(folder / "cache")
+    with store.in_use():
+        open_stage([folder], Reading(), store)
+        assert store.used() > 0
+    found = discover([folder])
+    assert names(found.sources, folder) == ["a.jsonl", "ab/c.jsonl"]
+    assert (str(folder / "cache"), "cuvee's cache in it, not data") in found.skipped
+
+
+@pytest.mark.parametrize("files", [["a.jsonl"], ["a.txt", "b/c.txt"]])
+def test_a_pool_is_no_cache(tmp_path: Path, files: list[str]) -> None:
+    """Its tables would be among the data of whoever reads the folder next."""
+    put(tmp_path, *(f"p/{name}" for name in files))
+    store = Store(tmp_path / "p")
+    with store.in_use(), pytest.raises(UsageError, match=r"cache .*p is a folder of the pool, .* with --cache"):
+        open_stage([tmp_path / "p"], Reading(), store)
+    assert {path.name for path in (tmp_path / "p").iterdir()} == {name.split("/")[0] for name in files}
+
+
 def test_saved_datasets(tmp_path: Path) -> None:
     save(tmp_path / "one", 3)
     sources = discover([tmp_path / "one"]).sources

@@ -52,9 +52,10 @@ def demo(output: str, seeds: int, workers: int, quiet: bool) -> None:
 @click.option("--cache", metavar="FOLDER", help="Which cache [~/.cache/cuvee].")
 def cache(clear: bool, cache: str | None) -> None:
     """Say where finished work is kept for the next run, and how much; or remove it."""
-    from ..engine.store import Store
+    from ..engine.store import Store, check_place
     from ..report.terminal import safe
 
+    check_place(cache)
     store = Store(Path(cache) if cache else None)
     if clear:
         removed = store.clear()

@@ -71,9 +71,10 @@ def typed() -> str:
 
 
 def check_cache(cache: str | None) -> None:
-    """Refuse a folder for the cache that cannot be made; one that cannot be written is refused when it is."""
-    from ..engine.store import Store
+    """Refuse a cache that is no folder or cannot be made; one that cannot be written is refused when it is."""
+    from ..engine.store import Store, check_place
 
+    check_place(cache)
     folder = Store(Path(cache) if cache else None).root
     try:
         folder.mkdir(parents=True, exist_ok=True)

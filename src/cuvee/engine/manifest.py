@@ -9,7 +9,7 @@ batches whose borders depend on the rows alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 from ..core import Batch
 from ..errors import DataError
 from ..source.base import Bad, Index, RawBatch, Segment, Source, Spec
+from ..source.files import plain
 from .store import Store, code_digest, digest
 
 CHUNK_ROWS = 4096
@@ -154,6 +155,18 @@ class Manifest:
             named = ", ".join(source.path for source in sources[:3])
             raise DataError(f"The {what} has no rows ({named}). Point cuvee at files that hold documents.")
         return manifest
+
+    def check_unchanged(self, spans: Iterable[Span]) -> None:
+        """Refuse what was read of local files that changed meanwhile; remote ones are compared at every opening."""
+        ranges = ((span.first * self.chunk_rows, min(span.last * self.chunk_rows, self.rows)) for span in spans)
+        read = {number for low, high in ranges for number in range(self.file_of(low), self.file_of(high - 1) + 1)}
+        for number in sorted(read):
+            source = self.sources[number]
+            if "://" not in source.path and source.stamp() != self.stamps[number]:
+                raise DataError(
+                    f"{plain(source.path)} changed while it was being read. Run the same command again once nothing "
+                    "writes to it."
+                )
 
     def _spans(self) -> Spans:
         least, usual = SPAN_BYTES

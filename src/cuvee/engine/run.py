@@ -210,6 +210,7 @@ class Engine:
             self.progress.begin(label, sum(spans[number].bytes for number in todo.tolist()))
             work = SpanWork(stage, self.store, fold, mapping, map_keys)
             self._run(stage, work, executor, todo, wants, merging, checkpoint)
+            stage.manifest.check_unchanged(spans[number] for number in todo.tolist())
             self.progress.end()
         if not stage.facts_ready:
             stage.facts_ready = True

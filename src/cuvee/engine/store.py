@@ -24,11 +24,16 @@ import pyarrow as pa
 
 from .. import __version__
 from ..core import Array, Block, State
+from ..errors import UsageError
 from . import files
 
 _DIGEST_BYTES = 32
 _PLACE = struct.Struct("<qq")
 _ENTRY_BYTES = _PLACE.size + _DIGEST_BYTES
+IN_USE = ".in-use"
+"""What every cache holds, so that a pool's reader knows one."""
+CACHED = re.compile(r"[0-9a-f]{2}")
+"""The folders in a cache."""
 _NAME = re.compile(r"\.?[0-9a-f]{38}\.arrow(\.\d+\.[0-9a-f]{8}\.tmp)?")
 
 
@@ -56,6 +61,18 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cuvee"
 
 
+def check_place(cache: str | os.PathLike[str] | None) -> None:
+    """Refuse what names no folder for a cache: an empty name (an unset variable of the shell) or an address."""
+    named = "default" if cache is None else os.fspath(cache)
+    if not named:
+        raise UsageError("The cache's folder is an empty name. Name a folder with --cache, or leave it out.")
+    if address := re.match(r"([a-z][a-z0-9+]*):/", named, re.IGNORECASE):
+        raise UsageError(
+            f"The cache {named} is an address ({address[1]}): it has to be a folder. Name one with --cache; for a "
+            "cluster one that all nodes see."
+        )
+
+
 class Store:
     """A folder of checked files. Several processes may use it at once: equal keys mean equal content."""
 
@@ -73,9 +90,10 @@ class Store:
     @contextlib.contextmanager
     def in_use(self, limit_bytes: int = 20 << 30) -> Iterator[None]:
         """Hold the cache for the length of a run; afterwards, if nobody else uses it, trim it to the limit."""
+        check_place(self.root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.root / ".in-use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(self.root / IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise files.explain(error, self.root) from error
         try:
@@ -86,6 +104,18 @@ class Store:
                 self.trim(limit_bytes)
         finally:
             os.close(handle)
+
+    def keep_from(self, folders: Iterable[Path]) -> None:
+        """Refuse to be one of these folders of a pool: whoever reads it next would take the cache's tables for data."""
+        root = self.root.resolve()
+        if root in {folder.resolve() for folder in folders}:
+            if not self._files():
+                with contextlib.suppress(OSError):
+                    (root / IN_USE).unlink()  # nothing is left in what is only read
+            raise UsageError(
+                f"The cache {self.root} is a folder of the pool, and its tables would be read as data the next time. "
+                "Name another with --cache."
+            )
 
     def used(self) -> int:
         """Bytes in the cache."""

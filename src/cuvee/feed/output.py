@@ -58,9 +58,10 @@ class Staging:
         """Where a file of the output stands in the end."""
         return self._output / name
 
-    def check(self, folder: Path, selection: Selection) -> None:
+    def check(self, folder: Path, selection: Selection, part: tuple[int, int]) -> None:
         """Refuse an output that may not be replaced."""
         check_output(self._output, folder, selection)
+        refuse_other_part(str(self), _manifest(self._output), selection, part)
 
     def remarks(self, selection: Selection) -> list[str]:
         """What the manifest need not say about this place."""
@@ -189,12 +190,30 @@ def beside_pool(output: Path, selection: Selection) -> list[str]:
     return []
 
 
+def refuse_other_part(name: str, manifest: Any, selection: Selection, part: tuple[int, int]) -> None:
+    """Refuse to replace one part of a selection by another: whoever writes parts wants all of them."""
+    if not isinstance(manifest, dict) or manifest.get("selection_digest") != selection.digest:
+        return
+    there = manifest.get("part")
+    if there and there[1] == part[1] and there[0] != part[0]:
+        raise UsageError(
+            f"{plain(name)} holds part {there[0]} of {there[1]} of this selection, which would be lost. Choose a "
+            "folder for each part with -o."
+        )
+
+
+def _manifest(output: Path) -> dict[str, Any]:
+    """The manifest, if it is one of ours."""
+    try:
+        manifest = json.loads((output / MANIFEST).read_bytes())
+        return dict(manifest) if manifest["kind"] == KIND else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _own(output: Path) -> set[str]:
     """The files that the manifest lists, and itself; none when it is not one of ours."""
     try:
-        manifest = json.loads((output / "manifest.json").read_bytes())
-        if manifest["kind"] != KIND:
-            return set()
-        return {"manifest.json", *(str(shard["name"]) for shard in manifest["shards"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {MANIFEST, *(str(shard["name"]) for shard in _manifest(output)["shards"])}
+    except (KeyError, TypeError):
         return set()

@@ -33,6 +33,7 @@ from ..source.remote import MOST_AHEAD, Remote, Version, ahead, crew
 from ..source.retry import persist
 from ..source.written import JOURNAL, MANIFEST, SHARD, shards
 from .journal import journal_line, journal_lines
+from .output import refuse_other_part
 from .selection import Selection
 from .shards import Entry
 
@@ -64,7 +65,7 @@ class Upload:
         """The address of a file of the output."""
         return self.address.at(f"{self.address.key}/{name}".lstrip("/"))
 
-    def check(self, folder: Path, selection: Selection) -> None:
+    def check(self, folder: Path, selection: Selection, part: tuple[int, int]) -> None:
         """Refuse an output whose replacement would destroy what cuvee write did not make, or what it reads."""
         for file in selection.files:
             of_pool = Address.parse(file.path)
@@ -79,6 +80,8 @@ class Upload:
                 f"{plain(str(self))} is not empty and holds what cuvee write did not make ({plain(foreign[0])}). "
                 "Choose a new place with -o."
             )
+        if MANIFEST in names:
+            refuse_other_part(str(self), json.loads(self._get(MANIFEST) or b"null"), selection, part)
 
     def remarks(self, _: Selection) -> list[str]:
         """Nothing."""

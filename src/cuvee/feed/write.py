@@ -107,9 +107,9 @@ def write_selection(
     if order == "shuffled" and survey.distinct_bytes > shuffle_bytes:
         raise too_large(survey.distinct_bytes, shuffle_bytes)
     staging = target if isinstance(target, Upload) else Staging(target.resolve())
-    staging.check(folder, selection)
+    staging.check(folder, selection, part)
     with staging.lock():
-        staging.check(folder, selection)
+        staging.check(folder, selection, part)
         files = open_files(selection, survey, opener, store)
         writer = _format(format, selection, files, survey.largest)
         shuffle: dict[str, Any] = {"order": order, "seed": seed if order == "shuffled" else None}

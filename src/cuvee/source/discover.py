@@ -17,6 +17,7 @@ import pyarrow.fs as pafs
 from cuvee.errors import DataError, UsageError
 from cuvee.layout import CLUSTERS, PLAN, PROFILE, REJECTS, REPORT, SELECTION
 
+from ..engine.store import CACHED, IN_USE
 from .address import Address, ask, open_address, rank
 from .base import Source
 from .files import File, plain, reading
@@ -127,6 +128,11 @@ def _walk(root: str, found: Found) -> Iterator[_Entry]:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+        if any(entry.name == IN_USE for entry in entries):
+            others = [entry for entry in entries if not CACHED.fullmatch(entry.name)]
+            if len(others) < len(entries):
+                found.skipped.append((folder, "cuvee's cache in it, not data"))
+            entries = others
         for entry in entries:
             inside = f"{below}{entry.name}"
             if entry.name.startswith((".", "_")):
