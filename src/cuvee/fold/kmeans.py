@@ -187,7 +187,8 @@ def plus_plus(vectors: Array, k: int, seed: int) -> Floats:
 def fit_centroids(
     vectors: Array, k: int, seed: int, spherical: bool = True, batch: int = 4096, iterations: int = 20
 ) -> tuple[Floats, float]:
-    """Cluster vectors in memory: k-means++, one pass of mini-batches, full steps until nothing moves.
+    """Cluster vectors in memory: k-means++, one pass of mini-batches, then full steps, at most ``iterations``, until
+    one raises the mean score by no more than a thousandth.
 
     Returns centroids float32 (k, d) and the mean score of the vectors (cosine, or minus the squared distance).
     """

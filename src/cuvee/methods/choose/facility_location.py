@@ -6,9 +6,10 @@ ICML 2015):
     F(A) = sum_i max_{j in A} s_ij,   s_ij = max(x_i . x_j, 0),
 
 greedy by F's gain, with stale gains as upper bounds (Minoux 1978, the same picks), which reaches 1 - 1/e of the
-optimum. The sum runs over at most ``represented`` rows drawn by key, of each shard or round (0: all): their
-similarities are what has to be held in memory. A pool of more than 65,536 rows is chosen from in two rounds
-(``greedy.py``).
+optimum. Of the submodular functions of that literature it is the one offered (with ``mig``'s sum over tags): saturated
+coverage, graph cut and facilities for a target's rows are left out. The sum runs over at most ``represented`` rows
+drawn by key, of each shard or round (0: all): their similarities are what has to be held in memory. A pool of more than
+65,536 rows is chosen from in two rounds (``greedy.py``).
 
 Inputs: a column "embedding" of unit vectors (``--with embedding``). Cost: rows x represented x dimensions once, at some
 20 billion multiplications a second, and 4 bytes of memory for each similarity. Traps: dense regions count by their

@@ -10,8 +10,8 @@ the mean and nothing else. The discrepancy falls about as 1/n where random rows'
 (squared maximum mean discrepancy to the pool, and its expectation for as many random rows).
 
 Inputs: a column "embedding". Cost: rows x taken x features. A pool of more than 65,536 rows is chosen from in two
-rounds (``greedy.py``), always towards the whole pool's mean. Trap: it imitates the pool, junk in proportion; it does
-not diversify.
+rounds (``greedy.py``), always towards the whole pool's mean (never a target's: see ``sliced_wasserstein``). Trap: it
+imitates the pool, junk in proportion; it does not diversify.
 """
 
 from __future__ import annotations

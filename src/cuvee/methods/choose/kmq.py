@@ -10,6 +10,7 @@ the reward of the reference answer less that of the model's own), are named in `
     w_j <- w_j exp(s_jr / temperature),    s_jr the mean over cluster j's rows of the round,
 
 and the rows named are not taken again. Clusters without such rows keep their weight. Give the same seed and clusters.
+Refinement begins at the weights of ``allocation``; the paper's begins alike for all clusters ("equal").
 
 Deviations: without replacement (the paper draws with; the release without); the paper's factor, s_j / sum s, is no
 weight where signs are mixed, hence exp; what a used-up cluster cannot fill goes to the others in proportion.

@@ -7,7 +7,8 @@ a row's score s, that of the positive s+, and the pool's standard deviation d of
 
 drawn without replacement (Gumbel top-k in log space, so that no weight underflows). The paper's a = 0.5 is in the unit
 of its own inner products; here scores are divided by d first (``standardise=False`` takes them as they are). ``kernel``
-"laplace" is the released training code's exp(-a |s - s+|), with a = 3.
+"laplace" is the released training code's exp(-a |s - s+|), with a = 3. The release's other program adds b where the
+paper subtracts it: give b its sign.
 
 Inputs: a column "score"; ``positive`` is s+, by default the highest finite score. Cost: three or four passes over the
 scores. Traps: it was made for the 100 to 200 top-ranked negatives of one query: over a whole pool the row count far

@@ -8,8 +8,8 @@ concave, the chosen set S has the information
 
 and grows by the row of the largest gain: phi'(mass) . v_i P ("gradient", the release), or phi(mass + v_i P) - phi(mass)
 ("exact", with greedy's bound 1 - 1/e). P is the tags' cosine where it is at least ``threshold``, times ``propagate``
-off the diagonal, each column divided by its sum. Equal gains go by keyed draw. A pool of more than 65,536 rows is
-chosen from in two rounds.
+off the diagonal, each column divided by its sum. (The release's other slope, a exp(-a x), is left out.) Equal gains go
+by keyed draw. A pool of more than 65,536 rows is chosen from in two rounds.
 
 Tags (``tags``): "label", the names in the label column, parted by ``separator``, or domains where there is none, whose
 vectors are the names' (there those of a large encoder); or "clusters", the ``nearest`` of ``k`` k-means centres of each

@@ -8,6 +8,7 @@ arXiv 2309.14563. A surrogate trained on few labelled rows gives probabilities p
 and rows are drawn independently with probability min(1, c h^alpha): alpha above 0 prefers hard rows, below 0 easy ones,
 0 is uniform. ``rule`` "hard" and "easy" keep the most and the least hard rows without chance. The paper trains on the
 drawn rows without weights ("non-reweighting", often better than all rows) or weighted by 1 / probability (unbiased).
+Its general optimum, the root of a quadratic form of gradients and Hessians, is left out.
 
 The surrogate is a linear classifier on hashed words (``score/classifier.py``; one against the rest for more than two
 classes, their probabilities divided by their sum, which is an extension), fitted on the target's texts with their label
