@@ -47,6 +47,7 @@ SLOW = {
 LEFT_OUT = {
     "quota": "divides a budget among domains for another rule",
     "length_matched": "stands beside every row",
+    "minority": "looks for classes that labelled rows are short of; no task here has any",
     "skill_targeted": "needs tags; with domains for tags it would be told the answer",
     "threshold": "is top_k where no bound is known",
 }
