@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cuvee.errors import DataError, UsageError
@@ -53,6 +55,31 @@ def test_the_score_ranks_rows_as_they_are_taken(rds: dict) -> None:
     assert (score[rest] < -len(expected)).all()
     nearest = (candidates @ targets.T).max(axis=1)
     assert np.array_equal(rest, rest[np.argsort(-nearest[rest], kind="stable")])
+
+
+@pytest.mark.parametrize("most", [4, 60])
+def test_sets_of_targets_take_turns_by_their_best_text(most: int) -> None:
+    """Against all similarities sorted anew: a set with many texts is served no more often than one with few."""
+    chance = np.random.default_rng(2)
+    rows, texts = chance.normal(size=(60, 6)), chance.normal(size=(9, 6))
+    texts[4] = 0  # without a vector
+    pool = with_vectors(rows.astype(np.float32))
+    target = with_vectors(texts.astype(np.float32))
+    domain = np.array(["b", "a", "a", "c", "c", "a", "a", "a", "b"])
+    target = replace(target, columns={**target.columns, "domain": pa.array(domain)})
+    fitted = RdsPlus(sets="domain", most=most).fit(Memory(pool, target))
+    units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (rows, np.delete(texts, 4, axis=0))]
+    similar, names = units[0] @ units[1].T, np.delete(domain, 4)
+    best = {name: np.argsort(-similar[:, names == name].max(axis=1), kind="stable") for name in "abc"}
+    turns = list(fitted.notes["sets"])
+    length = np.array([fitted.notes["sets"][name] for name in turns])
+    assert sorted(turns) == ["a", "b", "c"]
+    assert (length >= most).all()
+    expected = round_robin(np.array([best[name] for name in turns]), length, 99)
+    order = np.argsort(-fitted.apply(pool)["score"], kind="stable")
+    assert order[: len(expected)].tolist() == expected.tolist()
+    with pytest.raises(DataError, match="--domain"):
+        RdsPlus(sets="domain").fit(Memory(pool, with_vectors(texts.astype(np.float32))))
 
 
 def test_every_mode_of_the_target_is_served() -> None:

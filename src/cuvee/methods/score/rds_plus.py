@@ -9,6 +9,10 @@ RDS+ takes the vectors from the model that is to be trained: the mean over the p
 hidden states, weighted i / (1 + ... + L) (``pooled``), given as an embedding column. On other vectors, such as the
 shipped table's, this is round-robin cosine, and that name should be used in reports.
 
+``sets="domain"`` is the paper's way for several target sets, here the target's domains: a row's score for a set is the
+largest cosine with any of its texts, and the sets, not the texts, take turns; so every set counts the same, however
+many texts it has. A set's list ends where one of its texts' lists does, so that no row is missing from it.
+
 Deviations: targets take turns in a keyed order, since with fewer rows than targets only the first are served.
 ``rule`` "max" and "mean" rank by the largest and the mean cosine instead.
 
@@ -27,9 +31,9 @@ import numpy.typing as npt
 
 from ...core import Array, Batch, Block, Card, Map, Method, Run
 from ...engine.draw import uniform
-from ...errors import UsageError
+from ...errors import DataError, UsageError
 from ...feature.embed import Embedder, of_target, similarities
-from ...fold.nearest import NearestRows, list_length
+from ...fold.nearest import NearestRows, list_length, lists_of_sets
 
 Ints = npt.NDArray[np.int64]
 
@@ -76,12 +80,27 @@ class Ranked(Map):
         return {"score": near}
 
 
+def domains_of(run: Run, embedder: Embedder) -> Array:
+    """The domain of every target row that has a vector, strings; DataError where the target has no domains."""
+    found: list[str] = []
+    for batch in run.targets():
+        if len(batch):
+            column = batch.columns.get("domain")
+            if column is None:
+                raise DataError("rds_plus: sets=domain needs domains in the target: name their column with --domain.")
+            known = np.any(embedder.vectors(batch) != 0, axis=1)
+            found += [str(name) for name, kept in zip(column.to_pylist(), known, strict=True) if kept]
+    return np.array(found)
+
+
 @dataclass(frozen=True)
 class RdsPlus(Method):
-    """``rule``: "round_robin", "max" or "mean"; ``most``: rows in each target's list (0: by the number of targets)."""
+    """``rule``: "round_robin", "max" or "mean"; ``most``: rows in each target's list (0: by the number of targets);
+    ``sets``: what takes turns, the target's texts ("none") or its domains."""
 
     rule: Literal["round_robin", "max", "mean"] = "round_robin"
     most: int = 0
+    sets: Literal["none", "domain"] = "none"
     source: Literal["auto", "given", "static", "lsa"] = "auto"
 
     card: ClassVar[Card] = Card(
@@ -102,6 +121,8 @@ class RdsPlus(Method):
     def fit(self, run: Run) -> Ranked:
         if self.most < 0 or self.rule not in ("round_robin", "max", "mean"):
             raise UsageError("rds_plus: most is at least 0; rule is round_robin, max or mean.")
+        if self.sets not in ("none", "domain") or (self.sets == "domain" and self.rule != "round_robin"):
+            raise UsageError("rds_plus: sets is none or domain; domains take turns, so rule is round_robin with them.")
         embedder, targets = of_target(run, self.source)
         turn = np.argsort(uniform(run.seed, "rds_plus", np.arange(len(targets), dtype=np.uint64)), kind="stable")
         targets = targets[turn]
@@ -109,7 +130,13 @@ class RdsPlus(Method):
         taken = np.zeros(0, np.int64)
         if self.rule == "round_robin":
             found = run.fold(NearestRows(embedder, targets, self.most or list_length(len(targets))))
-            taken = round_robin(found["row"], found["count"], found["row"].size)
+            lists, count = found["row"], found["count"]
+            if self.sets == "domain":
+                names = domains_of(run, embedder)[turn]
+                first = {name: at for at, name in enumerate(dict.fromkeys(names.tolist()))}  # in the order of turns
+                lists, count = lists_of_sets(found, np.array([first[name] for name in names.tolist()]))
+                notes["sets"] = {name: int(count[at]) for name, at in first.items()}
+            taken = round_robin(lists, count, max(lists.size, 1))
             notes |= {"ranked": len(taken), "list_length": found["row"].shape[1]}
         order = np.argsort(taken, kind="stable")
         return Ranked(embedder, targets, taken[order], order.astype(np.int64), self.rule, notes)
