@@ -309,13 +309,12 @@ class _Job:
             all_runs = [table.runs(name, law.card.needs) for name in names]
             step = caution.cautious(
                 natural,
-                best,
                 proposals,
                 lambda x: question.value([[one] for one in full], 0, x),
                 lambda b, x: question.value(many, b, x),
                 *caution.left_out(law, all_runs, share, self.anchor),
             )
-            best, proposals = natural + step.t * (best - natural), natural + step.t * (proposals - natural)
+            best, proposals = natural + step.t * (step.toward - natural), natural + step.t * (proposals - natural)
         mean = sum(w * group_means(table.runs(name, law.card.needs))[1] for w, name in zip(share, names, strict=True))
         assert isinstance(mean, np.ndarray)
         measured = int(mean.argmin())

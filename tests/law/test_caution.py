@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from cuvee.core import Runs, Settings
-from cuvee.law.caution import ROUGH, Step, cautious, distance, left_out
+from cuvee.law.caution import LEVEL, ROUGH, Step, cautious, distance, left_out, misfit
 from cuvee.law.data_mixing_laws import DataMixingLaws
 
 from .planted import NAMES, swarm
@@ -30,21 +31,20 @@ def step(errors: Floats, spread: float = 0.0) -> Step:
     """With resamples whose optima lie ``spread`` around the best, and errors of mixtures at distance 0.3."""
     random = np.random.default_rng(0)
     moved = spread * random.normal(size=(40, 1)) * np.array([1.0, 0.0, -1.0])
-    proposals = BEST + moved
+    proposals = BEST + moved - moved.mean(0)
     measured = np.tile(BEST, (len(errors), 1))
-    return cautious(
-        NATURAL, BEST, proposals, bowl(BEST), lambda b, x: bowl(proposals[b])(x), measured, np.asarray(errors)
-    )
+    return cautious(NATURAL, proposals, bowl(BEST), lambda b, x: bowl(proposals[b])(x), measured, np.asarray(errors))
 
 
 def test_a_law_without_errors_is_believed() -> None:
     found = step(np.zeros(10))
     assert found.t == 1 and found.moved == pytest.approx(0.3) and found.optimism == pytest.approx(0, abs=1e-12)
+    assert found.toward == pytest.approx(BEST)
     assert found.path[-1] == pytest.approx([1, -0.01, -0.01, -0.01])
 
 
 def test_the_larger_the_errors_the_shorter_the_way() -> None:
-    found = [step(np.full(10, one)).t for one in (0.0, 0.002, 0.005, 0.008, 0.012, 0.05)]
+    found = [step(np.full(10, one)).t for one in (0.0, 0.004, 0.01, 0.016, 0.024, 0.1)]
     assert found == sorted(found, reverse=True)
     assert found[0] == 1 and 0 < found[2] < 1 and found[-1] == 0
 
@@ -52,12 +52,34 @@ def test_the_larger_the_errors_the_shorter_the_way() -> None:
 def test_the_bound_is_of_the_root_of_distance() -> None:
     """All errors alike: the bound is the predicted difference plus the error, scaled."""
     found = step(np.full(10, 0.004)).path
-    assert found[:, 3] == pytest.approx(found[:, 1] + 0.004 * found[:, 0] ** ROUGH)
+    z = NormalDist().inv_cdf(LEVEL)
+    assert found[1:, 3] == pytest.approx((found[:, 1] + z * 0.004 * found[:, 0] ** ROUGH)[1:])
+    assert misfit(np.tile(BEST, (10, 1)), np.full(10, 0.004), NATURAL) == pytest.approx(0.004 / 0.3**ROUGH)
 
 
-def test_errors_of_the_other_sign_do_not_shorten_the_way() -> None:
-    """A law that promised too little is no reason to stay."""
-    assert step(np.full(10, -0.01)).t == 1
+def test_the_way_leads_to_the_mean_of_the_optima() -> None:
+    """What single resamples decide cancels; a resample without an optimum does not count."""
+    proposals = np.array([[0.2, 0.3, 0.5], [0.4, 0.3, 0.3], [np.nan, np.nan, np.nan]])
+    found = cautious(
+        NATURAL, proposals, bowl(BEST), lambda b, x: bowl(BEST)(x) * [1, 1, np.nan][b], BEST[None], np.array([0.0])
+    )
+    assert found.toward == pytest.approx(BEST) and found.t == 1
+
+
+def test_the_worse_of_two_predictions_counts() -> None:
+    """A fit to all runs that promises more than resamples do on the average is not believed."""
+    proposals = np.tile(BEST, (20, 1))
+
+    def half(b: int, x: Floats) -> Floats:
+        return 0.5 * bowl(BEST)(x)
+
+    found = cautious(NATURAL, proposals, bowl(BEST), half, BEST[None], np.array([0.0]))
+    assert found.path[-1] == pytest.approx([1, -0.01, -0.005, -0.005])
+    assert found.optimism == 0.0  # resamples promise less than the fit grants: nothing to be taken off
+    bold = cautious(
+        NATURAL, proposals, lambda x: 0.5 * bowl(BEST)(x), lambda b, x: bowl(BEST)(x), BEST[None], np.zeros(1)
+    )
+    assert bold.optimism == pytest.approx(0.005)
 
 
 def test_promises_that_differ_between_resamples_shorten_the_way() -> None:
@@ -68,15 +90,13 @@ def test_promises_that_differ_between_resamples_shorten_the_way() -> None:
 
 
 def test_nothing_finite_is_nothing_shown() -> None:
-    found = cautious(
-        NATURAL, BEST, BEST[None], bowl(BEST), lambda b, x: np.full(len(x), np.nan), BEST[None], np.array([0.0])
-    )
+    found = cautious(NATURAL, BEST[None], bowl(BEST), lambda b, x: np.full(len(x), np.nan), BEST[None], np.array([0.0]))
     assert found.t == 0 and found.as_json()["bound"] == np.inf
 
 
 def test_the_way_does_not_need_the_optimum_to_differ() -> None:
     found = cautious(
-        NATURAL, NATURAL, NATURAL[None], bowl(BEST), lambda b, x: bowl(BEST)(x), BEST[None], np.array([0.0])
+        NATURAL, np.tile(NATURAL, (3, 1)), bowl(BEST), lambda b, x: bowl(BEST)(x), BEST[None], np.array([0.0])
     )
     assert found.t == 0 and found.moved == 0
 

@@ -2,8 +2,8 @@
 
 Ye et al., "Data Mixing Laws", ICLR 2025, arXiv 2403.16952, section 4, the pipeline. (1) For every mixture and model
 size, L(D) = c + (D_0 / D)^alpha over tokens, taken to ``tokens``; (2) for every mixture, the same form over parameters,
-taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In (1) and (2) alpha is shared by all
-curves, which is what makes three points a curve enough.
+taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In (1) and (2) alpha is shared by the
+curves of all mixtures, which is what makes three points a curve enough (the paper shares it by validation sets).
 
 Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
 and said so. Cost: milliseconds. Traps: errors add up from stage to stage, so each stage's own is among the parameters;
