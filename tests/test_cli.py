@@ -492,12 +492,22 @@ def test_memory(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [7, 1, 2, 7]
 
 
+def test_gpus_are_those_of_a_cluster(pool: Path) -> None:
+    """They would be asked of nobody."""
+    answer = cuvee("prove", "kept", "--eval", "pool.jsonl", "--gpus", "1")
+    assert answer.status == 2 and "--on ray" in answer.error()
+
+
 @pytest.mark.parametrize("cache", ["", "s3://bucket/cache", "GS://bucket/cache"])
-def test_a_cache_is_a_folder(pool: Path, cache: str) -> None:
+def test_a_cache_is_a_folder(pool: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(Path().iterdir())
     for arguments in (["profile", "pool.jsonl"], ["write", "kept"], ["cache", "--clear"], ["prove", "kept"]):
         answer = cuvee(*arguments, "--cache", cache)
         assert answer.status == 2 and "with --cache" in answer.error(), arguments
+    if cache:
+        monkeypatch.setenv("CUVEE_CACHE", cache)
+        answer = cuvee("profile", "pool.jsonl")
+        assert answer.status == 2 and "with --cache" in answer.error()
     assert sorted(Path().iterdir()) == before
 
 

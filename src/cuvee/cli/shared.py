@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..errors import ResourceError
+from ..errors import ResourceError, UsageError
 from ..quantities import shell_line
 
 
@@ -76,6 +76,7 @@ def check_cache(cache: str | None) -> None:
 
     check_place(cache)
     folder = Store(Path(cache) if cache else None).root
+    check_place(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (PermissionError, FileExistsError, NotADirectoryError):
@@ -112,6 +113,8 @@ def running(flags: dict[str, Any], skip_bad: bool = True) -> Iterator[dict[str, 
         model=flags.get("model"),
     )
     check_cache(flags["cache"])
+    if flags.get("gpus") and flags["on"] != "ray":
+        raise UsageError("--gpus says what trials ask of a cluster: use it with --on ray, or leave it out.")
     workers = flags["workers"]
     if flags["memory"]:
         workers = workers_within(quantities.size(flags["memory"]), workers)
