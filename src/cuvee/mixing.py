@@ -33,6 +33,8 @@ from .quantities import MOST, count
 from .registry import find
 from .request import check_arguments
 
+MOST_WEIGHT = 10.0
+"""Of a source's losses: beyond, a few documents would decide every step."""
 COMPARED = ("proportional", "uniform")
 """The mixes that every other one is shown beside."""
 
@@ -186,6 +188,7 @@ def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | Non
         name: _whole(make(find("mix", name), {}, name).allot(sources, budget), sources, budget, None)[0]
         for name in COMPARED
     }
+    upweighted = loss_weights(asked, planned) if passes is not None else np.ones(len(sources))
     rows = []
     for at, name in enumerate(sources.names):
         held = int(sources.tokens[at])
@@ -194,6 +197,7 @@ def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | Non
             "weight": float(Fraction(int(planned[at]), total)),
             "tokens": int(planned[at]),
             "passes": int(planned[at]) / held if held else 0.0,
+            "loss_weight": float(upweighted[at]),
             "available": held,
             "documents": int(sources.documents[at]),
         }
@@ -219,6 +223,17 @@ def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | Non
             "digest": digest("mix", MIX_FORMAT, list(sources.names), sources.tokens.tolist(), planned.tolist())
         },
     }
+
+
+def loss_weights(asked: npt.NDArray[np.float64], planned: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """What a source's losses would have to count for the shares that were asked for, where it may not be repeated more.
+
+    Share asked for over share given, at most ``MOST_WEIGHT``, 0 for a source that is given nothing: float64, (k,). The
+    gradient of shares q with these weights is in expectation that of the shares asked for (Li et al., "Upsample or
+    Upweight?", 2024, arXiv 2410.04579).
+    """
+    wanted, given = asked / asked.sum(), planned / planned.sum()
+    return np.minimum(np.divide(wanted, given, out=np.zeros(len(given)), where=given > 0), MOST_WEIGHT)
 
 
 def _whole(

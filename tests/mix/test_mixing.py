@@ -52,9 +52,18 @@ def test_passes_bound_any_mix_and_the_shortfall_is_said(pool: Path) -> None:
     found = mixed(pool, method="uniform", tokens=3_000, passes=2)
     rows = {one["name"]: one for one in found.summary["sources"]}
     assert rows["<b>books\x1b[31m"]["tokens"] == 200 and rows["web"]["tokens"] == 1_400
+    assert rows["<b>books\x1b[31m"]["loss_weight"] == pytest.approx(5.0)
+    assert sum(one["loss_weight"] * one["weight"] for one in rows.values()) == pytest.approx(1.0)
     short = mixed(pool, method="uniform", tokens=20_000, passes=2)
     assert short.summary["planned"] == 10_200 and short.summary["shortfall"] == 9_800
     assert "9,800 are missing" in " ".join(short.summary["warnings"])
+
+
+def test_losses_are_not_weighted_beyond_reason_nor_without_a_bound(pool: Path) -> None:
+    found = mixed(pool, method="uniform", tokens=3_000, passes=0.5)
+    weights = {one["name"]: one["loss_weight"] for one in found.summary["sources"]}
+    assert weights["<b>books\x1b[31m"] == 10.0 > weights["code"] > weights["web"]
+    assert {one["loss_weight"] for one in mixed(pool, method="uniform", tokens=3_000).summary["sources"]} == {1.0}
 
 
 def test_nothing_depends_on_workers_or_files(pool: Path, tmp_path: Path) -> None:
