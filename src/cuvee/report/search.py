@@ -215,7 +215,7 @@ def _expected(summary: Mapping[str, Any]) -> Markup:
 
 
 def _caution(summary: Mapping[str, Any]) -> Markup:
-    """The bounds on the way from proportional to the law's optimum, of which the least is taken."""
+    """The bounds on the way from proportional to the mean of the resamples' optima, of which the least is taken."""
     told = mapping(summary.get("caution"))
     share = finite(told.get("share"))
     rows = []
@@ -225,7 +225,9 @@ def _caution(summary: Mapping[str, Any]) -> Markup:
             mark = "the proposal" if values[0] == share else ""
             rows.append([escape(percent(values[0])), *(escape(_signed(one)) for one in values[1:]), escape(mark)])
     head = ["Of the way", "Predicted difference", "Bound by refits", "Bound by refits and misfit", ""]
-    caption = "Differences to proportional: predicted, and 95 % bounds. The least bound is taken, or proportional"
+    level = finite(told.get("level"))
+    bounds = f"{percent(level)} bounds" if level else "bounds"
+    caption = f"Differences to proportional: predicted, and {bounds}. The least bound is taken, or proportional"
     return table(head, rows, caption) if rows else EMPTY
 
 

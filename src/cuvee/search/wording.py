@@ -36,7 +36,7 @@ def stays(summary: Mapping[str, Any]) -> bool:
 
 
 def caution(summary: Mapping[str, Any]) -> str:
-    """How far the proposal goes toward the law's optimum, and why; empty if it was not asked."""
+    """How far the proposal goes toward what the law proposes, and why; empty if it was not asked."""
     told = summary.get("caution")
     if not told:
         return ""
@@ -44,7 +44,7 @@ def caution(summary: Mapping[str, Any]) -> str:
         return "proportional stays: no bound on the way to the optimum is finite"
     if not told["share"]:
         return f"proportional stays: least bound on the way to the optimum {told['bound']:+.2g}"
-    return f"{percent(told['share'])} of the way to the law's optimum: bound {told['bound']:+.2g}"
+    return f"{percent(told['share'])} of the way to the optimum: bound {told['bound']:+.2g}"
 
 
 def trusted(summary: Mapping[str, Any]) -> bool:
@@ -118,7 +118,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     promised = summary["caution"]["path"][-1][1] if stays(summary) else None
     if promised is not None and promised < 0:
         found.append(
-            f"The law's optimum promises {promised:+.2g} {summary['unit']} against proportional, which the law's own "
+            f"The law promises {promised:+.2g} {summary['unit']} against proportional, which the law's own "
             "errors could undo. Give more --runs, or try it with --bold."
         )
     if not trusted(summary):
@@ -160,8 +160,8 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
     ]
     if summary.get("caution"):
         found.append(
-            f"The proposal goes from proportional toward the law's optimum as far as the {100 * LEVEL:.0f} % bound on "
-            "its difference falls. That bound weighs the law's errors on mixtures left out by the square root of their "
+            "The proposal goes from proportional toward the mean of what laws of resampled runs propose, as far as the "
+            f"{100 * LEVEL:.0f} % bound on its difference falls. That bound weighs the law's errors on mixtures left out by the square root of their "
             "distance, which is an assumption; a better mixture may lie farther away, or elsewhere. --bold proposes "
             "the law's optimum."
         )
