@@ -54,9 +54,11 @@ def cost(found: dict[str, Any]) -> str:
     if one:
         times = f", {one['over_random']:,.1f} times those of random rows" if one["over_random"] != 1 else ""
         how = f", estimated from up to {one['documents']:,}" if one["estimated"] else ""
-        said.append(f"{seconds(one['cpu_seconds'])} for 100,000 documents{how}{times}; {one['peak_mb']:,} MB at most.")
+        said.append(
+            f"{seconds(one['cpu_seconds'])} for 100,000 documents{how}{times}; {one['peak_mb']:,} MB at the peak."
+        )
     if million := found.get("million_mb"):
-        said.append(f"Over a million vectors of 256 dimensions: {million:,} MB at most.")
+        said.append(f"Over a million vectors of 256 dimensions: {million:,} MB at the peak.")
     return " ".join(said)
 
 
