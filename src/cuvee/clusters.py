@@ -134,6 +134,15 @@ class Members:
         return [(int(self.row[partner[at]]), int(self.row[at])) for at in drawn.tolist()]
 
 
+def sizes_of(columns: DiskColumns, row: Ints) -> Ints:
+    """The bytes of some rows (ascending): int64."""
+    size = np.zeros(len(row), np.int64)
+    for block in columns.blocks("row", "bytes"):
+        inside, at = places(row, block["row"])
+        size[at[inside]] = block["bytes"][inside]
+    return size
+
+
 def texts_of(engine: Engine, rows: Sequence[int], limit: int) -> dict[int, bytes]:
     """The texts of some pool rows, at most their first ``limit`` bytes, cut between characters. A segment of a file is
     read once, from the first to the last row wanted in it: what cannot be entered in the middle, as compressed JSONL,

@@ -40,19 +40,26 @@ def told(rule: Rule) -> dict[str, str]:
         m, preset = rule.minhash, PRESETS[rule.preset]
         found["near"] = (
             f"{rule.preset}: {m.permutations} permutations over {m.n}-grams of {_UNITS[m.unit]}"
-            f"{', every number as one 0' if m.digits else ''}; {m.bands} bands of {m.rows}; "
-            + (f"estimated Jaccard similarity at least {rule.threshold:g}" if rule.threshold else "no verification")
+            f"{', every number as one 0' if m.digits else ''}; {m.bands} bands of {m.rows}; " + _verified(rule)
         )
         found["preset"] = preset.source + (f"; here, {preset.differs}" if preset.differs else "")
         found["finds"] = ", ".join(
             f"{float(detection(at, m.bands, m.rows)):.0%} of pairs at {at:g}" for at in (0.5, 0.7, 0.8, 0.9)
-        ) + (" as candidates" if rule.threshold else "")
+        ) + (" as candidates" if rule.threshold or rule.edit else "")
     found["compares"] = "rows of the same domain only" if rule.by_domain else "all rows with each other"
     kept = {"first": "the first rows of the pool", "longest": "the longest", "random": f"random ones, seed {rule.seed}"}
     found["keeps"] = (
         "every row; copies are recorded" if rule.record else f"{rule.copies} of a cluster: {kept[rule.keep]}"
     )
     return found
+
+
+def _verified(rule: Rule) -> str:
+    """How candidates are looked at again."""
+    exactly = "exact" if rule.edit else "estimated"
+    found = [f"{exactly} Jaccard similarity at least {rule.threshold:g}"] if rule.threshold else []
+    found += [f"edit similarity at least {rule.edit:g}"] if rule.edit else []
+    return " and ".join(found) or "no verification"
 
 
 def verdict(summary: dict[str, Any]) -> str:

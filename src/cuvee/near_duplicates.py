@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ import numpy as np
 
 from . import guard_wording as wording
 from .checks import check_ids, check_rows, pool_files, write_rejects
-from .clusters import ClusterReasons, Kept, Members, texts_of, write_clusters
+from .clusters import ClusterReasons, Kept, Members, sizes_of, texts_of, write_clusters
 from .core import Batch, Block, Map
+from .edits import Alike, check_edit, checked
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.executor import Executor
@@ -91,6 +93,7 @@ class Rule:
     Attributes:
         preset: the name under which ``minhash`` was asked for; both None when only exact duplicates are looked for.
         threshold: candidates of a lower estimated Jaccard similarity are no duplicates; 0 takes every candidate.
+        edit: nor are those of a lower edit similarity; 0 does not look. Where it looks, Jaccard is exact, too.
         step: how texts are normalised before exact comparison; see ``feature/normal.py``.
         by_domain: rows of different domains are never duplicates of each other.
         keep: which rows of a cluster are kept: the first of the pool, the longest, or some drawn by ``seed`` and key.
@@ -107,6 +110,15 @@ class Rule:
     copies: int = 1
     record: bool = False
     seed: int = 0
+    edit: float = 0.0
+
+    @property
+    def estimate(self) -> float:
+        """The least similarity by estimate: below the threshold by three standard errors where texts decide."""
+        if not self.edit or self.minhash is None or not self.threshold:
+            return self.threshold
+        t = self.threshold
+        return max(0.0, t - 3 * math.sqrt(t * (1 - t) / (8 * len(self.minhash.checks))))
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,7 @@ def make_rule(
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     threshold: float | None = None,
+    edit: float | None = None,
     normal: str = "space",
     scope: str = "global",
     keep: str = "first",
@@ -150,9 +163,9 @@ def make_rule(
         raise UsageError("--record keeps every row, so --copies and --keep decide nothing: leave them out.")
     common = (normal, scope == "domain", keep, copies, record, seed)
     if duplicates == "exact":
-        if preset is not None or settings or threshold is not None:
+        if preset is not None or settings or threshold is not None or edit is not None:
             raise UsageError(
-                "--preset and --threshold are about near-duplicates: leave them out, or --duplicates exact."
+                "--preset, --threshold and --edit are about near-duplicates: leave them out, or --duplicates exact."
             )
         return Rule(None, None, 0.0, *common)
     name = preset or "cuvee"
@@ -165,6 +178,8 @@ def make_rule(
         )
     if threshold is not None and threshold != 0:
         check_threshold(threshold)
+    if edit:
+        check_edit(edit)
     chosen = PRESETS[name]
     least = threshold if threshold is not None else chosen.threshold or 0.0
     found = _minhash(name, dict(settings or {}), least)
@@ -173,7 +188,7 @@ def make_rule(
             f"A threshold is an estimate from the permutations, and {found.permutations} are too few for one: ask for "
             f"at least {FEWEST_PERMUTATIONS}, or go without a threshold (--threshold 0)."
         )
-    return Rule(name, found, float(least), *common)
+    return Rule(name, found, float(least), *common, float(chosen.edit if edit is None else edit))
 
 
 def _minhash(name: str, settings: dict[str, Any], threshold: float) -> MinHash:
@@ -207,6 +222,7 @@ def guard(
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     threshold: float | None = None,
+    edit: float | None = None,
     normal: str = "space",
     scope: str = "global",
     keep: str = "first",
@@ -227,10 +243,11 @@ def guard(
     Args:
         pool: files, folders, globs or URIs.
         duplicates: "near" (exact ones and those that share most of their n-grams) or "exact".
-        preset, settings: how MinHash is set: "cuvee" (default), "fineweb", "refinedweb", "slimpajama", "data-juicer" or
-            "nemo-curator", and parameters that differ from it (n, unit, bands, rows, permutations, digits, signs,
-            seed).
+        preset, settings: how MinHash is set: "cuvee" (default), "fineweb", "refinedweb", "lee", "slimpajama",
+            "data-juicer" or "nemo-curator", and parameters that differ from it (n, unit, bands, rows, permutations,
+            digits, signs, seed).
         threshold: the least estimated Jaccard similarity; 0 takes every candidate. By default the preset's.
+        edit: the least edit similarity, 0.5 to below 1; 0 does not look. By default the preset's: 0.8 for "lee" alone.
         normal: what exact comparison makes equal before: "bytes", "space", "punctuation" or "digits".
         scope: "global", or "domain": only rows of the same domain are compared.
         keep, copies: which rows of a cluster are kept ("first", "longest" or "random") and how many.
@@ -248,6 +265,7 @@ def guard(
         "preset": preset,
         "settings": dict(settings or {}),
         "threshold": threshold,
+        "edit": edit,
         "normal": normal,
         "scope": scope,
         "keep": keep,
@@ -346,13 +364,24 @@ class _Job:
         self._group(keys, columns, ["exact"], [exact, both])
         unbroken = 0
         if rule.minhash is not None:
-            self._group(keys, columns, rule.minhash.names, [both], rule.minhash)
+            self._near(keys, columns, rule.minhash, both)
             unbroken = self._unbroken(keys) if rule.minhash.unit != "char" else 0
         members = Members.of(columns, *both.members(), exact)
         kept = members.choose(rule.keep, columns.n_rows if rule.record else rule.copies, rule.seed)
         timings["comparing"] = time.monotonic() - begun
         row, root = exact.members()
         return _Found(columns, members, kept, int(np.count_nonzero(row != root)), unbroken, timings)
+
+    def _near(self, keys: SpanKeys, columns: DiskColumns, minhash: MinHash, into: Clusters) -> None:
+        """Near-duplicates, with another look at the candidates' texts if the rule asks for it."""
+        rule = self.rule
+        candidates = Clusters() if rule.edit else into
+        self._group(keys, columns, minhash.names, [candidates], minhash)
+        if rule.edit:
+            name = digest("guard", self.engine.pool.plan, keys.plan, rule.by_domain, rule.estimate)
+            alike = Alike(minhash, rule.threshold, rule.edit)
+            for pairs in checked(self.engine, alike, candidates, partial(sizes_of, columns), name):
+                into.add(*pairs)
 
     def _unbroken(self, keys: SpanKeys) -> int:
         """How many long texts have so few n-grams that near-duplicates of them go unseen."""
@@ -376,8 +405,8 @@ class _Job:
         least = 0
         if minhash is None:  # 64 bits are too few for a billion texts: all 8 bytes of a second hash must agree, too
             checks, least = ("exact_second",), 8
-        elif rule.threshold > 0:
-            checks, share = tuple(minhash.checks), 1 / 256 + (1 - 1 / 256) * rule.threshold
+        elif rule.estimate > 0:
+            checks, share = tuple(minhash.checks), 1 / 256 + (1 - 1 / 256) * rule.estimate
             least = int(np.ceil(8 * len(checks) * share - 1e-9))
         name = digest("guard", engine.pool.plan, keys.plan, apart, checks, least)
         counted = "shingles" if minhash is not None else ""
@@ -479,11 +508,12 @@ class _Job:
             return None
         grid = np.round(np.arange(0, 101) / 100, 2)
         texts = [text for _, text in sampled_texts(self.engine, columns)]
+        alike = Alike(minhash, self.rule.threshold, self.rule.edit) if self.rule.edit else None
         return {
             "similarity": grid.tolist(),
             "candidates": detection(grid, minhash.bands, minhash.rows).tolist(),
             "threshold": self.rule.threshold or None,
-            "planted": measured_curve(minhash, self.rule.threshold or None, texts, LOOK_SEED),
+            "planted": measured_curve(minhash, self.rule.estimate or None, texts, LOOK_SEED, alike),
         }
 
     def _texts(self, found: _Found) -> dict[str, Any]:

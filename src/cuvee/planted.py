@@ -8,12 +8,12 @@ measured is the method on this pool's kind of text, not the pool's own duplicate
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from .core import Block
+from .core import Batch, Block
 from .examples import as_batch
 from .feature.minhash import MinHash, detection, estimated, jaccard
 
@@ -41,6 +41,14 @@ def planted_pairs(texts: Sequence[bytes], n: int, seed: int) -> list[tuple[bytes
     return pairs
 
 
+class Pairwise(Protocol):
+    """What looks at the texts of candidates."""
+
+    def pairs(self, left: Batch, right: Batch) -> npt.NDArray[np.bool_]:
+        """Whether row i of one batch is like row i of the other."""
+        ...
+
+
 def found_in(minhash: MinHash, threshold: float | None, left: Block, right: Block) -> npt.NDArray[np.bool_]:
     """Which pairs (row i of both blocks) agree in a band and, with a threshold, in their estimated similarity."""
     hit = np.zeros(len(left["shingles"]), bool)
@@ -55,11 +63,11 @@ def found_in(minhash: MinHash, threshold: float | None, left: Block, right: Bloc
 
 
 def measured_curve(
-    minhash: MinHash, threshold: float | None, texts: Sequence[bytes], seed: int
+    minhash: MinHash, threshold: float | None, texts: Sequence[bytes], seed: int, alike: Pairwise | None = None
 ) -> list[dict[str, Any]]:
     """Per bin of exact similarity: planted pairs, how many were found, the 95 % interval (Wilson), and the mean of P.
 
-    Empty when the pool has no text of at least 40 words.
+    ``alike`` decides about what is found by ``threshold``. Empty when the pool has no text of at least 40 words.
     """
     words = minhash.n if minhash.unit != "char" else 1 + minhash.n // 6
     pairs = planted_pairs(texts, words, seed)
@@ -69,6 +77,8 @@ def measured_curve(
     sets = zip(minhash.shingles(left), minhash.shingles(right), strict=True)
     exact = np.array([jaccard(a, b) for a, b in sets])
     hit = found_in(minhash, threshold, minhash.apply(left), minhash.apply(right))
+    if alike is not None:
+        hit &= alike.pairs(left, right)
     chance = detection(exact, minhash.bands, minhash.rows)
     number = np.minimum((exact / BIN).astype(int), round(1 / BIN) - 1)
     bins = []

@@ -199,15 +199,22 @@ def rate(pool: tuple[str, ...], rows: str, prompt: Path | None, most_bytes: str,
 @click.option(
     "--preset",
     metavar="NAME",
-    help="How MinHash is set, like fineweb or cuvee:n=13,permutations=256: cuvee, fineweb, refinedweb, slimpajama, "
-    "data-juicer, nemo-curator [cuvee].",
+    help="How MinHash is set, like fineweb or cuvee:n=13,permutations=256: cuvee, fineweb, refinedweb, lee, "
+    "slimpajama, data-juicer, nemo-curator [cuvee].",
 )
 @click.option(
     "--threshold",
     type=float,
     metavar="J",
     help="Near-duplicates share at least this much of their n-grams, by estimate; 0 takes every candidate "
-    "[0.8 for cuvee, 0 for other presets].",
+    "[0.8 for cuvee and lee, 0 for other presets].",
+)
+@click.option(
+    "--edit",
+    type=float,
+    metavar="E",
+    help="Look at the texts of candidates again: they must share this much in the same order, 0.5 to below 1; 0 does "
+    "not look [0.8 for lee, else 0].",
 )
 @click.option(
     "--normal",
@@ -254,7 +261,7 @@ def guard(pool: tuple[str, ...], preset: str | None, skip_bad: bool, **flags: An
     """
     from .. import near_duplicates, quantities
 
-    names = ("duplicates", "threshold", "normal", "scope", "keep", "copies", "record", "seed", "output")
+    names = ("duplicates", "threshold", "edit", "normal", "scope", "keep", "copies", "record", "seed", "output")
     asked: dict[str, Any] = {name: flags.pop(name) for name in names}
     if preset is not None:
         asked["preset"], asked["settings"] = quantities.method_call(preset, "--preset")

@@ -117,11 +117,20 @@ class MinHash(Map):
 
     def shingles(self, batch: Batch) -> list[Words]:
         """The distinct 64-bit hashes of every document's n-grams, ascending: for the exact Jaccard similarity."""
+        out, ends = self._grams(batch, self.n)
+        return [distinct(part) for part in np.split(out[: ends[-1] if len(ends) else 0], ends[:-1])][: len(batch)]
+
+    def units(self, batch: Batch) -> tuple[Words, npt.NDArray[np.int64]]:
+        """The 64-bit hashes of every document's units in their order, and where each document's end."""
+        out, ends = self._grams(batch, 1)
+        return out[: ends[-1] if len(ends) else 0], ends
+
+    def _grams(self, batch: Batch, n: int) -> tuple[Words, npt.NDArray[np.int64]]:
         size = int(np.diff(batch.offsets).sum())
         out, ends = np.empty(size + size // 2 + len(batch) + 64, np.uint64), np.zeros(len(batch), np.int64)
         data, offsets, tables_, plan, memory = self._inputs(batch)
-        kernels.grams_of(data, offsets, tables_, plan, memory, out, ends)
-        return [distinct(part) for part in np.split(out[: ends[-1] if len(ends) else 0], ends[:-1])][: len(batch)]
+        kernels.grams_of(data, offsets, tables_, plan._replace(n=n), memory, out, ends)
+        return out, ends
 
     def _inputs(self, batch: Batch) -> tuple[Any, ...]:
         folds = kernels.DIGITS * self.digits
@@ -212,12 +221,14 @@ def jaccard(left: Words, right: Words) -> float:
 
 @dataclass(frozen=True)
 class Preset:
-    """How a well-known corpus set MinHash. ``threshold``: pairs of a lower estimate are let go (None: all are kept)."""
+    """How a well-known corpus set MinHash. ``threshold``: pairs of a lower estimate are let go (None: all are kept);
+    ``edit``: so are those of a lower edit similarity (0: it is not looked at)."""
 
     minhash: MinHash
     source: str
     threshold: float | None = None
     differs: str = ""
+    edit: float = 0.0
 
 
 PRESETS: dict[str, Preset] = {
@@ -232,6 +243,13 @@ PRESETS: dict[str, Preset] = {
         MinHash(5, "blank", 450, 20, 9000),
         "RefinedWeb (Penedo et al. 2023), after Lee et al. (2022)",
         differs="words are lower-cased",
+    ),
+    "lee": Preset(
+        MinHash(5, "blank", 450, 20, 9000),
+        "Lee et al. (2022), near-duplicates of whole documents",
+        0.8,
+        "words are lower-cased, and texts are compared by their first 32,768 words at most",
+        0.8,
     ),
     "slimpajama": Preset(
         MinHash(13, "char", 9, 13, 128, signs=True),
