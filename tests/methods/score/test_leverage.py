@@ -57,6 +57,22 @@ def test_the_folds_reach_the_fixed_point(golden: dict, p: float) -> None:
     assert np.isneginf(score[~np.any(vectors != 0, axis=1)]).all()
 
 
+@pytest.mark.parametrize(("p", "passes"), [(1.0, 10), (2.0, 1), (3.5, 25)])
+def test_as_many_passes_as_p_needs(golden: dict, p: float, passes: int) -> None:
+    """With ten for every p the weights for 3.5 would still be off by some percent."""
+    run = unscaled(golden)
+    fitted = Leverage("lewis", p).fit(run)
+    score, expected = fitted.apply(run.pool)["score"], lewis_weights(run.pool.columns["embedding"], p, 2000)
+    kept = np.isfinite(score)
+    assert np.abs(score[kept] - np.log(expected[kept])).max() < 5e-3
+    assert fitted.notes["passes"] == passes
+    assert fitted.notes["last_change"] < 5e-3
+    if p == 3.5:
+        early = Leverage("lewis", p, iterations=10).fit(run)
+        assert np.abs(early.apply(run.pool)["score"][kept] - np.log(expected[kept])).max() > 0.02
+        assert early.notes["last_change"] > 5 * fitted.notes["last_change"]
+
+
 def test_leverages_sum_to_the_rank(golden: dict) -> None:
     run = unscaled(golden)
     fitted = Leverage().fit(run)
@@ -90,6 +106,6 @@ def test_the_sample_keeps_norms_that_uniform_sampling_loses() -> None:
 
 def test_refusals() -> None:
     run = Memory(with_vectors(np.eye(3, dtype=np.float32)))
-    for bad in (Leverage(p=0.0), Leverage(p=4.0), Leverage(iterations=0), Leverage("best")):  # type: ignore[arg-type]
+    for bad in (Leverage(p=0.0), Leverage(p=4.0), Leverage(iterations=-1), Leverage("best")):  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="leverage"):
             bad.fit(run)
