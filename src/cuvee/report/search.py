@@ -33,6 +33,7 @@ def render(summary: Mapping[str, Any]) -> str:
         [picture for picture in shown if picture],
     )
     page.add("Mixture", "The proposed mixture", _proposal(summary), _expected(summary))
+    page.add("Sampler", "What the sampler does in each source", _sampler(summary))
     page.add("Trial", "The trial of the proposal", _arms(summary), _comparisons(summary))
     page.add("Caution", "How far toward the law's optimum", _caution(summary))
     page.add("Law", "On mixtures left out", _judged(summary))
@@ -201,6 +202,25 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
     head = ["Source", "Weight", "from", "to (90 %)", "Tokens", "Passes", "Proportional", "passes", "Uniform", "passes"]
     head += ["Best run", "Law's optimum"]
     return table(head, rows, "Weights, tokens and passes of the planned run", more=len(found) - MOST)
+
+
+def _sampler(summary: Mapping[str, Any]) -> Markup:
+    """The parameters of a sampler by quality."""
+    told = mapping(summary.get("sampler"))
+    criteria = [as_text(one)[:30] for one in items(told.get("criteria"))][:8]
+    rows = []
+    for name, one in list(mapping(told.get("domains")).items())[:MOST]:
+        alpha = [finite(value) for value in items(mapping(one).get("alpha"))]
+        alpha = (alpha + [None] * len(criteria))[: len(criteria)]
+        numbers = [finite(mapping(one).get(key)) for key in ("threshold", "steepness", "power", "floor")]
+        rows.append(
+            [isolated(name, 80), *(escape(percent(value)) for value in alpha), *(escape(number(v)) for v in numbers)]
+        )
+    head = ["Source", *(f"weight of {one}" for one in criteria), "Threshold", "Steepness", "Power", "Floor"]
+    caption = (
+        "Copies of a row by its rank in its source, 0 for the best: to 2^power above the threshold, else floor"
+    )
+    return table(head, rows, caption, more=len(mapping(told.get("domains"))) - MOST) if rows else EMPTY
 
 
 def _expected(summary: Mapping[str, Any]) -> Markup:

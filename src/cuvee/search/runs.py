@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Asked:
-    """One run: the name of its mixture, the mixture, (k,), and the seed of its documents."""
+    """One run: the name of its mixture, the mixture, (k,), or what else is drawn by, and the seed of its documents."""
 
     arm: str
     mixture: Floats
@@ -69,6 +70,8 @@ class Runs:
     """Trials that the ledger held already."""
     trained: set[str] = field(default_factory=set)
     """Keys of the trials that were asked for."""
+    counts: ClassVar[bool] = True
+    """Whether what runs draw comes in slices, so that n-grams can be counted once for all runs."""
 
     def stock(self, seed: int) -> Stock:
         """The documents that runs of a seed draw from."""
@@ -110,7 +113,7 @@ class Runs:
         self.trained |= set(keys)
         missing = [drawn for (_, drawn, _, _), key in zip(made, keys, strict=True) if key not in before]
         corpus = gather(self.engine, union(missing)) if missing else []
-        if isinstance(self.proxy, Ngram):
+        if self.counts and isinstance(self.proxy, Ngram):
             records = self._counted(self.proxy, asked, made, keys, corpus, digests)
         else:
             found = run_trials(

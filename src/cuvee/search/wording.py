@@ -161,14 +161,14 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
     if summary.get("caution"):
         found.append(
             "The proposal goes from proportional toward the mean of what laws of resampled runs propose, as far as the "
-            f"{100 * LEVEL:.0f} % bound on its difference falls. That bound weighs the law's errors on mixtures left out by the square root of their "
-            "distance, which is an assumption; a better mixture may lie farther away, or elsewhere. --bold proposes "
-            "the law's optimum."
+            f"{100 * LEVEL:.0f} % bound on its difference falls. That bound weighs the law's errors on mixtures left "
+            "out by the square root of their distance, which is an assumption; a better mixture may lie farther away, "
+            "or elsewhere. --bold proposes the law's optimum."
         )
     if summary.get("sampler"):
         found.append(
-            "The sampler's parameters were searched among random ones. Proportional and uniform are not among these, so "
-            "the trial alone tells whether they are beaten. What it shows holds for these scores; the weights of the "
+            "The sampler's parameters were searched among random ones. Proportional and uniform are not among these, "
+            "so the trial alone tells whether they are beaten. What it shows holds for these scores; weights of the "
             "domains are what the sampler makes of them."
         )
     if summary["proxy"]["name"] == "ngram":
@@ -188,7 +188,7 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     column = summary["spec"].get("domain")
     by = f"{' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
     best = max(worse, key=lambda one: one["mean"])["against"] if worse else None
-    if summary.get("sampler"):
+    if summary.get("sampler") or (summary.get("clusters") and worse):
         return _next_of_sampler(summary, folder, pool, column, best, command)
     if best is None:
         return f"cuvee mix export {shell_path(folder)} --to megatron"
@@ -204,12 +204,12 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
 def _next_of_sampler(
     summary: Mapping[str, Any], folder: str, pool: Sequence[str], column: str | None, best: str | None, command: str
 ) -> str:
-    """The selection by the sampler that was found, or what is better than it."""
+    """The selection by the sampler that was found, or what is better than it, or than a mixture of new clusters."""
     paths = " ".join(map(shell_path, pool))
     amount = f"--tokens {summary['tokens']}"
     if best == "proportional":
         return f"cuvee select {paths} --with random {amount}"
-    if best == "uniform":
+    if best == "uniform" and summary.get("sampler"):
         return f"cuvee select {paths} --domain {shell_word(column or 'domain')} --with random --quota uniform {amount}"
     if best is not None:  # a run of the swarm: its neighbourhood has been looked at too little
         return f"{re.sub(' --runs[ =][0-9]+', '', command)} --runs {2 * summary['counts']['runs']}"
