@@ -27,8 +27,9 @@ SPAN_BYTES = (4 << 20, 32 << 20)
 """A span holds at least the first amount of text and, in a large pool, about the second."""
 MANY_SPANS, LARGE_SPAN_BYTES = 100_000, 1 << 30
 """Pools that would have more spans get larger ones, up to this, so that what is asked about each stays small."""
-SPAN_CHUNKS = 256
-"""A span closes at about this many chunks, however short the texts: what is computed per row is held for its rows."""
+SPAN_CHUNKS = (64, 256)
+"""A span closes at about the first number of chunks, however short the texts, because what is computed per row is held
+for its rows; in pools that would have more than ``MANY_SPANS``, at up to the second."""
 CANONICAL_BYTES = 16 << 20
 """Within a chunk, a batch of a float-valued Fold is closed once it holds this much text."""
 
@@ -171,6 +172,7 @@ class Manifest:
     def _spans(self) -> Spans:
         least, usual = SPAN_BYTES
         aim = min(max(self.bytes // 16, least), max(usual, min(self.bytes // MANY_SPANS, LARGE_SPAN_BYTES)))
+        most = min(max(SPAN_CHUNKS[0], self.chunks // MANY_SPANS), SPAN_CHUNKS[1])
         columns: tuple[list[int], list[int], list[int]] = ([], [], [])
         first, held = 0, 0
 
@@ -182,7 +184,7 @@ class Manifest:
             for end, size in segments.ends(start):
                 held += size
                 last = -(-end // self.chunk_rows)
-                if (held >= aim or last - first >= SPAN_CHUNKS) and last > first:
+                if (held >= aim or last - first >= most) and last > first:
                     close(last)
                     first, held = last, 0
         if first < self.chunks:
