@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from .engine.store import digest
 from .errors import DataError, UsageError
 from .feed import trainers
 from .feed.trainers.base import Exported, Mixture
+from .feed.trainers.stages import Stage, average, described, export_stages, stages_of
 from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
 
 MIXTURE = "mixture.json"
@@ -45,6 +46,8 @@ def export_mix(
     sequence: int = 4096,
     packed: bool = False,
     seed: int = 42,
+    schedule: str | None = None,
+    step_tokens: int | None = None,
     output: str | os.PathLike[str] = "out/export",
 ) -> Export:
     """Write what a trainer reads, and mixture.json, into ``output``.
@@ -57,6 +60,9 @@ def export_mix(
         sequence: tokens of a sequence.
         packed: examples are packed sequences, so their share is the tokens' share.
         seed: for trainers that draw.
+        schedule: shares that change in the run: a policy that decides beforehand, like "upsample_end:last=0.2", or the
+            path of a file of stages, or of the journal of an online mixture.
+        step_tokens: of a training step, where a schedule's stages are to begin at whole steps.
 
     Raises:
         UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
@@ -68,13 +74,19 @@ def export_mix(
     if sequence < 1:
         raise UsageError(f"--sequence-length must be at least 1, not {sequence}.")
     mixture = read_mixture(Path(mix), places or {}, tokens, sequence, packed, seed)
+    if schedule is None and step_tokens is not None:
+        raise UsageError("--step-tokens is for a schedule. Give one with --schedule, or leave it out.")
+    stages = stages_of(schedule, mixture, step_tokens) if schedule is not None else []
+    mixture = average(mixture, stages) if stages else mixture
     folder = Path(output)
     with files.lock(folder):
         _refuse_foreign(folder)
-        made: Exported = importlib.import_module(f"cuvee.feed.trainers.{name}").export(mixture)
-        summary = _summary(mixture, name, made, Path(mix))
+        trainer = importlib.import_module(f"cuvee.feed.trainers.{name}")
+        made: Exported = export_stages(trainer, mixture, stages) if stages else trainer.export(mixture)
+        summary = _summary(mixture, name, made, Path(mix), stages)
         with files.whole_folder(folder) as place:
             for file, content in made.files.items():
+                (place / file).parent.mkdir(exist_ok=True)
                 files.write_whole(place / file, content.encode() if isinstance(content, str) else content)
             text = json.dumps(sealed(summary), indent=1, ensure_ascii=True, allow_nan=False)
             files.write_whole(place / MIXTURE, text.encode())
@@ -152,7 +164,7 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
-    inside = {path.name for path in folder.iterdir()}
+    inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     if not inside:
         return
     try:
@@ -163,7 +175,7 @@ def _refuse_foreign(folder: Path) -> None:
         raise UsageError(f"{folder} holds files that are not a cuvee export. Choose another place with -o.")
 
 
-def _summary(mixture: Mixture, name: str, made: Exported, mix: Path) -> dict[str, Any]:
+def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Sequence[Stage]) -> dict[str, Any]:
     held, run = mixture.available, mixture.tokens
     rows = []
     for at, source in enumerate(mixture.names):
@@ -188,12 +200,15 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path) -> dict[str
         "packed": mixture.packed,
         "seed": mixture.seed,
         "sources": rows,
+        "schedule": described(stages) or None,
         "files": sorted(made.files),
         "use": made.use,
         "notes": list(made.notes),
         "facts": dict(made.facts),
         "from": str(mix),
-        "digest": digest("mixture", list(mixture.names), [str(share) for share in mixture.shares], run),
+        "digest": digest(
+            "mixture", list(mixture.names), [str(share) for share in mixture.shares], run, described(stages)
+        ),
     }
 
 
@@ -207,6 +222,13 @@ def lines(export: Export) -> list[str]:
     if len(said) > 80:
         shown.append(f"  {safe(export.folder, 76)}")
     shown.append(f"  files   {safe(', '.join([*found['files'], MIXTURE]), 70)}")
+    for at, stage in enumerate((found["schedule"] or [])[:6], 1):
+        first = f"{stage['begin']:,}" if stage["step"] is None else f"step {stage['step']:,}"
+        mixed = ", ".join(f"{name} {share:.3f}" for name, share in stage["weights"].items())
+        shown.append(f"  stage {at} from {first}, {stage['tokens']:,} tokens")
+        shown.append(f"          {safe(mixed, 68)}")
+    if found["schedule"] and len(found["schedule"]) > 6:
+        shown.append(f"          and {len(found['schedule']) - 6} more stages; see {MIXTURE}")
     if found["use"]:
         shown.append(f"  use     {safe(found['use'], 70)}")
     for note in found["notes"]:

@@ -269,6 +269,12 @@ def mix_fit(
 @click.option("--sequence-length", type=int, default=4096, show_default=True, help="Tokens of a sequence.")
 @click.option("--packed", is_flag=True, help="Examples are packed sequences: no conversion into documents.")
 @click.option("--seed", type=int, default=42, show_default=True, help="For trainers that draw.")
+@click.option(
+    "--schedule",
+    metavar="POLICY",
+    help="Shares that change in the run: a policy like upsample_end:last=0.2, a file of stages, or a mix.jsonl.",
+)
+@click.option("--step-tokens", metavar="N", help="Tokens of a training step: stages begin at whole steps.")
 @click.option("-o", "--output", default="out/export", show_default=True, help="Folder for the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def mix_export(
@@ -279,6 +285,8 @@ def mix_export(
     sequence_length: int,
     packed: bool,
     seed: int,
+    schedule: str | None,
+    step_tokens: str | None,
     output: str,
     as_json: bool,
 ) -> None:
@@ -287,6 +295,7 @@ def mix_export(
     \b
     cuvee mix export out/mix --to megatron --data web=/data/web_text_document
     cuvee mix export out/fit --to order --tokens 1B --sequence-length 2048
+    cuvee mix export out/mix --to nanotron --schedule cooldown:tau=5 --step-tokens 4M
 
     OUTPUT gets the trainer's files and mixture.json, which says the same for any reader. What the trainer does
     differently from the plan is said; what it cannot do is refused.
@@ -307,6 +316,8 @@ def mix_export(
         sequence=sequence_length,
         packed=packed,
         seed=seed,
+        schedule=schedule,
+        step_tokens=quantities.count(step_tokens) if step_tokens else None,
         output=output,
     )
     print_result(result.summary, exporting.lines(result), {"as_json": as_json})

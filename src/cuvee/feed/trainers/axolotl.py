@@ -7,11 +7,35 @@ says.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from ...errors import UsageError
 from ...mix.apportion import apportion
 from .base import Exported, Mixture, comment, quoted
 
 MOST_COPIES = 100
+
+
+STAGES = (
+    "One run a stage, from the checkpoint of the one before; each takes the documents after those that came before. "
+    "Let lr_scheduler and max_steps span the whole run."
+)
+
+
+def slices(first: int, last: int, held: int) -> list[str]:
+    """The documents from ``first`` up to ``last``, counted on through the passes, as splits of a set of ``held``."""
+    found = []
+    while first < last:
+        begin, end = first % held, min(held, first % held + last - first)
+        found.append("train" if end - begin == held else f"train[{begin or ''}:{end if end < held else ''}]")
+        first += end - begin
+    return found
+
+
+def _documents(passes: Fraction, held: int) -> int:
+    """Whole documents of so many passes."""
+    whole = int(passes)
+    return whole * held + int(apportion([passes - whole, 1 - (passes - whole)], held)[0])
 
 
 def export(mixture: Mixture) -> Exported:
@@ -20,12 +44,11 @@ def export(mixture: Mixture) -> Exported:
     if documents is None:
         raise UsageError("axolotl needs the documents of each source. Export a mix that cuvee mix made of the pool.")
     lines = [comment(mixture), "datasets:\n"]
-    for name, place, times, held in zip(mixture.names, mixture.places, passes, documents, strict=True):
+    rows = zip(mixture.names, mixture.places, passes, documents, mixture.earlier(), strict=True)
+    for name, place, times, held, before in rows:
         if times > MOST_COPIES:
             raise UsageError(f"'{name}' would be listed {float(times):.0f} times. Bound it: cuvee mix --passes 16.")
-        whole = int(times)
-        part = int(apportion([times - whole, 1 - (times - whole)], held)[0])
-        for split in ["train"] * whole + ([f"train[:{part}]"] if part else []):
+        for split in slices(_documents(before, held), _documents(before + times, held), held):
             lines.append(f"  - path: {quoted(place)}\n    type: completion\n    split: {quoted(split)}\n")
     lines.append("dataset_exact_deduplication: false\nshuffle_merged_datasets: true\n")
     notes = [

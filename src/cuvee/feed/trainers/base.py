@@ -35,6 +35,7 @@ class Mixture:
         sequence: tokens of a sequence.
         packed: whether examples are packed sequences of equal length, so that their share is the tokens' share.
         seed: for trainers that draw.
+        before: (k,), passes over each source before this stage of a schedule; empty where nothing came before.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class Mixture:
     sequence: int = 4096
     packed: bool = False
     seed: int = 42
+    before: tuple[Fraction, ...] = ()
 
     def weights(self) -> list[float]:
         """Shares of tokens as floats."""
@@ -77,6 +79,24 @@ class Mixture:
             for share, documents, held in zip(self.shares, self.documents, self.available, strict=True)
         ]
         return tuple(one / sum(rate) for one in rate)
+
+    def number(self) -> int | None:
+        """Examples of the run: whole sequences if they are packed, else documents; None if that is not known."""
+        if self.packed:
+            return None if self.tokens is None else self.tokens // self.sequence
+        if self.tokens is None or self.available is None or self.documents is None:
+            return None
+        return round(sum(times * held for times, held in zip(self.passes(), self.documents, strict=True)))
+
+    def rows(self) -> tuple[int, ...] | None:
+        """Examples that each source holds: packed sequences or documents; None if that is not known."""
+        if self.packed:
+            return None if self.available is None else tuple(max(1, held // self.sequence) for held in self.available)
+        return self.documents
+
+    def earlier(self) -> list[Fraction]:
+        """Passes over each source before this stage."""
+        return list(self.before) or [Fraction(0)] * len(self.names)
 
     def passes(self) -> list[Fraction]:
         """How often the run goes through each source."""

@@ -8,8 +8,12 @@ mix is as long as its scarcest source allows, so small sources are repeated firs
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from ...errors import UsageError
+from ...mix.apportion import apportion
 from .base import Exported, Ints, Mixture, comment
+from .stages import Stage
 
 PLAN = '''
 class Plan(grain.transforms.DatasetSelectionMap):
@@ -83,3 +87,40 @@ def export(mixture: Mixture) -> Exported:
     if not known:
         notes.append("Sizes or tokens are not known, so nothing is repeated: the mix ends when the first source does.")
     return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {"weights": weights, "repeat": times})
+
+
+def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """``mix.py``: one data set, the stages one after the other, each source from where the stage before has left it."""
+    taken = dict.fromkeys(whole.names, 0)
+    rows = []
+    for stage in stages:
+        number = stage.mixture.number()
+        if number is None:
+            raise UsageError("This schedule needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
+        own = dict(zip(stage.mixture.names, apportion(stage.mixture.examples(), number).tolist(), strict=True))
+        rows.append([(at, taken[name], own[name]) for at, name in enumerate(whole.names) if own.get(name)])
+        for name, count in own.items():
+            taken[name] += count
+    parts = "".join(
+        f"        source({place!a}).shuffle(seed={whole.seed + at}),\n" for at, place in enumerate(whole.places)
+    )
+    text = (
+        comment(whole)
+        + "import grain\n\n"
+        + PLAN
+        + "\n\n# of each stage: source, how many of its elements came before, and how many come now\n"
+        + "STAGES = [\n"
+        + "".join(f"    {row},\n" for row in rows)
+        + f"]\nTAKEN = {[taken[name] for name in whole.names]}\n\n\ndef mixed(source):\n"
+        + '    """``source`` opens a place as a grain.MapDataset."""\n'
+        + f"    parts = [\n{parts}    ]\n"
+        + "    parts = [part.repeat(-(-end // len(part))) for part, end in zip(parts, TAKEN)]\n    stages = []\n"
+        + "    for stage in STAGES:\n"
+        + "        cut = [parts[at][first : first + count] for at, first, count in stage]\n"
+        + "        plan = Plan(cut, [count for _, _, count in stage])\n"
+        + "        stages.append(grain.MapDataset.select_from_datasets(cut, plan))\n"
+        + "    return grain.MapDataset.concatenate(stages)\n"
+    )
+    notes = ["Counts of every stage are exact; a source is gone through on from stage to stage, pass after pass."]
+    told = [{whole.names[at]: count for at, _, count in row} for row in rows]
+    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {"stages": told})

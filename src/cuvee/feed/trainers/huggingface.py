@@ -8,9 +8,13 @@ length is known, and ``take`` ends it. With several loader workers each shard st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ...errors import UsageError
 from .base import Exported, Mixture, comment
+from .stages import Stage
 
 
 def order(shares: list[float], lengths: list[int], seed: int, strategy: str) -> list[tuple[int, int]]:
@@ -32,11 +36,7 @@ def order(shares: list[float], lengths: list[int], seed: int, strategy: str) -> 
 def export(mixture: Mixture) -> Exported:
     """``interleave.py``."""
     shares = [float(one) for one in mixture.examples()]
-    number = None
-    if mixture.tokens is not None and mixture.available is not None and mixture.documents is not None:
-        number = round(sum(t * d for t, d in zip(mixture.passes(), mixture.documents, strict=True)))
-    if mixture.packed and mixture.tokens is not None:
-        number = mixture.tokens // mixture.sequence
+    number = mixture.number()
     again, strategy = (".repeat(None)", "first_exhausted") if number else ("", "all_exhausted")
     rows = "".join(f"    load_dataset({place!a}, split='train', streaming=True){again},\n" for place in mixture.places)
     taken = f".take({number})" if number else ""
@@ -51,3 +51,39 @@ def export(mixture: Mixture) -> Exported:
     if number is None:
         notes.append("The run's length is not known: all_exhausted goes on until the last source has ended.")
     return Exported({"interleave.py": text}, notes, "mixed in interleave.py", {"examples": shares, "take": number})
+
+
+def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """``interleave.py``: the stages one after the other, each source from where the stage before has left it."""
+    text = comment(whole) + (
+        "from datasets import concatenate_datasets, interleave_datasets, load_dataset\n\n\n"
+        "def part(place, gone):\n"
+        '    """A source without end, after as many examples as the stages before are planned to take."""\n'
+        "    return load_dataset(place, split='train', streaming=True).repeat(None).skip(gone)\n\n\n"
+        "stages = [\n"
+    )
+    taken = []
+    for stage in stages:
+        one = stage.mixture
+        number, rows = one.number(), one.rows()
+        if number is None or rows is None:
+            raise UsageError("This schedule needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
+        gone = [round(times * held) % held for times, held in zip(one.earlier(), rows, strict=True)]
+        parts = ", ".join(f"part({place!a}, {skipped})" for place, skipped in zip(one.places, gone, strict=True))
+        text += (
+            f"    interleave_datasets(\n        [{parts}],\n"
+            + f"        probabilities={[float(share) for share in one.examples()]}, seed={one.seed},\n"
+            + f"        stopping_strategy='first_exhausted',\n    ).take({number}),\n"
+        )
+        taken.append(number)
+    notes = [
+        "Draws are random: counts of a stage are binomial about the plan. For exact counts use --to order with select.",
+        "A stage reads on where the plan of the earlier ones ends: some examples at the seam come once more or less. "
+        "What is skipped is read through first.",
+    ]
+    return Exported(
+        {"interleave.py": text + "]\nmixed = concatenate_datasets(stages)\n"},
+        notes,
+        "mixed in interleave.py",
+        {"take": taken},
+    )

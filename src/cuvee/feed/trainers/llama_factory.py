@@ -12,6 +12,11 @@ import re
 
 from .base import Exported, Mixture, comment
 
+STAGES = (
+    "One run a stage, from the model of the one before, with max_steps of the stage. Each reads its sources from their "
+    "beginning, shuffled by its own seed within a buffer, and has a learning-rate schedule of its own."
+)
+
 
 def plain_names(names: tuple[str, ...]) -> list[str]:
     """Different names of letters, digits and underscores, in the same order."""

@@ -14,6 +14,12 @@ import numpy.typing as npt
 
 from .base import Exported, Mixture
 
+STAGES = (
+    "One run a stage: end each at its last step (--exit-interval) and go on from its checkpoint with the next blend; "
+    "--train-samples and the learning rate's schedule are those of the whole run. Megatron goes on at the number of "
+    "samples consumed, in an index built anew for the new blend, so sources do not read on exactly where they were."
+)
+
 
 def order(weights: list[float], size: int) -> npt.NDArray[np.int32]:
     """The sources of ``size`` samples as Megatron's blend index has them."""

@@ -6,18 +6,40 @@ its size, so every pass has the same order of samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ...errors import UsageError
 from .base import Exported, Mixture, comment, quoted
+from .stages import Stage
+
+
+def stage(name: str, step: int, mixture: Mixture) -> str:
+    """One entry of ``data_stages``."""
+    places = ", ".join(map(quoted, mixture.places))
+    weights = ", ".join(map(repr, mixture.weights()))
+    return (
+        f"  - name: {name}\n    start_training_step: {step}\n    data:\n"
+        + f"      seed: {mixture.seed}\n      num_loading_workers: 1\n      dataset:\n"
+        + f"        dataset_folder: [{places}]\n        dataset_weights: [{weights}]\n"
+    )
+
+
+def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """``data-stages.yaml``: a data stage for each stage of the schedule."""
+    text = comment(whole) + "data_stages:\n"
+    for number, one in enumerate(stages, 1):
+        if one.step is None:
+            raise UsageError("nanotron's stages begin at training steps. Give the tokens of one with --step-tokens.")
+        text += stage(f"stage_{number}", one.step, one.mixture)
+    notes = [
+        "A stage counts its samples anew: it begins each source at its beginning, in an order of its own (its seed).",
+        "Counts follow the weights of a stage to within two samples.",
+    ]
+    return Exported({"data-stages.yaml": text}, notes, "the key data_stages of the configuration")
 
 
 def export(mixture: Mixture) -> Exported:
     """``data-stages.yaml``: one stage from step 1."""
-    places = ", ".join(map(quoted, mixture.places))
-    weights = ", ".join(map(repr, mixture.weights()))
-    text = (
-        comment(mixture)
-        + "data_stages:\n  - name: stable\n    start_training_step: 1\n    data:\n"
-        + f"      seed: {mixture.seed}\n      num_loading_workers: 1\n      dataset:\n"
-        + f"        dataset_folder: [{places}]\n        dataset_weights: [{weights}]\n"
-    )
+    text = comment(mixture) + "data_stages:\n" + stage("stable", 1, mixture)
     notes = ["Sources are repeated in the same order on every pass; counts follow the weights to within two samples."]
     return Exported({"data-stages.yaml": text}, notes, "the key data_stages of the configuration")

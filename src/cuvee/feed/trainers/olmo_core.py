@@ -11,6 +11,11 @@ import math
 
 from .base import Exported, Mixture, comment, quoted
 
+STAGES = (
+    "One run a stage, from the checkpoint of the one before without its data loader's state, which belongs to other "
+    "data; requested_tokens are those of the stage. Each stage draws its parts of the sources anew, by its seed."
+)
+
 
 def instances(sizes: list[int], ratios: list[float], repetition: list[float]) -> list[int]:
     """Instances that OLMo-core's mixing source takes without a target size: all shrink to the scarcest one's share."""

@@ -8,12 +8,14 @@ order does not depend on how many there are; a run resumes from the number of dr
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...errors import UsageError
 from ...mix.interleave import interleave
-from .base import Exported, Mixture
+from .base import Exported, Ints, Mixture
+from .stages import Stage
 
 MOST = 500_000_000
 
@@ -21,13 +23,29 @@ MOST = 500_000_000
 def export(mixture: Mixture) -> Exported:
     """``order.npy``."""
     counts = mixture.sequences()
-    total = int(counts.sum())
+    notes = ["At every prefix each source has strictly less than one sequence more or fewer than its exact share."]
+    use = "numpy.load('order.npy', mmap_mode='r')"
+    return Exported({"order.npy": _written([counts])}, notes, use, {"sequences": counts.tolist()})
+
+
+def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """``order.npy``: the stages one after the other, in whole sequences; places are of the whole run's sources."""
+    counts = []
+    for stage in stages:
+        own = dict(zip(stage.mixture.names, stage.mixture.sequences().tolist(), strict=True))
+        counts.append(np.array([own.get(name, 0) for name in whole.names], np.int64))
+    notes = ["At every prefix of a stage each source has less than one sequence more or fewer than its exact share."]
+    told = [one.tolist() for one in counts]
+    return Exported({"order.npy": _written(counts)}, notes, "numpy.load('order.npy', mmap_mode='r')", {"stages": told})
+
+
+def _written(stages: Sequence[Ints]) -> bytes:
+    """The order of some counts of sequences after each other, as an array's file."""
+    total = int(sum(one.sum() for one in stages))
     if total > MOST:
         raise UsageError(
             f"The order of {total:,} sequences is too long to write. Give longer ones with --sequence-length."
         )
     sink = io.BytesIO()
-    np.save(sink, interleave(counts))
-    notes = ["At every prefix each source has strictly less than one sequence more or fewer than its exact share."]
-    use = "numpy.load('order.npy', mmap_mode='r')"
-    return Exported({"order.npy": sink.getvalue()}, notes, use, {"sequences": counts.tolist()})
+    np.save(sink, np.concatenate([interleave(one) for one in stages]))
+    return sink.getvalue()

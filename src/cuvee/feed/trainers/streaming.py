@@ -12,6 +12,11 @@ import json
 from ...mix.apportion import apportion
 from .base import Exported, Mixture, comment
 
+STAGES = (
+    "One StreamingDataset a stage, for one epoch; each has a seed of its own, so that a stage that takes a part of a "
+    "stream takes another part than the one before, with some samples in both."
+)
+
 
 def export(mixture: Mixture) -> Exported:
     """``streams.py``, and the counts as ``streams.json``."""

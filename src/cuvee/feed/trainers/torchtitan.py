@@ -10,6 +10,11 @@ import random
 
 from .base import Exported, Mixture, comment
 
+STAGES = (
+    "One run a stage, from the checkpoint of the one before with the dataloader left out of loading. Each stage reads "
+    "its sources from their beginning: shuffle the files, or name others for the later stages."
+)
+
 
 def order(weights: list[float], size: int, seed: int) -> list[int]:
     """The sources of ``size`` draws."""

@@ -1,0 +1,254 @@
+"""Schedules: mixtures that change in training, as stages that a trainer runs one after the other.
+
+A stage is a mixture with tokens of its own; it begins where the one before ended, at a whole step (or sequence), and
+knows how far each source has been read by then. A trainer's file may define ``export_stages`` where its format holds
+several stages; for the others each stage is exported by itself, into a folder ``stage-1``, ``stage-2`` and so on, with
+a seed of its own, and the file's ``STAGES`` says how the runs follow each other.
+
+Where a schedule comes from: a policy that decides beforehand (cooldown, upsample_end, replay, reuse, stratified), the
+journal of an online mixture (:class:`cuvee.OnlineMix`), or a file of stages:
+
+    {"stages": [{"share": 0.8, "weights": {"web": 0.9, "code": 0.1}}, {"share": 0.2, "weights": {"code": 1}}]}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...core import Draw
+from ...engine.plan import make
+from ...errors import DataError, UsageError
+from ...layout import sealed
+from ...online.mixture import Groups, MixturePolicy
+from ...quantities import method_call
+from ...registry import load
+from .base import Exported, Mixture
+
+MOST = 1000
+Shares = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``begin``: tokens before it. ``step``: the step it begins at, counted from 1, where steps are known. ``mixture``:
+    its sources, shares and tokens, and ``before``, the passes over each source until it begins."""
+
+    begin: int
+    step: int | None
+    mixture: Mixture
+
+
+def stages_of(schedule: str, mixture: Mixture, step_tokens: int | None) -> list[Stage]:
+    """The stages of a run.
+
+    Args:
+        schedule: a policy with settings, or the path of a file of stages or of a journal.
+        mixture: of the run; its tokens must be known.
+        step_tokens: of a training step; stages begin at whole steps, or else at whole sequences.
+
+    Raises:
+        UsageError: a policy that measures while it trains, unknown sources, a stage shorter than a step.
+        DataError: a file that cannot be read.
+    """
+    if mixture.tokens is None:
+        raise UsageError("A schedule needs the run's tokens. Give --tokens.")
+    if step_tokens is not None and step_tokens < mixture.sequence:
+        raise UsageError(
+            f"--step-tokens must be at least a sequence, {mixture.sequence:,} tokens, not {step_tokens:,}."
+        )
+    parts = _from_file(Path(schedule), mixture) if Path(schedule).is_file() else _from_policy(schedule, mixture)
+    if len(parts) > MOST:
+        raise UsageError(
+            f"The schedule has {len(parts):,} stages; at most {MOST:,} are written. Let fewer rounds decide."
+        )
+    unit = step_tokens or mixture.sequence
+    whole, total = sum(share for share, _ in parts), mixture.tokens
+    edges, done = [0], Fraction(0)
+    for share, _ in parts[:-1]:
+        done += share / whole
+        edges.append(round(done * total / unit) * unit)
+    edges.append(total)
+    held, before = mixture.available, [Fraction(0)] * len(mixture.names)
+    found = []
+    for number, ((_, shares), low, high) in enumerate(zip(parts, edges[:-1], edges[1:], strict=True)):
+        if high - low < unit:
+            what = "step" if step_tokens else "sequence"
+            raise UsageError(
+                f"Stage {number + 1} of the schedule has less than a {what} of {unit:,} tokens. Plan more --tokens, or "
+                "fewer stages."
+            )
+        at = [place for place, share in enumerate(shares) if share > 0]
+        one = replace(
+            mixture,
+            names=tuple(mixture.names[place] for place in at),
+            shares=tuple(shares[place] for place in at),
+            places=tuple(mixture.places[place] for place in at),
+            tokens=high - low,
+            available=tuple(held[place] for place in at) if held else None,
+            documents=tuple(mixture.documents[place] for place in at) if mixture.documents else None,
+            before=tuple(before[place] for place in at),
+            seed=mixture.seed + number,
+        )
+        found.append(Stage(low, None if step_tokens is None else 1 + low // step_tokens, one))
+        for place in at if held else ():
+            before[place] += shares[place] * (high - low) / held[place]
+    return found
+
+
+def average(mixture: Mixture, stages: Sequence[Stage]) -> Mixture:
+    """The run as a whole: each source's share of all its tokens; sources that no stage uses are left out."""
+    total = dict.fromkeys(mixture.names, Fraction(0))
+    for stage in stages:
+        for name, share in zip(stage.mixture.names, stage.mixture.shares, strict=True):
+            total[name] += share * (stage.mixture.tokens or 0)
+    at = [place for place, name in enumerate(mixture.names) if total[name] > 0]
+    whole = sum(total.values())
+    return replace(
+        mixture,
+        names=tuple(mixture.names[place] for place in at),
+        shares=tuple(total[mixture.names[place]] / whole for place in at),
+        places=tuple(mixture.places[place] for place in at),
+        available=tuple(mixture.available[place] for place in at) if mixture.available else None,
+        documents=tuple(mixture.documents[place] for place in at) if mixture.documents else None,
+    )
+
+
+def export_stages(trainer: ModuleType, whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """What the trainer reads: in one file where its format holds stages, else a folder for each."""
+    if hasattr(trainer, "export_stages"):
+        found: Exported = trainer.export_stages(whole, stages)
+        return found
+    each: list[Exported] = [trainer.export(stage.mixture) for stage in stages]
+    files = {f"stage-{at}/{name}": text for at, one in enumerate(each, 1) for name, text in one.files.items()}
+    notes = list(dict.fromkeys([trainer.STAGES, *(note for one in each for note in one.notes)]))
+    return Exported(files, notes, f"{each[0].use}, a run for each stage", {"stages": [dict(one.facts) for one in each]})
+
+
+def described(stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """The schedule for mixture.json."""
+    return [
+        {
+            "begin": stage.begin,
+            "tokens": stage.mixture.tokens,
+            "step": stage.step,
+            "weights": dict(zip(stage.mixture.names, stage.mixture.weights(), strict=True)),
+            "passes_before": dict(zip(stage.mixture.names, map(float, stage.mixture.before), strict=True))
+            if stage.mixture.available
+            else None,
+        }
+        for stage in stages
+    ]
+
+
+def _from_policy(schedule: str, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
+    """Parts of the run and their shares, as a policy decides them beforehand."""
+    name, settings = method_call(schedule)
+    kind = load(name, "policy")
+    if not issubclass(kind, MixturePolicy) or "domain" not in kind.card.needs:
+        raise UsageError(f"'{name}' decides about single examples, not about shares of sources.")
+    if mixture.available is None:
+        raise UsageError("A policy needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
+    policy: MixturePolicy = make(kind, settings, name)
+    sizes, total = np.array(mixture.available, np.int64), Fraction(mixture.tokens or 0)
+    epochs = float(total / int(sizes.sum()))
+    # names sorted, as everywhere else where domains are numbered
+    order = sorted(range(len(sizes)), key=lambda at: mixture.names[at])
+    state = policy.fresh(Groups(tuple(mixture.names[at] for at in order), sizes[order]))
+    found: list[tuple[Fraction, Shares]] = []
+    while float(state["done"][0]) < epochs * (1.0 - 1e-12):
+        turn = policy.turn(state, epochs, Draw(mixture.seed))
+        if turn.asks or turn.restart:
+            raise UsageError(
+                f"{name} decides by what it measures while a model trains. Run it (cuvee.OnlineMix) and export the "
+                "journal, --schedule mix.jsonl."
+            )
+        back = np.empty(len(order))
+        back[order] = turn.mixture
+        shares = exact(back.tolist())
+        if found and found[-1][1] == shares:
+            found[-1] = (found[-1][0] + Fraction(turn.length), shares)
+        else:
+            found.append((Fraction(turn.length), shares))
+        state = {**state, "done": state["done"] + turn.length}
+    return found
+
+
+def exact(weights: Sequence[float | str | Fraction]) -> Shares:
+    """Shares that sum to one exactly."""
+    parts = [Fraction(one) if isinstance(one, Fraction) else Fraction(str(one)) for one in weights]
+    return tuple(one / sum(parts) for one in parts)
+
+
+def _from_file(place: Path, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
+    """Parts and shares from a file of stages, or from a journal."""
+    try:
+        text = place.read_text("utf-8")
+        first = json.loads(text.splitlines()[0]) if place.suffix == ".jsonl" else json.loads(text)
+    except (OSError, ValueError, IndexError) as error:
+        raise DataError(f"{place} cannot be read as JSON: {error}.") from None
+    if isinstance(first, dict) and first.get("kind") == "online mixture":
+        return _from_journal(place, text, mixture)
+    try:
+        rows = first["stages"]
+        unit = "tokens" if "tokens" in rows[0] else "share"
+        found = [(Fraction(str(row[unit])), _named(row["weights"], mixture, place)) for row in rows]
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, AttributeError):
+        raise DataError(
+            f'{place} is no schedule. Write {{"stages": [{{"share": 0.8, "weights": {{"web": 0.9, "code": 0.1}}}}, '
+            "...]}, with share or tokens in every stage."
+        ) from None
+    if not found or not all(part > 0 for part, _ in found):
+        raise DataError(f"{place}: every stage needs a share, or tokens, above 0.")
+    if unit == "tokens" and sum(part for part, _ in found) != mixture.tokens:
+        raise DataError(
+            f"{place}: the stages have {int(sum(part for part, _ in found)):,} tokens together, and the run "
+            f"{mixture.tokens:,}. Give --tokens, or shares instead of tokens."
+        )
+    return found
+
+
+def _from_journal(place: Path, text: str, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
+    """What an online mixture decided, turn after turn, in the proportions of its units."""
+    found: list[tuple[Fraction, Shares]] = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            record = json.loads(line)
+            if sealed(record)["seal"] != record["seal"]:
+                raise ValueError
+            if number == 1:
+                policy = record["policy"]
+                if load(policy, "policy").restarts:
+                    raise UsageError(
+                        f"{place}: {policy} trains models that are thrown away, so its journal is no schedule of one "
+                        "training. Export the weights that it found: cuvee mix --weights."
+                    )
+                continue
+            shares, units = _named(record["weights"], mixture, place), sum(map(int, record["units"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise DataError(f"{place}, line {number} is damaged, or is not of a journal of OnlineMix.") from None
+        if found and found[-1][1] == shares:
+            found[-1] = (found[-1][0] + units, shares)
+        else:
+            found.append((Fraction(units), shares))
+    if not found:
+        raise DataError(f"{place} holds no turn yet.")
+    return found
+
+
+def _named(weights: Mapping[str, Any], mixture: Mixture, place: Path) -> Shares:
+    """A stage's weights in the order of the mixture; what is not named has none."""
+    if unknown := sorted(set(weights) - set(mixture.names)):
+        used = ", ".join(mixture.names[:12])
+        raise UsageError(f"{place}: the mix uses no source called '{unknown[0]}'. It uses: {used}.")
+    parts = [Fraction(str(weights.get(name, 0))) for name in mixture.names]
+    if min(parts) < 0 or abs(sum(parts) - 1) > Fraction(1, 10**6):
+        raise DataError(f"{place}: the weights of a stage sum to {float(sum(parts)):g}, not to 1, or one is below 0.")
+    return exact(parts)
