@@ -32,6 +32,7 @@ FEWER = {
     "less": (200, 600),
     "tracin": (200, 600),
     "trak": (200, 600),
+    "ekfac": (200, 600),
     "learning_percentage": (500, 1_500),
 }
 """Over how many documents the slow ones run."""
