@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from ..core import Array, Batch, Fold, State
 from ..engine.kernel import kernel
-from ..feature.embed import Embedder, similarities
+from ..feature.embed import Embedder
+from ..feature.embed_kernels import products
 from ..feature.static_embedding import StaticEmbedding
 from .kmeans import cut_texts
 
 Ints = npt.NDArray[np.int64]
-SIMILARITIES = 1 << 16
+SIMILARITIES = 1 << 19
 """How many similarities are held at once."""
 
 
@@ -82,10 +83,12 @@ class NearestRows(Fold):
     def update(self, state: State, batch: Batch) -> State:
         vectors = self.embedder.vectors(batch)
         used = np.flatnonzero(np.any(vectors != 0, axis=1))
+        across = np.ascontiguousarray(np.asarray(self.targets, np.float32).T)
         step = max(SIMILARITIES // max(len(self.targets), 1), 16)
         for start in range(0, len(used), step):
             some = used[start : start + step]
-            found = similarities(vectors[some], self.targets)
+            found = np.empty((len(some), len(self.targets)), np.float32)
+            products(np.ascontiguousarray(vectors[some], np.float32), across, found)
             insert_rows(*_lists(state), found, batch.key[some], batch.row[some])
         return state
 
