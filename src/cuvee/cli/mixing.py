@@ -112,7 +112,13 @@ def mix_pool(
 @click.option(
     "--proxy", default="ngram", show_default=True, metavar="PROXY", help="What is trained, like transformer:size=1M."
 )
-@click.option("--law", default="optimal_mixtures", show_default=True, metavar="LAW", help="See: cuvee methods.")
+@click.option(
+    "--over",
+    metavar="SAMPLER",
+    help="Search a sampler by quality instead of a mixture: quadmix:ratings=FILE,criteria=a/b.",
+)
+@click.option("--clusters", metavar="K", help="Mix so many clusters of the pool's own instead of domains, like 20.")
+@click.option("--law", metavar="LAW", help="See: cuvee methods [optimal_mixtures].")
 @click.option("--tokens", metavar="N", help="Tokens of the run that is planned, like 1B [as many as the pool has].")
 @click.option("--run-tokens", metavar="N", help="Tokens of a run of the swarm [what suits the proxy].")
 @click.option("--passes", type=float, default=4.0, show_default=True, help="Go through no source more often than this.")
@@ -165,7 +171,7 @@ def mix_search(
         raise UsageError("--by and --domain mean the same: give one of them.")
     flags["domain"] = by or flags["domain"]
     names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
-    asked: dict[str, Any] = {name: flags.pop(name) for name in names}
+    asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, "over", "clusters")}
     weights = quantities.weights(objective) if objective else None
     asked |= {
         "evaluations": list(evaluations),
