@@ -14,8 +14,8 @@ from .transport import GrowingTransport, blocks, sinkhorn, sinkhorn_by_blocks
 
 Ints = npt.NDArray[np.int64]
 AT_ONCE = 1 << 24
-"""Pairs of rows and targets whose costs are held, 128 MB and as much again; beyond, they are computed again and again,
-some ten times as slowly."""
+"""Pairs of rows and targets whose costs are held, 128 MB and as much again; beyond, they are computed anew in every
+iteration: 11 instead of 4 nanoseconds for each pair."""
 
 
 def distances(x: Array, y: Array) -> npt.NDArray[np.float64]:

@@ -23,8 +23,10 @@ best sizes. The paper's weights for repeating rows are left out.
 
 Inputs: texts or embedding columns of pool and target. Cost: three passes at embedding speed, d * d multiplications a
 row to whiten, rows x targets x dimensions for the lists; seconds to solve. Lists hold 50,000 entries in all: a budget
-beyond them is left unfilled and noted. Trap: with fewer rows than dimensions the ridge decides; see ``condition`` in
-the notes.
+beyond them is left unfilled and noted. Memory: transport holds 16 bytes for each pair of a row on the lists and a
+target, at most 256 MB (beyond, costs are computed anew in every iteration: minutes); ``suggest`` holds 4 for each pair
+of a fold's rows and the other folds' targets, 32 MB at 1,000 targets, 1 GB at 10,000. Trap: with fewer rows than
+dimensions the ridge decides; see ``condition`` in the notes.
 """
 
 from __future__ import annotations
