@@ -17,6 +17,7 @@ import cuvee
 from cuvee import searching
 from cuvee.engine.progress import Progress
 from cuvee.errors import CuveeError, DataError, UsageError
+from cuvee.law.caution import LEVEL
 from cuvee.proof.ledger import Ledger
 from cuvee.report.search import render
 from tests.command import cuvee as run
@@ -72,8 +73,20 @@ def test_more_code_for_a_model_of_code(first: searching.Searched, place: Path) -
     assert found["cost"]["swarm"]["runs"] == found["counts"]["runs"] == 20
 
 
-def test_no_farther_than_is_shown(first: searching.Searched, place: Path) -> None:
-    """Sixteen mixtures leave the law errors as large as its promise: proportional stays, and is told as such."""
+def test_part_of_the_way_is_better_than_none(first: searching.Searched, place: Path) -> None:
+    """Twenty runs show that code helps: some of the way to the law's optimum is proposed, and better when tried."""
+    found = search(place, "part", bold=False).summary
+    told, rows = found["caution"], {one["name"]: one for one in found["proposal"]}
+    assert 0 < told["share"] <= 1 and told["bound"] < 0 < told["moved"] and told["level"] == LEVEL
+    code = rows["code-python"]
+    assert code["proportional"] < code["weight"] < code["optimum"] == pytest.approx(first.weights["code-python"])
+    against = {one["against"]: one for one in found["comparisons"] if one["primary"]}
+    assert against["proportional"]["verdict"] == "better"
+
+
+def test_no_farther_than_is_shown(first: searching.Searched, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the law's errors are as large as its promise, proportional stays, and is told as such."""
+    monkeypatch.setattr("cuvee.law.caution.LEVEL", 0.9999)
     found = search(place, "cautious", bold=False)
     told = found.summary["caution"]
     assert told["share"] == told["moved"] == 0 < told["bound"] and told["path"][-1][1] < 0

@@ -17,9 +17,9 @@ The bound on the difference at t is the larger of what the fit to all runs predi
 the natural mixture itself, where none is below 0.
 
 The level is measured, not meant: errors of mixtures left out hold the noise of their own runs and are those of laws
-with fewer runs, and the least bound is where the law is worst. In planted swarms (``claims/caution.py``) 0.8 leaves
-fewer than 5 of 100 proposals worse than the natural mixture. Adding the two errors' own 95 % quantiles on the way to
-the law's optimum, which this replaced, was right a little more often and kept much less of what could be gained.
+with fewer runs, and the least bound is where the law is worst. In planted swarms (``claims/caution.py``) 5 of 100
+proposals are worse than the natural mixture. Adding the two errors' own 95 % quantiles on the way to the law's optimum,
+which this replaced, was worse once in 100 and kept a third as much of what could be gained.
 """
 
 from __future__ import annotations
