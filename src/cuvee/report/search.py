@@ -217,9 +217,7 @@ def _sampler(summary: Mapping[str, Any]) -> Markup:
             [isolated(name, 80), *(escape(percent(value)) for value in alpha), *(escape(number(v)) for v in numbers)]
         )
     head = ["Source", *(f"weight of {one}" for one in criteria), "Threshold", "Steepness", "Power", "Floor"]
-    caption = (
-        "Copies of a row by its rank in its source, 0 for the best: to 2^power above the threshold, else floor"
-    )
+    caption = "Copies of a row by its rank in its source, 0 for the best: to 2^power above the threshold, else floor"
     return table(head, rows, caption, more=len(mapping(told.get("domains"))) - MOST) if rows else EMPTY
 
 
