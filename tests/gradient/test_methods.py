@@ -27,6 +27,7 @@ from cuvee.proof.proxies.transformer import Shape  # noqa: E402
 
 FAST: dict[str, Any] = {"size": "tiny", "tokens": 24, "epochs": 2, "checkpoints": 2, "warm_up": 2000}
 LABELLED: dict[str, Any] = {"probe": "linear", "warm_up": 150}
+SUPPORTIVE: dict[str, Any] = {"size": "tiny", "tokens": 24, "epochs": 1, "warm_up": 2000, "sample": 60, "rounds": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +67,23 @@ def chosen(folder: Path) -> list[dict[str, Any]]:
         ("learning_percentage", {name: FAST[name] for name in ("size", "tokens", "epochs", "warm_up")}),
         ("less", LABELLED),
         ("trak", LABELLED | {"probe": "mlp", "dimensions": 16, "sample": 30}),
+        ("trak", FAST | {"dimensions": 16, "sample": 30, "trainings": 2, "checkpoints": 1}),
+        ("ekfac", FAST | {"sample": 20}),
+        ("ekfac", LABELLED | {"probe": "mlp", "sample": 40}),
+        ("supportive", SUPPORTIVE),
     ],
-    ids=["less", "tracin", "trak", "learning_percentage", "less-linear", "trak-mlp"],
+    ids=[
+        "less",
+        "tracin",
+        "trak",
+        "learning_percentage",
+        "less-linear",
+        "trak-mlp",
+        "trak-trainings",
+        "ekfac",
+        "ekfac-mlp",
+        "supportive",
+    ],
 )
 def test_one_digest(pools: tuple[Path, Path, Path], tmp_path: Path, method: str, settings: dict[str, Any]) -> None:
     digests = []
@@ -155,7 +171,7 @@ def test_progress_is_told(pools: tuple[Path, Path, Path], tmp_path: Path) -> Non
 
 
 def test_the_rows_taken_are_like_the_target(tmp_path: Path) -> None:
-    """A pool of two kinds of text, a target of one: its kind is taken, by all three methods and all probes."""
+    """A pool of two kinds of text, a target of one: its kind is taken, by all methods and probes."""
     random = np.random.default_rng(0)
     kinds = [["select", "from", "where", "join", "1", "="], ["whale", "sea", "captain", "harpoon", "the"]]
     rows = [{"text": " ".join(random.choice(kinds[i % 2], 12)), "label": f"kind {i % 2}"} for i in range(120)]
@@ -166,7 +182,14 @@ def test_the_rows_taken_are_like_the_target(tmp_path: Path) -> None:
     text = FAST | {"size": "0.06M", "warm_up": 4000}
     less: dict[str, Any] = {"probe": "mlp"}
     for at, (method, settings) in enumerate(
-        [("less", text), ("tracin", text | {"cosine": True}), ("trak", text | trak), ("less", less)]
+        [
+            ("less", text),
+            ("tracin", text | {"cosine": True}),
+            ("trak", text | trak),
+            ("less", less),
+            ("ekfac", text | {"checkpoints": 1, "sample": 60, "per_token": True}),
+            ("supportive", SUPPORTIVE | {"size": "0.06M", "warm_up": 4000, "share": 0.2}),
+        ]
     ):
         cuvee.select(
             tmp_path / "pool.jsonl",
@@ -192,6 +215,8 @@ def test_refused(pools: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: py
         ("tracin", {"tokens": 1}, "tokens must be at least 2"),
         ("trak", {"ridge": 0.0}, "ridge is above 0"),
         ("less", {"probe": "cnn"}, "one of text, linear, mlp"),
+        ("trak", {"trainings": 0}, "trainings are at least 1"),
+        ("ekfac", {"damping": 0.0}, "damping above 0"),
     ]
     for method, settings, said in wrong:
         with pytest.raises(UsageError, match=said):
