@@ -19,7 +19,7 @@ def _hours(hours: float) -> str:
 
 def measured(found: dict[str, Any]) -> list[str]:
     """Tables of what was measured here, and of the model."""
-    ray, driver, tasks = found["ray"], found["driver"], found["tasks"]
+    ray, driver, tasks, closing = found["ray"], found["driver"], found["tasks"], found["closing"]
     rows = [
         "| measured on two cores | |",
         "|-|-|",
@@ -35,15 +35,21 @@ def measured(found: dict[str, Any]) -> list[str]:
         f"| driver's CPU for {driver[-1]['chunks']:,} chunks ({driver[-1]['terabytes']:.0f} TB, "
         f"{driver[-1]['spans']:,} spans) | {driver[-1]['plan_seconds'] + driver[-1]['pass_seconds']:.1f} s a pass, "
         f"{driver[-1]['merges']:,} merges |",
+        f"| choosing a tenth, controls, report and `selection.parquet`, after the scores | "
+        f"{1e6 * closing['of_workers_a_row']:.2f} us a row by all workers, "
+        f"{1e6 * closing['of_driver_a_row']:.2f} us by the driver alone |",
         "",
-        "| pool | nodes | two passes | of ideal | from storage | cache | driver | failures, work lost | price |",
-        "|-|-|-|-|-|-|-|-|-|",
+        "| pool | nodes | two passes | of ideal | from storage | cache | driver | failures, work lost | price | "
+        "then choosing a tenth | writing it, on all cores | by one process | price of all |",
+        "|-|-|-|-|-|-|-|-|-|-|-|-|-|",
     ]
     for one in found["model"]:
         rows.append(
             f"| {one['pool']} | {one['nodes']:,} | {_hours(one['hours'])} | {one['of_ideal']:.0%} | "
             f"{one['storage_gb_a_second']:,.1f} GB/s of text | {one['cache_gb']:,.0f} GB | "
-            f"{one['driver_seconds']:,.0f} s | {one['failures']:,}, {one['lost_share']:.2%} | ${one['dollars']:,.2f} |"
+            f"{one['driver_seconds']:,.0f} s | {one['failures']:,}, {one['lost_share']:.2%} | ${one['dollars']:,.2f} | "
+            f"{_hours(one['choose_seconds'] / 3600)} | {_hours(one['write_seconds'] / 3600)} | "
+            f"{_hours(one['write_alone_seconds'] / 3600)} | ${one['dollars_in_all']:,.2f} |"
         )
     return rows
 

@@ -1,7 +1,7 @@
 """What scale costs: Ray against threads on the same pool, the driver's memory and time, and a model of larger ones.
 
 ``bench/simulation.py`` stands in for the clusters that are not at hand; everything that the model multiplies is
-measured here, in the same run.
+measured here, in the same run, but the rate of writing, which is that of ``bench/parts.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .dsir import cuvee_select, fresh
-from .measure import in_turn, middle, python, record
+from .measure import RESULTS, in_turn, middle, python, record
 from .pools import parquet_pool
 
 CORES_A_NODE = 16
@@ -29,6 +29,8 @@ FAILURES_A_NODE_HOUR = 1 / (24 * 60)
 """A node fails every two months: an assumption, at the upper end of what operators report."""
 CACHE_BYTES_A_ROW = 76
 """Facts (44 bytes), a score (8) and the sample and headers beside them, as stored."""
+KEPT, ROW_BYTES = 0.1, 1_000
+"""The share of a pool that the model keeps and writes, and the size of its texts."""
 POOLS = {"1 TB": 10**12, "10 TB": 10**13, "100 TB": 10**14, "1 PB": 10**15}
 
 
@@ -36,6 +38,7 @@ def main() -> None:
     """All figures."""
     megabytes = int(os.environ.get("CUVEE_BENCH_RAY_MB", "1000"))
     found: dict[str, Any] = {"ray": overhead(megabytes), "driver": driver(), "tasks": tasks()}
+    found["closing"] = closing()
     found["model"] = model(found)
     record("scale", found)
 
@@ -180,6 +183,87 @@ def tasks() -> list[dict[str, Any]]:
     return [json.loads(python(code, str(number)).output) for number in (1_000, 20_000)]
 
 
+_CLOSING = """
+import json, sys, tempfile, time
+from pathlib import Path
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+import cuvee
+from cuvee.engine.columns import DiskColumns
+rows, target = int(sys.argv[1]), sys.argv[2]
+spent = {"each": 0.0, "total": 0.0}
+def timed(name, call):
+    def each(self, *given):
+        found = iter(call(self, *given))
+        while True:
+            begun = time.process_time()
+            try:
+                one = next(found)
+            except StopIteration:
+                return
+            finally:
+                spent[name] += time.process_time() - begun
+            yield one
+    def total(self, *given):
+        begun = time.process_time()
+        try:
+            return call(self, *given)
+        finally:
+            spent[name] += time.process_time() - begun
+    return {"each": each, "total": total}[name]
+for name in spent:
+    setattr(DiskColumns, name, timed(name, getattr(DiskColumns, name)))
+with tempfile.TemporaryDirectory() as place:
+    place = Path(place)
+    words = np.array([f"w{i:x}" for i in range(3000)])
+    draw = np.random.default_rng(0)
+    with pq.ParquetWriter(place / "pool.parquet", pa.schema([("text", pa.string())])) as out:
+        for first in range(0, rows, 50_000):
+            texts = [" ".join(some) for some in words[draw.integers(0, 3000, (min(50_000, rows - first), 8))].tolist()]
+            out.write_table(pa.table({"text": texts}))
+    def select():
+        cuvee.select(place / "pool.parquet", target=target, method="dsir", settings={"min_length": 1}, fraction=0.1,
+            output=place / "kept", cache=place / "cache", workers=1)
+    select()
+    for name in spent:
+        spent[name] = 0.0
+    begun = time.process_time()
+    select()  # scores come from the cache: what is left is choosing and describing
+    print(json.dumps({"rows": rows, "cpu_seconds": time.process_time() - begun, "of_workers": sum(spent.values())}))
+"""
+
+
+def closing() -> dict[str, Any]:
+    """CPU seconds a row of what follows the last pass of a selection: choosing, controls, report, selection.parquet.
+
+    ``of_workers``: what a cluster's workers do of it, measured as the work handed to ``Columns.each`` and ``total``;
+    the rest is the driver's. From the slope between two sizes, so that start-up does not count.
+    """
+    from .pools import TARGET
+
+    small, large = (json.loads(python(_CLOSING, str(rows), str(TARGET)).output) for rows in (200_000, 1_000_000))
+    more = large["rows"] - small["rows"]
+    whole, theirs = ((large[name] - small[name]) / more for name in ("cpu_seconds", "of_workers"))
+    return {"of_workers_a_row": theirs, "of_driver_a_row": whole - theirs, "runs": [small, large]}
+
+
+def after(row: dict[str, Any], size: int, found: dict[str, Any]) -> dict[str, Any]:
+    """What follows the two passes: choosing a tenth, and writing it by as many processes as there are cores."""
+    cores, rows = row["nodes"] * CORES_A_NODE, size / ROW_BYTES
+    closing, parts = found["closing"], json.loads((RESULTS / "parts.json").read_text())
+    rate = 1e6 * parts["mb_per_cpu_second"]["write a tenth, reading included"]
+    chosen = rows * (closing["of_workers_a_row"] / cores + closing["of_driver_a_row"])
+    written = KEPT * size / rate
+    spent = row["hours"] + (chosen + written / cores) / 3600
+    return {
+        **row,
+        "choose_seconds": chosen,
+        "write_seconds": written / cores,
+        "write_alone_seconds": written,
+        "hours_in_all": spent,
+        "dollars_in_all": spent * cores * PRICE_A_CORE_HOUR,
+    }
+
+
 def model(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Wall time, traffic, memory and price of a selection on clusters that are not at hand, by simulation."""
     from cuvee.engine.store import Store
@@ -217,6 +301,7 @@ def model(found: dict[str, Any]) -> list[dict[str, Any]]:
                     "dollars": hours * nodes * CORES_A_NODE * PRICE_A_CORE_HOUR,
                 }
             )
+            rows[-1] = after(rows[-1], size, found)
             print(rows[-1], file=sys.stderr)
     print(f"peak of the model: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
     return rows
