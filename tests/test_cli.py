@@ -234,6 +234,8 @@ def test_duplicate_ids_name_three(tmp_path: Path, pool: Path) -> None:
     pool.write_text("".join(json.dumps({"id": i % 5, "text": f"text {i}"}) + "\n" for i in range(20)))
     sentence = cuvee(*RANDOM, "--rows", 3).error()
     assert sentence.startswith("5 ids occur more than once in column 'id'")
+    Path("two.jsonl").write_text('{"id": "a", "text": "x"}\n' * 2)
+    assert "1 id occurs more than once" in cuvee("guard", "two.jsonl").error()
     assert re.findall(r"'(\d)' 4 times, first in pool.jsonl row (\d)", sentence) == [("0", "1"), ("1", "2"), ("2", "3")]
     assert cuvee(*RANDOM, "--rows", 3, "--key", "content").screen()[0].startswith("Kept 3 of 20 rows")
 

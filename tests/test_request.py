@@ -90,7 +90,9 @@ def test_commands_to_copy() -> None:
     assert shlex.split(quantities.shell_line(["a", "b c", "d'e"])) == ["a", "b c", "d'e"]
 
 
-def test_a_domain_has_one_share() -> None:
+def test_a_domain_has_one_share_and_a_parameter_one_value() -> None:
+    with pytest.raises(UsageError, match="--preset cuvee sets 'n' twice"):
+        quantities.method_call("cuvee:n=3, n =4", "--preset")
     assert quantities.shares("a=1,b=2") == {"a": 1.0, "b": 2.0}
     with pytest.raises(UsageError, match="'a' twice"):
         quantities.shares("a=1,b=1,a=1")

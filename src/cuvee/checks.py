@@ -47,8 +47,9 @@ def check_ids(engine: Engine, columns: DiskColumns) -> None:
     for count, row in repeated.largest:
         path, local = manifest.place(row)
         named.append(f"'{row_id(engine, row)}' {count} times, first in {path} row {local + 1:,}")
+    occur = "id occurs" if repeated.groups == 1 else "ids occur"
     raise DataError(
-        f"{repeated.groups:,} ids occur more than once in column '{manifest.spec.id}' ({'; '.join(named)}). "
+        f"{repeated.groups:,} {occur} more than once in column '{manifest.spec.id}' ({'; '.join(named)}). "
         "Give every row its own id, or identify rows by their content with --key content."
     )
 

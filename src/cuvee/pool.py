@@ -74,7 +74,8 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
     facts = Facts(reading.tokenizer, reading.key)
     facts.plan()  # a tokenizer file that cannot be read is reported before anything is done
     found = discover(names)
-    local = [(Path(source.path), source.format) for source in found.sources if "://" not in source.path]
+    data = found.sources if label == "pool" else []
+    local = [(Path(source.path), source.format) for source in data if "://" not in source.path]
     store.keep_from({path if form == "text" and path.is_dir() else path.parent for path, form in local})
     wanted = reading.columns()
     if label == "target":  # it need not have what the pool has beside texts; a method that needs it says so

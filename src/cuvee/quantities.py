@@ -68,7 +68,10 @@ def method_call(text: str, option: str = "--with") -> tuple[str, dict[str, str]]
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"'{part}' is not a setting. Write {option} {name}:parameter=value,parameter=value.")
-        settings[key.strip().replace("-", "_")] = value.strip()
+        parameter = key.strip().replace("-", "_")
+        if parameter in settings:
+            raise UsageError(f"{option} {name} sets '{parameter}' twice. Give each parameter one value.")
+        settings[parameter] = value.strip()
     return name.strip(), settings
 
 
