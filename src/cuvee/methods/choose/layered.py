@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import Array, Budget, Choose, Columns, Decision, Draw
-from ...fold.tarot_layers import distances, partial_order
+from ...fold.tarot_layers import mean_nearest, partial_order
 from .cut import columns_for, cost_of
 from .greedy import Listed
 
@@ -58,7 +58,7 @@ class Layers(Choose):
             notes["whole_layers"] = number + 1
         notes |= {
             "kept": amount - left,
-            "distance": float(distances(self.vectors[taken], self.targets).min(axis=0).mean()),
+            "distance": mean_nearest(self.vectors[taken], self.targets),
         }
         rows = self.rows[taken]
         return Listed(rows, np.ones(len(rows), np.int64), notes, "among the nearest rows of a target text")
