@@ -128,6 +128,13 @@ def test_no_permission_and_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         discover([tmp_path])
 
 
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    """Arrow cannot open such a file; the way out is another name."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")).write_bytes(LINE)
+    with pytest.raises(DataError, match=r"caf.*\.jsonl: its name is not UTF-8\. Rename it\."):
+        open_stage([tmp_path], Reading(), Store(tmp_path / "cache"))
+
+
 def test_links_and_devices_in_folders(tmp_path: Path) -> None:
     put(tmp_path, "a/1.jsonl")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)

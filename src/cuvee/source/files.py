@@ -38,6 +38,8 @@ def reading(name: str, place: str = "", advice: str = "Check or replace the file
     except MemoryError:
         raise DataError(f"{where()}: declares more data than fits into memory. {advice}") from None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, EOFError) as error:
+        if isinstance(error, UnicodeEncodeError) and error.object == name:
+            raise DataError(f"{where()}: its name is not UTF-8. Rename it.") from None
         said = (error.strerror if isinstance(error, OSError) else None) or str(error)
         reason = plain(said).rstrip(".") or type(error).__name__
         raise DataError(f"{where()}: cannot be read ({reason}). {advice}") from None
