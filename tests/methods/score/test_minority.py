@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import cuvee
 from cuvee.core import Batch
 from cuvee.engine.draw import uniform
 from cuvee.errors import DataError, UsageError
@@ -132,5 +136,39 @@ def test_refused() -> None:
         def targets(self) -> Iterator[Batch]:
             yield given(self.x)
 
-    with pytest.raises(DataError, match="label column, or domains"):
+    with pytest.raises(DataError, match="a column of domains, or labels"):
         Minority().fit(Bare(pool, pool, label))
+
+
+def test_by_the_command_the_pool_needs_no_labels(tmp_path: Path) -> None:
+    """Two frequent kinds and a rare one, named by the target's domains: its rows lead, however the files are cut."""
+    chance = np.random.default_rng(0)
+    kinds = [
+        "select from where join table index",
+        "whale sea captain harpoon ship",
+        "protein enzyme membrane cell acid",
+    ]
+    kind = np.where(chance.random(150) < 0.15, 2, chance.integers(0, 2, 150))
+    rows = [json.dumps({"text": " ".join(chance.choice(kinds[one].split(), 8))}) + "\n" for one in kind]
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "whole.jsonl").write_text("".join(rows))
+    (tmp_path / "pool" / "0.jsonl").write_text("".join(rows[:40]))
+    (tmp_path / "pool" / "1.jsonl").write_text("".join(rows[40:]))
+    shown = [0] * 25 + [1] * 25 + [2] * 3
+    target = [{"text": " ".join(chance.choice(kinds[one].split(), 8)), "domain": f"k{one}"} for one in shown]
+    (tmp_path / "target.jsonl").write_text("".join(json.dumps(row) + "\n" for row in target))
+    digests = set()
+    for number, pool in enumerate(("whole.jsonl", "pool")):
+        found = cuvee.select(
+            tmp_path / pool,
+            target=tmp_path / "target.jsonl",
+            method="minority",
+            settings={"steps": 1500},
+            rows=15,
+            workers=1 + 2 * number,
+            output=tmp_path / str(number),
+        )
+        digests.add(found.digest)
+    assert len(digests) == 1
+    kept = pq.read_table(tmp_path / "0" / "selection.parquet").column("row").to_pylist()
+    assert np.mean(kind[kept] == 2) > 0.5

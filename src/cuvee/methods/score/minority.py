@@ -15,9 +15,10 @@ The paper's network is convolutional, on pictures; here it has 32 hidden units, 
 ``epochs`` passes, the recalibration layer for as many; the autoencoder takes ``steps`` steps of Adam at 0.001 in
 batches of 64, as many as 25 passes over ten thousand rows. Layer sizes are the release's, which has 10 classes.
 
-Inputs: vectors of pool and target (or texts), and labels of the target (domains where there are none). Cost: seconds of
-training, then the vectors. Traps: whatever is unlike all labelled rows, junk included, is rebuilt badly; rows of rare
-classes that are taken for a frequent one with confidence are rebuilt well, and missed.
+Inputs: vectors of pool and target (or texts). The classes are the target's domains, or its labels if they are named by
+``--label``, which the pool then has as well; what they say there is not looked at. Cost: seconds of training, then the
+vectors. Traps: whatever is unlike all labelled rows, junk included, is rebuilt badly; rows of rare classes that are
+taken for a frequent one with confidence are rebuilt well, and missed.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Minority(Method):
         batches = [batch for batch in run.targets() if len(batch)]
         column = "label" if all("label" in batch.columns for batch in batches) else "domain"
         if not all(column in batch.columns for batch in batches):
-            raise DataError("minority learns from labels: give the target a label column, or domains.")
+            raise DataError("minority learns from classes: give the target a column of domains, or labels (--label).")
         x = np.concatenate([embedder.vectors(batch) for batch in batches]).astype(np.float64)
         known = x.any(axis=1)
         label = np.concatenate([label_hash(batch, column) for batch in batches])[known]
