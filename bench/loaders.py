@@ -1,6 +1,6 @@
 """Exported mixes in the hands of the loaders that they are for: what a million draws hold, beside the plan.
 
-    CUVEE_BENCH_PEERS=PYTHON CUVEE_BENCH_STREAMING=PYTHON python -m bench.loaders [--draws N] [--sequences N]
+    CUVEE_BENCH_PEERS=PYTHON CUVEE_BENCH_STREAMING=PYTHON python -m bench.loaders [--draws N] [--only NAME]
 
 The demonstration pool's eleven sources are mixed by temperature (tau = 2), exported by ``cuvee mix export`` for grain,
 Hugging Face datasets and MosaicML Streaming, and each package then reads its export, unchanged, on files of its own
@@ -13,6 +13,8 @@ plan:
               of independent draws, sqrt(n p (1 - p)), chi-square and its p-value
     tokens    the largest difference of a source's share of tokens (documents only, by each document's own length)
     prefix    the largest difference, in examples, of a source's count from its exact share over all prefixes
+
+``--only "streaming, sequences"`` (repeatable) measures that anew and leaves the rest of the record as it is.
 
 Deterministic loaders must be far below one standard error; random ones about it. ``CUVEE_BENCH_STREAMING`` names the
 Python of an environment for Streaming alone, whose dependencies may exclude those of datasets. Streaming's part for
@@ -38,7 +40,7 @@ import pyarrow.parquet as pq
 import cuvee
 
 from . import peers
-from .measure import record, run
+from .measure import RESULTS, record, run
 from .pools import ROOT, scratch
 
 SEQUENCE = 128
@@ -222,13 +224,19 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m bench.loaders")
     asked.add_argument("--draws", type=int, default=1_000_000)
     asked.add_argument("--sequences", type=int, default=1_000_000)
+    asked.add_argument("--only", action="append", metavar="NAME", help='like "grain, documents" (repeatable)')
     given = asked.parse_args(sys.argv[1:] if sys.argv[0].endswith("loaders.py") else [])
     room = scratch() / "loaders"
     shutil.rmtree(room, ignore_errors=True)
     pool = ROOT / "src" / "cuvee" / "demo" / "pool.parquet"
     here = [loader for loader in LOADERS if version(loader)]
     results: dict[str, Any] = {}
+    if given.only:
+        results = json.loads((RESULTS / "loaders.json").read_text())["loaders"]
     for unit, packed, draws in (("documents", False, given.draws), ("sequences", True, given.sequences)):
+        wanted = [loader for loader in here if not given.only or f"{loader}, {unit}" in given.only]
+        if not wanted:
+            continue
         mixed = room / f"mix-{unit}"
         # about 430 tokens a document: a run of a few per cent more examples than are drawn
         tokens = draws * (SEQUENCE if packed else 440)
@@ -236,10 +244,10 @@ def main() -> None:
             pool, method="temperature", settings={"tau": 2}, tokens=tokens, output=mixed,
             reading=cuvee.Reading(domain="domain"),
         )  # fmt: skip
-        with ThreadPoolExecutor(len(here) or 1) as several:
+        with ThreadPoolExecutor(len(wanted)) as several:
             each = {
                 loader: several.submit(consume, loader, mixed, packed, draws, room / f"{loader}-{unit}")
-                for loader in here
+                for loader in wanted
             }
         results |= {f"{loader}, {unit}": found.result() for loader, found in each.items()}
         record("loaders", {"sequence_tokens": SEQUENCE, "loaders": results})

@@ -45,7 +45,7 @@ class Cooldown(MixturePolicy):
   journal = {arXiv preprint arXiv:2410.04579},
   year = {2024}
 }""",
-        evidence="closed form of the shares; no claim of its own",
+        evidence="closed form of the shares; claim: not reproduced (5 seeds)",
         use_when="Domains differ much in size, and the small ones should be learned early without being overfitted.",
     )
 

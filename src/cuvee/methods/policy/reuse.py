@@ -8,7 +8,7 @@ the change comes where the rate has fallen to a fifth of its peak, which is afte
     u = arccos(2 (fraction - floor) / (1 - floor) - 1) / pi.
 
 The rule is on the rate: with another floor or fraction the change moves. A policy cannot set a trainer's rate, so that
-part is the trainer's; the transformer proxy's cosine falls to 0 and warms up, and a proxy starts from a new model.
+part is the trainer's: ``--proxy transformer:start=...,onward=redecay,floor=0.01``.
 
 Inputs: domains. Cost: a sort a round. Trap: questions and answers in the second blend may hold test sets.
 """
