@@ -340,7 +340,15 @@ def damaged_in_cache(place: Path) -> list[str]:
     """Files of the cache that stand under their final names and are not whole."""
     store = Store(place / "cache")
     stored = (place / "cache").glob("??/[0-9a-f]*.arrow")
-    return [path.name for path in stored if not store.has(path.parent.name + path.stem)]
+    return [path.name for path in stored if not _whole(store, path.parent.name + path.stem)]
+
+
+def _whole(store: Store, key: str) -> bool:
+    """Whether a stored file is a table or sections, every byte as it was written."""
+    try:
+        return store.has(key) or any(True for _ in list(store.sections(key)))
+    except FileNotFoundError:
+        return False
 
 
 def in_two(scratch: Path, work: Callable[[Path, Launcher, int], Any]) -> list[Any]:
@@ -388,6 +396,7 @@ def _write(name: str, *more: str) -> Case:
 PROFILE = ("profile", "pool", "-o", "out")
 _HELD = ("--eval", "target.jsonl", "--seeds", "2", "--proxy", "ngram:table_bits=16,order=3")
 PROVE = ("prove", "kept", *_HELD, "--against", "length_matched", "--workers", "1", "--ledger", "ledger", "-o", "out")
+GUARD = ("guard", "pool", "--skip-bad", "-o", "out")
 TOWARD = ("--target", "target.jsonl", "--with")
 CASES = (
     Case("profile", PROFILE, (*PROFILE, "--no-text")),
@@ -401,6 +410,7 @@ CASES = (
     _select("perplexity", "--with", "perplexity:table_bits=14"),
     _select("preselect", "--with", "preselect:losses=losses.parquet,buckets=4096"),
     _select("length_matched", "--with", "length_matched:like=kept"),
+    Case("guard", (*GUARD, "--edit", "0.8", "--threshold", "0.5"), (*GUARD, "--record")),
     _write("parquet", "--format", "parquet"),
     _write("jsonl", "--format", "jsonl"),
     _write("jsonl.gz", "--format", "jsonl.gz"),
