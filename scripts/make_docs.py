@@ -225,7 +225,10 @@ def page() -> str:
     ]
     for title, names in kinds().items():
         blocks += [f"## {title}", ROLES[title], "\n".join(table(names))]
-    return "\n\n".join([*blocks, "## Costs", COSTS]) + "\n"
+    more = {name: one for name, one in method_records.benchmark("methods").items() if name not in registry.entries()}
+    told = [f"`{name}` {number(one['cpu_seconds'])} s and {one['peak_mb']:,} MB" for name, one in more.items()]
+    beside = [f'Beside them: {"; ".join(told)} ("combine": `dsir,classifier`).'] if told else []
+    return "\n\n".join([*blocks, "## Costs", COSTS, *beside]) + "\n"
 
 
 def laws() -> str:
