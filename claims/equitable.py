@@ -50,7 +50,8 @@ class Collection:
     def __init__(self, seed: int) -> None:
         given = CLAIM.settings
         held, rest = (chunks(part, given["words"]) for part in split(demo(), seed, 0.3))
-        self.there, self.test = {}, {}
+        self.there: dict[str, Texts] = {}
+        self.test: dict[str, Texts] = {}
         for name in DOMAINS:
             random = generator(seed, f"collect {name}")
             for into, part in ((self.there, rest.of(name)), (self.test, held.of(name))):

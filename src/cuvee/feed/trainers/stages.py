@@ -250,6 +250,6 @@ def _named(weights: Mapping[str, Any], mixture: Mixture, place: Path) -> Shares:
         used = ", ".join(mixture.names[:12])
         raise UsageError(f"{place}: the mix uses no source called '{unknown[0]}'. It uses: {used}.")
     parts = [Fraction(str(weights.get(name, 0))) for name in mixture.names]
-    if any(part < 0 for part in parts) or abs(sum(parts) - 1) > Fraction(1, 10**6):
+    if any(part < 0 for part in parts) or abs(float(sum(parts)) - 1.0) > 1e-6:
         raise DataError(f"{place}: the weights of a stage sum to {float(sum(parts)):g}, not to 1, or one is below 0.")
     return exact(parts)
