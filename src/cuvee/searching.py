@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import inspect
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +18,11 @@ from .core import Law
 from .engine import files
 from .engine.executor import Executor
 from .engine.local import Local
-from .engine.plan import finite, make
+from .engine.plan import make
 from .engine.progress import Progress
 from .engine.store import Store
 from .errors import UsageError
-from .layout import REPORT, RUNS, SEARCH, refuse_foreign, sealed
+from .layout import REPORT, RUNS, SEARCH, Result, publish, refuse_foreign
 from .mixing import check_amounts
 from .pool import Paths, Reading
 from .proof.evaluations import named_paths
@@ -45,12 +44,8 @@ MEMBERS = "clusters.parquet"
 """Which document is in which cluster, where a search made its own."""
 
 
-@dataclass
-class Searched:
+class Searched(Result):
     """A finished search: the folder it lies in and the content of its ``search.json``."""
-
-    folder: Path
-    summary: dict[str, Any]
 
     @property
     def weights(self) -> dict[str, float]:
@@ -62,9 +57,6 @@ class Searched:
         """Whether the proposal, trained anew, was better than proportional and uniform on every evaluation set."""
         told = [one for one in self.summary["comparisons"] if one["primary"] and one["against"] != BEST]
         return bool(told) and not wording.stays(self.summary) and all(one["verdict"] == "better" for one in told)
-
-    def __repr__(self) -> str:
-        return f"Searched({str(self.folder)!r}, {self.summary['verdict']!r})"
 
 
 def search_mix(
@@ -282,17 +274,14 @@ def _ask(
 
 def _write(folder: Path, summary: dict[str, Any], job: Job) -> Searched:
     """The folder with search.json, runs.csv and the report."""
-    summary = sealed(finite(summary))
     from .report.search import render
 
     with files.whole_folder(folder) as place:
-        text = json.dumps(summary, indent=1, ensure_ascii=True, allow_nan=False)
-        files.write_whole(place / SEARCH, text.encode())
+        summary = publish(place, SEARCH, summary, render)
         files.write_whole(place / RUNS, _runs_csv(summary, job.done).encode("utf-8", "surrogateescape"))
         if job.members is not None:
             with files.whole_file(place / MEMBERS) as stream:
                 pq.write_table(job.members, stream, compression="zstd", write_page_checksum=True)
-        files.write_whole(place / REPORT, render(summary).encode("utf-8", "replace"))
     return Searched(folder, summary)
 
 

@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from .group import Verbs, cli
-from .shared import READING, RUNNING, print_plan, print_result, running, typed, without
+from .shared import READING, RUNNING, TRIALS, print_plan, print_result, running, typed, without
 
 
 class Mixing(Verbs):
@@ -134,10 +134,7 @@ def mix_pool(
 )
 @click.option("--bold", is_flag=True, help="Propose the law's optimum, shown to be better than proportional or not.")
 @click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
-@click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
-@click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
-@click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
-@click.option("--gpus", type=click.FloatRange(0), default=0.0, help="GPUs for each trial, with --on ray [0].")
+@TRIALS
 @click.option("-o", "--output", default="out/search", show_default=True, help="Folder for search.json and the report.")
 @READING
 @RUNNING

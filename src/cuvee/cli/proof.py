@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .group import cli
-from .shared import RUNNING, print_plan, print_result, running, typed, without
+from .shared import RUNNING, TRIALS, print_plan, print_result, running, typed, without
 
 
 @cli.command(short_help="Train small models to see whether a selection helps.")
@@ -62,10 +62,7 @@ from .shared import RUNNING, print_plan, print_result, running, typed, without
     help="Documents of the pool that hold evaluation text: leave them out of all arms, stop, or go on.",
 )
 @click.option("--holdout", is_flag=True, help="Answer through a reusable holdout, for one set consulted many times.")
-@click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used.")
-@click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy].")
-@click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept.")
-@click.option("--gpus", type=click.FloatRange(0), default=0.0, help="GPUs for each trial, with --on ray [0].")
+@TRIALS
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
 @click.option("-o", "--output", default="out/prove", show_default=True, help="Folder for the proof and its report.")
 @click.option("--text", metavar="COLUMN", help="Text column of the evaluation sets [found by convention].")
