@@ -90,7 +90,8 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Choose another place with -o.")
     if "://" in str(folder) or str(folder).startswith(("s3:/", "gs:/")):
-        raise UsageError(f"{folder} is an address: only cuvee write writes to one. Choose a folder with -o.")
+        address = str(folder).replace(":/", "://", 1)  # a path has no double slash
+        raise UsageError(f"{address} is an address: only cuvee write writes to one. Choose a folder with -o.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if own == PLAN and names and (CLUSTERS in names) != (kind == DEDUPLICATED):
         raise UsageError(f"{folder} holds the result of another command. Choose another place with -o.")
