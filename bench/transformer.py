@@ -27,8 +27,8 @@ from cuvee.proof.proxy import Watch
 from .measure import middle, record
 from .pools import sources
 
-TOKENS = {"0.3M": 30_000, "1M": 16_000, "3M": 8_000, "8M": 4_000, "20M": 2_500}
-"""Bytes to train on: a few seconds a run."""
+TOKENS = {"0.3M": 30_000, "1M": 16_000, "3M": 10_000, "8M": 8_000, "20M": 8_000}
+"""Bytes to train on: seconds a run, and enough of them that making a model (0.1 s of 20M) hardly counts."""
 ROUNDS = 5
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
 """Dense bfloat16 operations per second by the device's name, from the makers' data sheets."""
