@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from .engine import files
 from .engine.plan import make, parameters
 from .engine.store import digest
 from .errors import DataError, UsageError
-from .law import caution, wording
+from .law import caution, trust, wording
 from .law.baselines import BASELINES
 from .law.curve import CurveLaw
-from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, unlike
+from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.propose import Bounds, Question
 from .law.reach import outside
 from .law.table import PROGRESS, Table, read_runs
@@ -165,7 +165,7 @@ class _Job:
         weight = self._objective()
         names = [name for name in table.outcomes if weight[name] > 0]
         share = np.array([weight[name] for name in names])
-        counts = resamples(table.runs(names[0], needs), self._resamples(), self.seed)
+        counts = resamples(together(table.runs(names[0], needs), law.drawn), self._resamples(), self.seed)
         full: list[Prediction] = []
         many: Fits = []
         told = []
@@ -173,7 +173,7 @@ class _Job:
             runs = table.runs(name, needs)
             full.append(law.fit(runs))
             many.append(law.refit(runs, counts, full[-1]))
-            verdict = judge(law, runs, BASELINES)
+            verdict = judge(law, together(runs, law.left_out), BASELINES)
             scales = [one for one in ("tokens", "parameters", "samples", "compute") if one in needs]
             told.append(
                 {
@@ -203,7 +203,7 @@ class _Job:
             "asked": {},
         }
         if "mixture" in needs and law.card.gives == ("loss",):
-            summary |= self._proposal(names, share, full, many)
+            summary |= self._proposal(names, share, full, many, trust.doubt(told))
         if self.asked_at:
             summary |= self._ask(names, full, many)
         summary["warnings"] = [*self._mingled(), *table.notes, *wording.warnings(summary)]
@@ -293,11 +293,18 @@ class _Job:
         for name in self.law.card.needs:
             if name != "mixture":
                 known = self.table.settings.values[name]
-                values[name] = np.array([float((self.asked_at or {}).get(name, known.max()))])
+                own = getattr(self.law, name, 0.0) or known.max()  # a law may say itself which run it is about
+                usual = math.nan if name == self.law.drawn else float(own)
+                values[name] = np.array([float((self.asked_at or {}).get(name, usual))])
         return Settings((), np.empty((1, 0)), values)
 
-    def _proposal(self, names: list[str], share: Floats, full: list[Prediction], many: Fits) -> dict[str, Any]:
-        """The proposed mixture with intervals, what is expected of it, and of the mixtures to beat."""
+    def _proposal(
+        self, names: list[str], share: Floats, full: list[Prediction], many: Fits, doubt: str
+    ) -> dict[str, Any]:
+        """The proposed mixture with intervals, what is expected of it, and of the mixtures to beat.
+
+        With an anchor and a ``doubt``, why the law is not to be relied on, the natural mixture is the proposal.
+        """
         table, law = self.table, self.law
         sources, natural = table.settings.sources, self._natural()
         runs = table.runs(names[0], law.card.needs)
@@ -314,6 +321,8 @@ class _Job:
                 lambda b, x: question.value(many, b, x),
                 *caution.left_out(law, all_runs, share, self.anchor),
             )
+            if doubt or float(np.interp(step.t, step.path[:, 0], step.path[:, 1])) + step.optimism >= 0:
+                step = replace(step, t=0.0, moved=0.0, optimism=0.0)
             best, proposals = natural + step.t * (step.toward - natural), natural + step.t * (proposals - natural)
         mean = sum(w * group_means(table.runs(name, law.card.needs))[1] for w, name in zip(share, names, strict=True))
         assert isinstance(mean, np.ndarray)

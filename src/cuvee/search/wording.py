@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..law import trust
 from ..law.caution import LEVEL
 from ..layout import REPORT
 from ..mix.apportion import apportion
@@ -23,6 +24,7 @@ FAR_ERROR = 3.0
 ROWS = 8
 BEATEN = "Proportional is proposed, for the law shows nothing better; but a run of the swarm is better"
 STAYS = "Proportional is proposed: nothing measured is shown to be better than proportional"
+UNRELIED = "Proportional is proposed"
 LABELS = {"proposal": "proposal", "proportional": "proportional", "uniform": "uniform", "best_measured": "best run"}
 
 
@@ -35,11 +37,19 @@ def stays(summary: Mapping[str, Any]) -> bool:
     return bool(summary.get("caution")) and summary["caution"]["share"] == 0.0
 
 
+def doubted(summary: Mapping[str, Any]) -> str:
+    """The sentence that the law is not to be relied on, and why; empty if it is."""
+    found = trust.doubt(summary["outcomes"])
+    return f"Not to be relied on: {found}." if found else ""
+
+
 def caution(summary: Mapping[str, Any]) -> str:
     """How far the proposal goes toward what the law proposes, and why; empty if it was not asked."""
     told = summary.get("caution")
     if not told:
         return ""
+    if stays(summary) and doubted(summary):
+        return "proportional stays: the law is not to be relied on"
     if told["bound"] is None:
         return "proportional stays: no bound on the way to the optimum is finite"
     if not told["share"]:
@@ -57,12 +67,14 @@ def trusted(summary: Mapping[str, Any]) -> bool:
 def verdict(summary: Mapping[str, Any]) -> str:
     """What the trial of the proposal showed; without one, what the law expects."""
     told = primary(summary)
+    doubt = doubted(summary)
     if stays(summary) and not told:
-        return f"{STAYS}."
+        return f"{doubt} {UNRELIED}." if doubt else f"{STAYS}."
     if not told:
         gain = summary["gains"]["proportional"]
-        span = f"{gain['gain']:+.3g} [{gain['low']:+.3g}, {gain['high']:+.3g}] {summary['unit']}"
-        return f"Proposed, not tried: the law expects {span} less than proportional. Try it with --seeds 8."
+        span = f"{-gain['gain']:+.3g} [{-gain['high']:+.3g}, {-gain['low']:+.3g}] {summary['unit']}"
+        head = f"{doubt} " if doubt else ""
+        return f"{head}Proposed, not tried: the law expects {span} against proportional, below 0 is better."
     by_baseline: dict[str, list[Mapping[str, Any]]] = {}
     for one in told:
         by_baseline.setdefault(one["against"], []).append(one)
@@ -85,7 +97,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     head = sentences[0] + "".join(f"; {one[0].lower()}{one[1:]}" for one in sentences[1:])
     start = ""
     if stays(summary):
-        start = f"{BEATEN}. " if any(one["verdict"] == "worse" for one in told) else f"{STAYS}. "
+        beaten = any(one["verdict"] == "worse" for one in told)
+        start = f"{BEATEN}. " if beaten else f"{doubt} {UNRELIED}. " if doubt else f"{STAYS}. "
     return f"{start}{head}: {summary['unit']}, {len(summary['trial']['seeds'])} fresh paired seeds.{tail}"
 
 
@@ -135,6 +148,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     groups = [one for one in summary["comparisons"] if one["group"] is not None and one["verdict"] == "worse"]
     if groups:
         named = ", ".join(f"{safe(one['group'], 24)} ({interval(one)} against {one['against']})" for one in groups[:2])
+        named += f", and {len(groups) - 2:,} more in the report" if len(groups) > 2 else ""
         found.append(f"The proposal is worse on {plural(len(groups), 'comparison')} of subgroups: {named}.")
     for sentence in summary["extrapolation"]:
         found.append(f"Extrapolation: {sentence}.")
@@ -182,7 +196,10 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
 def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], command: str) -> str:
     """What to type next: the export of the proposal, or the mix that turned out to be better."""
     told = primary(summary)
-    if not told and command.startswith("cuvee ") and not (stays(summary) and _best_is_proportional(summary)):
+    settled = stays(summary) and _best_is_proportional(summary)
+    if not told and command.startswith("cuvee ") and not settled and stays(summary) and doubted(summary):
+        return _more_runs(summary, command)
+    if not told and command.startswith("cuvee ") and not settled:
         return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
     worse = [one for one in told if one["verdict"] == "worse"]
     column = summary["spec"].get("domain")
@@ -212,9 +229,14 @@ def _next_of_sampler(
     if best == "uniform" and summary.get("sampler"):
         return f"cuvee select {paths} --domain {shell_word(column or 'domain')} --with random --quota uniform {amount}"
     if best is not None:  # a run of the swarm: its neighbourhood has been looked at too little
-        return f"{re.sub(' --runs[ =][0-9]+', '', command)} --runs {2 * summary['counts']['runs']}"
+        return _more_runs(summary, command)
     settings = f"quadmix:ratings={summary['sampler']['ratings']},plan={folder},limit={summary['sampler']['passes']}"
     return f"cuvee select {paths} --domain {shell_word(column or 'domain')} --with {shell_word(settings)} {amount}"
+
+
+def _more_runs(summary: Mapping[str, Any], command: str) -> str:
+    """The same search with a swarm twice as large; finished runs are in the ledger."""
+    return f"{re.sub(' --runs[ =][0-9]+', '', command)} --runs {2 * summary['counts']['runs']}"
 
 
 def _best_is_proportional(summary: Mapping[str, Any]) -> bool:
@@ -242,7 +264,9 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     told = [f"{label} {_loss(expected[name])}" for name, label in LABELS.items()]
     lines.append(f"  predicted  {', '.join(told[:2])}")
     lines.append(f"             {', '.join(told[2:])}")
-    lines.append(f"  law        {_confidence(summary)}")
+    lines += textwrap.wrap(
+        _confidence(summary), WIDTH, initial_indent="  law        ", subsequent_indent="             "
+    )
     if caution(summary):
         lines.append(f"  caution    {caution(summary)}")
     cost = summary["cost"]

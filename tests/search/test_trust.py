@@ -1,0 +1,81 @@
+"""A law that knows nothing of mixtures left out moves no proposal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import cuvee
+from cuvee import searching
+from cuvee.law import trust
+
+SMALL = "ngram:table_bits=16,order=3"
+NAMES = ("fiction", "sqlite-docs", "code-go", "jargon")
+
+
+def outcome(observed: list[float], predicted: list[float | None], **baselines: float) -> dict[str, Any]:
+    known = [abs(a - b) for a, b in zip(observed, predicted, strict=True) if b is not None]
+    return {
+        "weight": 1.0,
+        "error": float(np.mean(known)),
+        "baselines": {"mean": 1.0, "nearest": 1.0, "linear": 0.0} | baselines,
+        "observed": observed,
+        "predicted": predicted,
+    }
+
+
+def test_a_law_is_doubted_for_its_errors_and_for_its_order() -> None:
+    n = list(np.arange(12) / 10)
+    assert trust.doubt([outcome(n, n)]) == ""
+    assert "as the nearest run does" in trust.doubt([outcome(n, [one + 0.3 for one in n], nearest=0.2)])
+    assert "as the mean of the others does" in trust.doubt([outcome(n, [one + 0.3 for one in n], mean=0.2)])
+    assert "rank correlation on 12 mixtures left out is -1.00" in trust.doubt([outcome(n, n[::-1])])
+    assert "predicts the same" in trust.doubt([outcome(n, [0.5] * 12)])
+    assert "predicts the same" in trust.doubt([outcome(n, [*n[:2], *[None] * 10])])
+    # 0.5 of four is chance, and 0.5 of forty is not
+    few, many = outcome([1, 2, 3, 4], [1, 4, 2, 3]), outcome(list(range(40)), [*range(1, 40, 2), *range(0, 40, 2)])
+    for one in (few, many):
+        one["error"] = 0.0
+    assert "is 0.40, and chance reaches 0.95" in trust.doubt([few]) and trust.doubt([many]) == ""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, demo_table: pa.Table) -> Path:
+    folder = tmp_path_factory.mktemp("trust")
+    table = demo_table.filter(pc.is_in(demo_table["domain"], pa.array(NAMES)))
+    held, pool = table.slice(0, 40), table.slice(40)
+    pq.write_table(pool, folder / "pool.parquet")
+    pq.write_table(held, folder / "held.parquet")
+    noise = np.random.default_rng(0).normal(0, 1, (2, len(pool)))
+    pq.write_table(pa.table({"id": pool["id"], "good": noise[0], "blind": noise[1]}), folder / "scores.parquet")
+    return folder
+
+
+def search(place: Path, name: str, **asked: Any) -> searching.Searched:
+    given: dict[str, Any] = {"evaluations": {"held": place / "held.parquet"}, "runs": 12, "seeds": 0, "proxy": SMALL}
+    given |= {"ledger": place / "ledger", "output": place / name, "cache": place / "cache", "workers": 2}
+    given |= {"law": "regmix:model=linear", "tokens": 60_000, "resample": 20}
+    return cuvee.search_mix(place / "pool.parquet", **{**given, **asked})
+
+
+def test_proportional_stays_where_the_law_knows_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cuvee.law.trust.doubt", lambda outcomes: "")
+    believed = search(place, "believed").summary
+    monkeypatch.setattr("cuvee.law.trust.doubt", lambda outcomes: "the law is a guess")
+    found = search(place, "doubted")
+    if not believed["caution"]["share"]:
+        pytest.fail("the law's own bound keeps proportional, so nothing is tested")
+    assert "Proposed, not tried: the law expects -" in believed["verdict"]
+    assert found.weights == {one["name"]: one["proportional"] for one in found.summary["proposal"]}
+    assert found.summary["caution"]["share"] == found.summary["optimism"] == 0
+    screen = searching.lines(found)
+    assert screen[0].startswith("Not to be relied on: the law is a guess. Proportional is proposed")
+    assert any("proportional stays: the law is not to be relied on" in line for line in screen)
+    bold = search(place, "bold", bold=True)
+    assert bold.weights != found.weights and bold.summary["verdict"].startswith("Not to be relied on")
