@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
-from cuvee.coverage import figures, squared
+from cuvee.coverage import figures, squared, tells_nothing
 from cuvee.wording import select_lines
 from tests.conftest import DEMO
 
@@ -56,7 +56,7 @@ def test_a_selection_tells_it(small_pool: Path, target: Path, tmp_path: Path) ->
     assert coverage["kept"]["coverage"] > coverage["random"]["coverage"]
     assert 30 <= coverage["rows"] <= 1000 and coverage["target_rows"] == 100
     lines = select_lines(found.folder, found.summary)
-    assert any(line.startswith("  modes      precision") for line in lines) and len(lines) <= 24
+    assert any(line.startswith("  coverage   precision") for line in lines) and len(lines) <= 24
     assert not any("(on " in line for line in lines)
     assert "Reached (coverage)" in (found.folder / "report.html").read_text()
     again = cuvee.select(small_pool, target=target, method="rds_plus", tokens=40_000, output=tmp_path / "b", workers=3)
@@ -71,6 +71,56 @@ def test_nothing_is_said_without_a_target_or_with_too_few_rows(small_pool: Path,
     pq.write_table(pa.table({"text": ["A short text about the sea.", "Another one about ships."]}), small)
     lone = cuvee.select(small_pool, target=small, method="rds_plus", rows=100, output=tmp_path / "c")
     assert lone.summary["coverage"] is None and lone.summary["distance"] is not None
+    for found, why in ((few, "fewer than 30 kept rows are in"), (lone, "2 different target vectors; 10 are needed")):
+        assert any(
+            line.startswith(f"  coverage   not estimated: {why}") for line in select_lines(tmp_path, found.summary)
+        )
+
+
+def test_copies_in_the_target_count_once(tmp_path: Path) -> None:
+    """Six copies of each text leave no ball a radius; copies of one text alone are no target for these figures."""
+    pool, target = vectors_pool(tmp_path)
+    table = pq.read_table(target)
+    copies, one = tmp_path / "copies.parquet", tmp_path / "one.parquet"
+    pq.write_table(pa.concat_tables([table] * 6), copies)
+    pq.write_table(pa.concat_tables([table.slice(0, 1)] * 50), one)
+    found = {
+        path: cuvee.select(pool, target=path, method="rds_plus", rows=200, output=tmp_path / path.stem).summary
+        for path in (target, copies, one)
+    }
+    assert found[copies]["coverage"]["target_rows"] == 40
+    assert found[copies]["coverage"]["kept"] == found[target]["coverage"]["kept"]
+    assert found[one]["coverage"] is None and "1 different target vector;" in found[one]["coverage_note"]
+
+
+def test_figures_that_tell_nothing_apart_are_called_so(tmp_path: Path) -> None:
+    """A pool that is like the target: what is kept does as well as random rows, and so as the target's own halves."""
+    chance = np.random.default_rng(2)
+    paths = [tmp_path / "pool.parquet", tmp_path / "target.parquet"]
+    for path, rows in zip(paths, (900, 60), strict=True):
+        x = chance.normal(size=(rows, 2)).astype(np.float32)
+        pq.write_table(pa.table({"embedding": pa.array(x.tolist(), pa.list_(pa.float32()))}), path)
+    reading = cuvee.Reading(embedding="embedding", text="none")
+    found = cuvee.select(paths[0], target=paths[1], method="random", rows=800, reading=reading, output=tmp_path / "a")
+    assert found.summary["coverage"] is None and "looks at no vectors" in found.summary["coverage_note"]
+    found = cuvee.select(paths[0], target=paths[1], method="rds_plus", rows=800, reading=reading, output=tmp_path / "b")
+    assert "tell nothing apart" in found.summary["coverage_note"]
+    assert set(found.summary["coverage"]["ceiling"]) == {"precision", "recall", "coverage"}
+    assert "tell nothing apart" in " ".join(select_lines(tmp_path, found.summary))
+    assert "tell nothing apart" in (found.folder / "report.html").read_text()
+
+
+def test_what_tells_nothing() -> None:
+    def arm(*values: float) -> dict[str, float]:
+        return dict(zip(("precision", "recall", "coverage"), values, strict=True))
+
+    half, all_, none = arm(0.8, 0.7, 0.9), arm(1.0, 1.0, 1.0), arm(0.0, 0.0, 0.0)
+    assert tells_nothing({"kept": all_, "random": arm(0.98, 0.98, 0.99), "ceiling": None})
+    assert tells_nothing({"kept": all_, "random": half, "ceiling": half})
+    assert tells_nothing({"kept": none, "random": none, "length_matched": none, "ceiling": half})
+    assert tells_nothing({"kept": all_, "random": half, "ceiling": all_}) is None
+    assert tells_nothing({"kept": none, "random": all_, "ceiling": all_}) is None
+    assert tells_nothing({"kept": half, "random": None, "ceiling": half}) is None
 
 
 def vectors_pool(folder: Path, texts: bool = True) -> tuple[Path, Path]:

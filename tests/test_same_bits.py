@@ -164,7 +164,7 @@ def test_a_second_run_reads_no_text(
     monkeypatch.setattr(manifest.Manifest, "read", lambda self, span: (_ for _ in ()).throw(AssertionError("read")))
     monkeypatch.setattr("cuvee.examples.divergence_from_target", lambda *_: None)
     monkeypatch.setattr("cuvee.selecting.divergence_from_target", lambda *_: None)
-    monkeypatch.setattr("cuvee.selecting.coverage_of_target", lambda *_: None)
+    monkeypatch.setattr("cuvee.selecting.coverage_of_target", lambda *_: (None, None))
     assert digest_of(small_pool, tmp_path, target, "dsir", {}, cache=tmp_path / "shared") == first
 
 

@@ -10,10 +10,11 @@ Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Gener
 
 Vectors are those that the method looked at: the embedding column, a model's, or its own of the first 4,000 bytes of
 each text; for a method that looks at none, those of the shipped table (English). Distances are Euclidean between
-vectors of length 1. Every arm is measured on as many rows, at most ``MOST_ROWS``, of the pool's uniform sample,
-because recall grows with their number. Cost: the sampled texts are embedded, some 20,000 a second, or, for a column,
-one more pass over the pool; 1,000 x 1,000 distances for each arm. Traps: a mode that the target names in fewer than
-about k texts has no ball of its own; figures on different vectors are not to be compared.
+vectors of length 1. Target texts of equal vectors count once: copies would leave a ball without radius. Every arm is
+measured on as many rows, at most ``MOST_ROWS``, of the pool's uniform sample, because recall grows with their number.
+Cost: the sampled texts are embedded, some 20,000 a second, or, for a column, one more pass over the pool; 1,000 x
+1,000 distances for each arm and draw. Traps: a mode that the target names in fewer than about k texts has no ball of
+its own; figures on different vectors are not to be compared.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ from .feature.static_embedding import StaticEmbedding, normalised
 from .feature.used import column_of, embedder_of, in_words
 from .fold.bottom_k import cut_ends
 from .fold.keyed_vectors import KeyedVectors
+from .report.terminal import plural
 
-NEIGHBOURS, FEWEST_TARGETS, RANDOM_DRAWS, HEAD_BYTES = 5, 10, 5, 4_000
+NEIGHBOURS, FEWEST_TARGETS, RANDOM_DRAWS, HEAD_BYTES = 5, 10, 10, 4_000
+SAME_DIGITS = 6
+"""Vectors that agree to so many decimals are the same: scaling to length 1 rounds."""
+ALIKE = 0.95
+"""Where random rows and those kept both reach this share of the ceiling in each figure, the figures tell nothing."""
 FIGURES = ("precision", "recall", "coverage")
 NAME = f"precision and recall by {NEIGHBOURS} nearest neighbours, on "
+TOO_FEW = f"not estimated: fewer than {FEWEST_ROWS} kept rows are in the pool's sample"
 Floats = npt.NDArray[np.float64]
 
 
@@ -84,27 +91,31 @@ def coverage_of_target(
     draw: Draw,
     fitted: Map | None = None,
     model: str | None = None,
-) -> dict[str, Any] | None:
-    """Precision, recall and coverage of each arm, and of random rows (the mean of 5 draws), as many each.
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Precision, recall and coverage of each arm, and of random rows (the mean of 10 draws), as many each.
 
-    ``fitted``: the method, on whose vectors all is measured if it looks at any; ``model``: what made the column. None
-    without a target, with fewer than 10 target texts or 30 kept rows that have a vector, and where neither the method
-    looks at vectors nor rows have texts.
+    ``fitted``: the method, on whose vectors all is measured if it looks at any; ``model``: what made the column. Beside
+    them "ceiling", what one half of the target reaches of the other, if both halves have at least 10 texts. The second
+    value says why nothing is measured, or that the figures tell nothing apart: None without a target, with fewer than
+    10 different target texts or 30 kept rows that have a vector, and where neither the method looks at vectors nor
+    rows have texts.
     """
     if engine.target is None:
-        return None
+        return None, None
     embedder: Embedder = embedder_of(fitted) or StaticEmbedding()
     column = column_of(embedder)
     if column is not None and not _target_has(engine, column.width):
         embedder, column = StaticEmbedding(), None  # the method itself did not look at the target
     if engine.pool.manifest.spec.text is None and column is None:
-        return None
+        return None, "not estimated: the pool has no texts, and the method looks at no vectors"
     target = _target_vectors(engine, draw, embedder)
     sample = _sample(engine, columns, arms, draw)
     chosen = {name: at[:MOST_ROWS] for name, at in sample.members.items()}
     chosen = {name: at for name, at in chosen.items() if name == "kept" or len(at) >= FEWEST_ROWS}
-    if len(target) < FEWEST_TARGETS or len(chosen["kept"]) < FEWEST_ROWS:
-        return None
+    if len(target) < FEWEST_TARGETS:
+        return None, f"not estimated: {plural(len(target), 'different target vector')}; {FEWEST_TARGETS} are needed"
+    if len(chosen["kept"]) < FEWEST_ROWS:
+        return None, TOO_FEW
     luck = [draw.uniform(f"coverage {number}", sample.key) for number in range(RANDOM_DRAWS)]
     most = min(len(at) for at in chosen.values())
     lucky = [np.argsort(one, kind="stable")[:most].tolist() for one in luck]
@@ -118,7 +129,7 @@ def coverage_of_target(
     found = {name: vectors(at) for name, at in chosen.items()}
     found = {name: rows for name, rows in found.items() if name == "kept" or len(rows) >= FEWEST_ROWS}
     if len(found["kept"]) < FEWEST_ROWS:
-        return None
+        return None, f"not estimated: fewer than {FEWEST_ROWS} kept rows of the pool's sample have a vector"
     n = min(len(rows) for rows in found.values())
     real = squared(target, target)
 
@@ -132,7 +143,27 @@ def coverage_of_target(
     known.clear()
     means = [measured(rows) for rows in draws]
     result["random"] = {name: float(np.mean([one[name] for one in means])) for name in FIGURES} if means else None
-    return result
+    result["ceiling"] = None
+    if len(target) >= 2 * FEWEST_TARGETS:
+        a, b = target[::2], target[1::2]  # they lie in an order drawn by key
+        most = min(len(a), len(b))
+        a, b = a[:most], b[:most]
+        result["ceiling"] = figures(squared(a, a), squared(b, b), squared(a, b), NEIGHBOURS)
+    return result, tells_nothing(result)
+
+
+def tells_nothing(found: Mapping[str, Any]) -> str | None:
+    """Why these figures do not tell a good choice from a bad one, if they do not."""
+    arms = [found[name] for name in ("kept", "random", "length_matched") if found.get(name)]
+    if not any(arm[name] for arm in arms for name in FIGURES):
+        return "every figure is 0: they tell nothing apart here (no row lies near a target text)"
+    ceiling = found.get("ceiling") or dict.fromkeys(FIGURES, 1.0)
+    alike = [
+        all(found[arm][name] >= ALIKE * ceiling[name] for name in FIGURES) for arm in ("kept", "random") if found[arm]
+    ]
+    if len(alike) == 2 and all(alike):
+        return "random rows reach as much as texts of the target would: the figures tell nothing apart here"
+    return None
 
 
 def _vectors(engine: Engine, sample: _Sample, at: npt.NDArray[np.int64], embedder: Embedder) -> Array:
@@ -156,7 +187,7 @@ def _target_has(engine: Engine, width: int) -> bool:
 
 
 def _target_vectors(engine: Engine, draw: Draw, embedder: Embedder) -> Array:
-    """Unit vectors of at most ``MOST_ROWS`` target rows, by keyed draw; float32 (n, d)."""
+    """Unit vectors of at most ``MOST_ROWS`` target rows in a keyed order, equal ones once; float32 (n, d)."""
     kept, luck = np.zeros((0, embedder.width), np.float32), np.zeros(0)
     for batch in engine.targets():
         drawn = uniform(draw.seed, "coverage target", batch.key)
@@ -170,7 +201,9 @@ def _target_vectors(engine: Engine, draw: Draw, embedder: Embedder) -> Array:
         luck = np.concatenate([luck, drawn[some]])
         order = np.argsort(luck, kind="stable")[:MOST_ROWS]
         kept, luck = kept[order], luck[order]
-    return kept[np.any(kept != 0, axis=1)]
+    kept = kept[np.any(kept != 0, axis=1)]
+    _, first = np.unique(np.round(kept, SAME_DIGITS) + 0.0, axis=0, return_index=True)  # + 0.0: -0.0 is 0.0
+    return kept[np.sort(first)]
 
 
 def _sample(engine: Engine, columns: DiskColumns, arms: Mapping[str, Decision], draw: Draw) -> _Sample:

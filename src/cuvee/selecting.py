@@ -316,12 +316,13 @@ class _Job:
         summary = self._numbers(columns, decision, fitted, rejected, measured, has_text)
         if reasons is not None and reasons.low < reasons.high:
             summary |= score_pictures(columns, decision, reasons.low, reasons.high)
-        summary["distance"] = summary["coverage"] = None
+        summary["distance"] = None
         compared = {"kept": decision, **{k: v for k, v in controls.items() if k == "length_matched"}}
         model = Path(self.model.path).name if self.model is not None else None
         if has_text:
             summary["distance"] = divergence_from_target(engine, columns, compared, draw)
-        summary["coverage"] = coverage_of_target(engine, columns, compared, draw, fitted, model)
+        found = coverage_of_target(engine, columns, compared, draw, fitted, model)
+        summary["coverage"], summary["coverage_note"] = found
         place_of = reasons.place if reasons is not None else None
         summary["examples"] = draw_examples(engine, columns, decision, place_of, fitted, draw)
         summary["rejects"] = write_rejects(engine, rejected, place / REJECTS, folder / REJECTS)

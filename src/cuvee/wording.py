@@ -119,9 +119,11 @@ def _coverage_lines(coverage: dict[str, Any]) -> list[str]:
         for name in ("random", "length_matched")
         if coverage.get(name)
     ]
-    lines = [f"  modes      {kept} of the target", f"             ({'; '.join(others)})"]
+    lines = [f"  coverage   {kept} of the target", f"             ({'; '.join(others)})"]
     features = coverage["features"]
-    return lines if features == TABLE else [*lines, f"             (on {safe(features, 60)})"]
+    if features != TABLE:
+        lines.append(f"             (on {safe(features, 60)})")
+    return lines
 
 
 def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
@@ -144,6 +146,9 @@ def select_lines(folder: Path, summary: dict[str, Any]) -> list[str]:
         lines.append(f"             (99 of 100 random draws: {low:.3f} to {high:.3f})")
     if coverage := summary.get("coverage"):
         lines += _coverage_lines(coverage)
+    if note := summary.get("coverage_note"):
+        head = "             (!) " if coverage else "  coverage   "
+        lines += textwrap.wrap(note, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
     if not distance and counts["target_rows"] and summary["spec"]["text"] is not None:
         lines.append("  distance   not estimated: fewer than 30 kept rows are in the pool's sample")
     if summary["method"]["cut"] is not None and "scores" in summary:

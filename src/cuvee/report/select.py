@@ -152,14 +152,21 @@ def _distance(summary: Mapping[str, Any]) -> Markup:
 
 def _modes(summary: Mapping[str, Any]) -> Markup:
     found, rows = mapping(summary.get("coverage")), []
-    for name, words in (("kept", "Kept"), ("random", "Random rows"), ("length_matched", "... of the same lengths")):
+    arms = (
+        ("kept", "Kept"),
+        ("random", "Random rows"),
+        ("length_matched", "... of the same lengths"),
+        ("ceiling", "One half of the target, beside the other"),
+    )
+    for name, words in arms:
         shares = [finite(mapping(found.get(name)).get(one)) for one in ("precision", "recall", "coverage")]
         if None not in shares:
             rows.append([escape(words), *(escape(percent(one)) for one in shares)])
     if not rows:
         return EMPTY
     over = f", over {plural(found['rows'], 'row')} each" if finite(found.get("rows")) is not None else ""
-    caption = f"The target's modes: {as_text(found.get('name'))}{over}"
+    note = f". {as_text(summary['coverage_note']).capitalize()}" if summary.get("coverage_note") else ""
+    caption = f"Coverage of the target: {as_text(found.get('name'))}{over}{note}"
     return table(["", "Like the target (precision)", "Reached (recall)", "Reached (coverage)"], rows, caption)
 
 
