@@ -38,14 +38,29 @@ def read_feedback(path: str) -> tuple[Array, Floats, Ints]:
     return key[order], gain[order], np.unique(rounds[order], return_inverse=True)[1]
 
 
+def check_found(path: str, count: Array, left: Array) -> None:
+    """DataError unless rows with feedback are in the pool (``count``) and others are ``left`` to be taken."""
+    if not count.any() or not left.any():
+        what = "every row that could be taken" if count.any() else "no row of the pool that has a cluster"
+        raise DataError(f"{path} names {what}: kmq needs rows of earlier rounds, and does not take them again.")
+
+
 def refined(weight: Floats, total: Floats, count: Floats, temperature: float) -> Floats:
-    """The weights after all rounds: ``total`` and ``count`` (rounds, clusters) of the gains; sum kept where scored."""
-    found = weight.copy()
+    """The logarithms of the weights after all rounds: large gains would underflow as plain numbers.
+
+    ``total`` and ``count`` (rounds, clusters) are of the gains; the sum of weights is kept where rows were scored.
+    """
+    with np.errstate(divide="ignore"):
+        found = np.log(weight)
     for gain, rows in zip(total, count, strict=True):
-        scored = rows > 0
-        step = gain[scored] / rows[scored] / temperature
-        factor = np.exp(step - step.max(initial=-np.inf))
-        before = found[scored].sum()
-        found[scored] *= factor
-        found[scored] *= before / max(found[scored].sum(), 1e-300)
+        scored = (rows > 0) & (found > -np.inf)
+        if scored.any():
+            before, mean = _log_sum(found[scored]), gain[scored] / rows[scored]
+            found[scored] += (mean - mean.max()) / temperature
+            found[scored] += before - _log_sum(found[scored])
     return found
+
+
+def _log_sum(values: Floats) -> float:
+    """The logarithm of the sum of exponentials."""
+    return float(values.max() + np.log(np.exp(values - values.max()).sum()))

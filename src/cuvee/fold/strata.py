@@ -49,6 +49,15 @@ def allocate(amount: int, weight: Array, most: Array) -> Ints:
     return given
 
 
+def allocate_by_logs(amount: int, logs: Array, most: Array) -> Ints:
+    """``allocate`` for logarithms of weights: where all that is open would round to 0, it is filled by the largest."""
+    given = np.zeros(len(logs), np.int64)
+    while amount > int(given.sum()) and (open_ := (logs > -np.inf) & (given < most)).any():
+        weight = np.exp(np.where(open_, logs, -np.inf) - logs[open_].max())
+        given = given + allocate(amount - int(given.sum()), np.where(weight > 1e-200, weight, 0.0), most - given)
+    return given
+
+
 def report(pool: Array, taken: Array, bins: int) -> dict[str, Any]:
     """How well the sample represents the pool; both (count, sum, sum of squares) per stratum, domains times bins."""
     by_domain = [counts[0].reshape(-1, bins).sum(axis=1) for counts in (pool, taken)]

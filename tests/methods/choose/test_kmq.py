@@ -72,14 +72,48 @@ def test_rounds_of_feedback(tmp_path: Path) -> None:
 
 
 def test_weights_after_rounds() -> None:
-    weight = refined(
-        np.array([1.0, 1.0, 2.0]), np.array([[2.0, 0.0, 0.0], [0.0, 3.0, 1.0]]), np.array([[2, 1, 0], [0, 1, 1]]), 1.0
+    weight = np.exp(
+        refined(
+            np.array([1.0, 1.0, 2.0]),
+            np.array([[2.0, 0.0, 0.0], [0.0, 3.0, 1.0]]),
+            np.array([[2, 1, 0], [0, 1, 1]]),
+            1.0,
+        )
     )
     first = 2 * np.e / (np.e + 1)
     second = 2 - first
     assert weight[0] == pytest.approx(first)
     scale = (second + 2) / (second * np.exp(2) + 2)
     assert weight[1:] == pytest.approx([second * np.exp(2) * scale, 2 * scale])
+
+
+def test_huge_gains_leave_no_budget_unspent(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.parquet"
+    known = [*range(10), *range(300, 310), *range(500, 510)]
+    gains = np.repeat([-1e9, 1e6, 3e9], 10)
+    pq.write_table(pa.table({"id": [IDS[i] for i in known], "gain": gains}), path)
+    rule = Kmq(feedback=str(path))
+    assert by_cluster(rule, 50)[0] == [0, 0, 50]
+    assert by_cluster(rule, 100)[0] == [0, 30, 70], "what the best cannot fill goes to the next"
+    assert by_cluster(rule, 300)[0] == [40, 190, 70]
+    pool = columns()
+    notes = rule.choose(pool, Budget("rows", 560), Draw(0)).notes
+    assert notes["asked"] == 560 and notes["kept"] == 550, "550 rows are left"
+
+
+def test_a_round_of_huge_gains_is_undone_by_the_next() -> None:
+    gains = np.array([[4000.0, 0.0], [0.0, 4000.0]])
+    assert refined(np.ones(2), gains, np.ones((2, 2)), 1.0) == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_feedback_of_other_rows_or_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.parquet"
+    pq.write_table(pa.table({"id": ["foreign"], "gain": [1.0]}), path)
+    with pytest.raises(DataError, match="names no row of the pool"):
+        by_cluster(Kmq(feedback=str(path)), 10)
+    pq.write_table(pa.table({"id": IDS, "gain": np.ones(600)}), path)
+    with pytest.raises(DataError, match="names every row that could be taken"):
+        by_cluster(Kmq(feedback=str(path)), 10)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ import numpy.typing as npt
 
 from ...core import Array, Block, Budget, Card, Choose, Columns, Decision, Draw
 from ...errors import DataError, UsageError
-from ...fold.feedback import read_feedback, refined
-from ...fold.strata import allocate
+from ...fold.feedback import check_found, read_feedback, refined
+from ...fold.strata import allocate, allocate_by_logs
 from .cut import columns_for, cost_of, cut, finite_range
 
 Ints = npt.NDArray[np.int64]
@@ -109,14 +109,18 @@ class Kmq(Choose):
             return left, whole, count
 
         size, whole, count = columns.total(sizes, *names)
+        if len(key):
+            check_found(self.feedback, count, size)
         total = np.zeros(count.shape)
         for block in columns.blocks(*names) if len(key) else ():  # in row order, since gains are no whole numbers
             at, scored = named(block)
             member = np.flatnonzero(scored & (block["cluster"] >= 0))
             np.add.at(total, (rounds[at[member]], block["cluster"][member]), gain[at[member]])
         weight = whole.astype(np.float64) if self.allocation == "proportional" else (whole > 0).astype(np.float64)
+        amounts = allocate(amount, weight, size)
         if len(key):
-            weight = refined(weight, total, count, self.temperature)
+            logs = refined(weight, total, count, self.temperature)
+            amounts, weight = allocate_by_logs(amount, logs, size), np.exp(logs - logs.max())
 
         def log_quality(block: Block) -> Floats:
             score = np.clip(np.nan_to_num(block["score"], nan=-np.inf), low, high)
@@ -133,12 +137,11 @@ class Kmq(Choose):
             budget,
             needs=("cluster", "score"),
             group=lambda block: np.maximum(block["cluster"], 0).astype(np.int64),
-            amounts=allocate(amount, weight, size),
+            amounts=amounts,
             measure="quality with its random draw",
         )
-        notes: Mapping[str, Any] = {"clusters": int((whole > 0).sum()), "feedback_rows_found": int(count.sum())}
         used = whole > 0
+        notes: Mapping[str, Any] = {"clusters": int(used.sum()), "feedback_rows_found": int(count.sum())}
         share = weight[used] / weight[used].sum()
-        return replace(
-            found, notes={**found.notes, **notes, "smallest_share": share.min(), "largest_share": share.max()}
-        )
+        notes = {**notes, "asked": amount, "smallest_share": share.min(), "largest_share": share.max()}
+        return replace(found, notes={**found.notes, **notes})
