@@ -41,6 +41,7 @@ class Server:
         self.headers: list[dict[str, str]] = []
         self.reply: Reply = lambda question: (200, {}, said(answer(1 + len(question) % 5)))
         self.drip = 0.0
+        self.lacking = 0
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,7 +53,7 @@ class Server:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(raw)))
+                self.send_header("Content-Length", str(len(raw) + server.lacking))
                 self.end_headers()
                 try:
                     for byte in raw if server.drip else ():
@@ -211,6 +212,49 @@ def test_answers_outside_the_protocol_are_empty(server: Server, body: bytes) -> 
     assert Endpoint(server.url, "rater").ask("?") == ""
 
 
+def test_a_reply_cut_short_is_no_answer(server: Server, pool: Path, tmp_path: Path) -> None:
+    server.lacking = 1000
+    with pytest.raises(ResourceError, match=r"no answer after 2 tries \(IncompleteRead"):
+        rate(pool, server, tmp_path / "rated", tries=2, at_once=1, timeout=5.0)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("rows", [5, 40])
+@pytest.mark.parametrize("body", [b"<html>" + b"x" * 5000, b'{"choices": []}', said(None), b"[]", b"\xff\x00\x80"])
+def test_what_is_no_answer_is_kept_and_shown(
+    server: Server, pool: Path, tmp_path: Path, body: bytes, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.reply = lambda question: (200, {}, body + b" " + KEY.encode() if body[:1] == b"<" else body)
+    folder = tmp_path / "rated"
+    with pytest.raises(DataError, match=r"no text where an OpenAI-compatible API puts it") as told:
+        rate(pool, server, folder, rows=rows, at_once=1)
+    time.sleep(0.3)  # a request may be under way
+    assert server.url in str(told.value) and str(folder / "answers.jsonl") in str(told.value)
+    lines = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert len(lines) == min(rows, 20)
+    assert all(body.decode(errors="replace").startswith(line["instead"][:6]) for line in lines)
+    assert all(0 < len(line["instead"]) <= 1000 for line in lines)
+    assert KEY not in (folder / "answers.jsonl").read_text()
+    server.reply = lambda question: (200, {}, said(answer()))
+    server.asked.clear()
+    assert rate(pool, server, folder, rows=rows).summary["rated"] == rows, "what came instead is no answer"
+    assert len(server.asked) == rows
+
+
+def test_rows_that_the_pool_lacks_or_repeats_are_told(server: Server, tmp_path: Path) -> None:
+    path, folder = tmp_path / "twice.jsonl", tmp_path / "rated"
+    path.write_text("\n".join(json.dumps({"id": str(n), "text": f"text {n // 2}"}) for n in range(4)))
+    found = rate(path, server, folder, rows=9, start=False).summary
+    assert (found["rows"], found["rows_asked_for"], found["answered_before"], found["same_text"]) == (4, 9, 0, 2)
+    words = ["rate", str(path), "--endpoint", server.url, "--model", "rater", "--rows", "9", "-o", str(folder), "-q"]
+    told = CliRunner().invoke(cli, words).output
+    assert "only 4 documents" in told and "2 with the text of another" in told and "before" not in told
+    assert rate(path, server, folder, rows=9).summary["rated"] == 4 and len(server.asked) == 2
+    again = rate(path, server, folder, rows=9).summary
+    assert (again["answered_before"], again["same_text"]) == (4, 0)
+
+
 def test_keys_do_not_travel_in_the_open(monkeypatch: pytest.MonkeyPatch) -> None:
     Endpoint("http://rater.example/v1", "rater", "NO_SUCH_KEY")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -318,6 +362,9 @@ def test_what_cannot_be_rated_is_refused(server: Server, pool: Path, tmp_path: P
         rate(pool, server, foreign)
     with pytest.raises(UsageError, match="at least 1"):
         rate(pool, server, tmp_path / "rated", rows=0)
+    for price in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="prices are amounts"):
+            rate(pool, server, tmp_path / "rated", price_in=price)
     numbers = tmp_path / "numbers.jsonl"
     numbers.write_text('{"label": 3}\n{"label": 4}\n')
     with pytest.raises(DataError):

@@ -1,8 +1,8 @@
 """Answers that were paid for are kept: a file of JSON lines, one for each, added to as they come.
 
 An answer is known by the digest of model, question and text, so that another model or wording asks anew and the same
-never does. A line that a kill cut short is passed over, and asked again. Nothing in the file says who asked: no key, no
-address.
+never does. A line that a kill cut short is passed over, and asked again; so is one that holds what came instead of an
+answer, for the user to see. Nothing in the file says who asked: no key, no address.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ class Answers:
 
     def add(self, key: str, answer: str) -> None:
         """Keep one more."""
-        line = json.dumps({"question": key, "answer": answer}) + "\n"
-        files.append(self.path, (("\n" if self._open_line else "") + line).encode())
-        self._open_line, self.known[key] = False, answer
+        self._append({"question": key, "answer": answer})
+        self.known[key] = answer
+
+    def add_instead(self, key: str, instead: str) -> None:
+        """Keep what came where no answer did; the question stays open."""
+        self._append({"question": key, "instead": instead})
+
+    def _append(self, line: dict[str, str]) -> None:
+        files.append(self.path, (("\n" if self._open_line else "") + json.dumps(line) + "\n").encode())
+        self._open_line = False

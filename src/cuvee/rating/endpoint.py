@@ -5,8 +5,9 @@ It is not sent over plain HTTP but to this machine itself. Redirections are refu
 
 What may pass is tried again, ``tries`` times in all, with pauses that double from one second (or as long as the server
 says, up to a minute): no connection, no answer within ``timeout`` seconds, statuses 408, 409, 429 and 5xx. Other
-statuses end the work: a wrong key or model does not become right. An answer that is not what the protocol says counts
-as malformed, not as an error.
+statuses end the work: a wrong key or model does not become right. A body that ends before its announced length counts
+as no answer. A whole one that is not what the protocol says counts as malformed, not as an error; its beginning is
+handed on, so that a user sees what came.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from ..errors import ResourceError, UsageError
 
 PASSING = frozenset({408, 409, 425, 429, *range(500, 600)})
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-LONGEST_PAUSE, MOST_BYTES = 60.0, 1 << 20
+LONGEST_PAUSE, MOST_BYTES, MOST_INSTEAD = 60.0, 1 << 20, 1000
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The model's ``text``; where there is none, ``instead``: the first characters of what came."""
+
+    text: str
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,11 @@ class Endpoint:
         return os.environ.get(self.variable, "").strip()
 
     def ask(self, question: str) -> str:
-        """What the model answers; an empty string where the answer is not of the protocol.
+        """The text of ``reply``."""
+        return self.reply(question).text
+
+    def reply(self, question: str) -> Reply:
+        """What the model answers; an empty text where the answer is not of the protocol.
 
         Raises:
             UsageError: the endpoint refuses the request (key, model, address).
@@ -76,7 +89,9 @@ class Endpoint:
                 why = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
                 continue
             if status == 200:
-                return content(answer)
+                text = content(answer)
+                raw = "" if text else answer.decode(errors="replace")
+                return Reply(text, (raw.replace(self.key, "[key]") if self.key else raw)[:MOST_INSTEAD])
             why = f"status {status}"
             if status not in PASSING:
                 raise UsageError(
@@ -121,6 +136,9 @@ def read(response: http.client.HTTPResponse, until: float) -> bytes:
         size += len(part)
         if time.monotonic() > until:
             raise TimeoutError
+    announced = response.getheader("Content-Length", "")
+    if not response.chunked and announced.isdecimal() and size < min(int(announced), MOST_BYTES):
+        raise http.client.IncompleteRead(b"".join(parts), int(announced) - size)
     return b"".join(parts)
 
 

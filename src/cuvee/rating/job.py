@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from ..fold.bottom_k import BottomK, as_batch
 from ..pool import Paths, Reading, open_stage
 from .answers import Answers, digest
 from .criteria import CRITERIA, PROMPT, check_prompt, fill, parse
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Reply
 
 RATINGS, ANSWERS, SUMMARY = "ratings.parquet", "answers.jsonl", "rating.json"
 FIRST, TOO_MANY = 20, 0.5
@@ -87,6 +88,8 @@ def rate(
     """
     if min(rows, at_once, max_bytes) < 1:
         raise UsageError("rate: rows, at_once and max_bytes must be at least 1.")
+    if not all(price is None or 0 <= price < math.inf for price in (price_in, price_out)):
+        raise UsageError("rate: prices are amounts of money for a million tokens, 0 or more.")
     asked = Endpoint(endpoint, model, key_variable, timeout, tries)
     question, folder = check_prompt(prompt or PROMPT), Path(output)
     store = Store(Path(cache) if cache is not None else None)
@@ -102,8 +105,10 @@ def rate(
         questions = [fill(question, batch.text(row)) for row in range(len(batch))]
         keys = [digest(model, one) for one in questions]
         left = {key: one for key, one in zip(keys, questions, strict=True) if key not in answers.known}
-        summary: dict[str, Any] = {"model": model, "rows": len(batch), "seed": seed}
-        summary |= {"answered_before": len(batch) - len(left), "cost": cost(list(left.values()), price_in, price_out)}
+        summary: dict[str, Any] = {"model": model, "rows": len(batch), "rows_asked_for": rows, "seed": seed}
+        summary["answered_before"] = sum(key in answers.known for key in keys)
+        summary["same_text"] = len(batch) - len(left) - summary["answered_before"]
+        summary["cost"] = cost(list(left.values()), price_in, price_out)
         if not start:
             return Rated(folder, {**summary, "started": False})
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +117,8 @@ def rate(
         summary |= {"started": True, "rated": sum(one is not None for one in found), "no_answer": empty}
         summary["malformed"] = len(found) - summary["rated"]
         if not summary["rated"]:
+            if empty:
+                raise DataError(_no_text(f"{empty} of {len(found)} answers hold", endpoint, answers))
             raise DataError(f"None of {len(found)} answers can be read; they are in {folder / ANSWERS}.")
         summary["overall_score"] = {
             str(n): sum(one is not None and one[0][-1] == n for one in found) for n in range(1, 6)
@@ -132,6 +139,14 @@ def cost(questions: list[str], price_in: float | None, price_out: float | None) 
     return found
 
 
+def _no_text(who: str, address: str, answers: Answers) -> str:
+    """What to say where no text came."""
+    return (
+        f"{who} no text where an OpenAI-compatible API puts it (choices[0].message.content). What came is in "
+        f"{answers.path}. Check that {address} is the address of such an API, and the model."
+    )
+
+
 def _refuse_foreign(folder: Path) -> None:
     """Never write among files that are not of a rating."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -146,7 +161,7 @@ def _ask(endpoint: Endpoint, left: dict[str, str], answers: Answers, at_once: in
     """
     progress.begin("rating", len(left), "answers")
     waiting: SimpleQueue[tuple[str, str]] = SimpleQueue()
-    come: Queue[tuple[str, str | BaseException]] = Queue(1)  # nobody runs far ahead of what is kept
+    come: Queue[tuple[str, Reply | BaseException]] = Queue(1)  # nobody runs far ahead of what is kept
     over = threading.Event()
     for pair in left.items():
         waiting.put(pair)
@@ -157,9 +172,9 @@ def _ask(endpoint: Endpoint, left: dict[str, str], answers: Answers, at_once: in
                 key, question = waiting.get_nowait()
             except Empty:
                 return
-            found: str | BaseException
+            found: Reply | BaseException
             try:
-                found = endpoint.ask(question)
+                found = endpoint.reply(question)
             except BaseException as error:  # handed to the thread that waits
                 found = error
             while not over.is_set():
@@ -174,13 +189,19 @@ def _ask(endpoint: Endpoint, left: dict[str, str], answers: Answers, at_once: in
     unread = empty = 0
     try:
         for seen in range(1, len(left) + 1):
-            key, answer = come.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer:
-                answers.add(key, answer)
-            empty, unread = empty + (not answer), unread + (parse(answer) is None)
+            key, reply = come.get()
+            if isinstance(reply, BaseException):
+                raise reply
+            if reply.text:
+                answers.add(key, reply.text)
+            else:
+                answers.add_instead(key, reply.instead)
+            empty, unread = empty + (not reply.text), unread + (parse(reply.text) is None)
             progress.advance(1)
+            if seen == FIRST and empty > TOO_MANY * FIRST:
+                raise DataError(
+                    _no_text(f"The work stops here: {empty} of the first {seen} answers hold", endpoint.url, answers)
+                )
             if seen == FIRST and unread > TOO_MANY * FIRST:
                 raise DataError(
                     f"{unread} of the first {seen} answers cannot be read as ratings, so the work stops here. "

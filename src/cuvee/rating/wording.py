@@ -28,16 +28,21 @@ def lines(rated: Rated, command: str) -> list[str]:
         f"tokens sent and {number(cost['tokens_out'])} received{price}"
     )
     before = f"; {number(found['answered_before'])} answered before" if found["answered_before"] else ""
+    if found["same_text"]:
+        before += f"; {number(found['same_text'])} with the text of another"
+    few = (
+        [f"  the pool has only {plural(found['rows'], 'document')}"] if found["rows"] < found["rows_asked_for"] else []
+    )
     if not found["started"]:
-        return [f"Would take {told}{before}", f"next: {command} --yes"]
+        return [f"Would take {told}{before}", *few, f"next: {command} --yes"]
     scores = "   ".join(f"{score}: {number(rows)}" for score, rows in found["overall_score"].items())
-    shown = [f"Rated: {number(found['rated'])} of {plural(found['rows'], 'document')}", f"  {told}{before}"]
+    shown = [f"Rated: {number(found['rated'])} of {plural(found['rows'], 'document')}", f"  {told}{before}", *few]
     shown.append(f"  overall score   {scores}")
     if found["malformed"]:
         kept = found["malformed"] - found["no_answer"]
         shown.append(
             f"  malformed       {number(found['malformed'])} (!): {number(kept)} in "
-            f"{safe(str(rated.folder / ANSWERS), 40)}, {number(found['no_answer'])} empty"
+            f"{safe(str(rated.folder / ANSWERS), 40)}, {number(found['no_answer'])} without text"
         )
     ratings = str(rated.folder / RATINGS)
     return [
