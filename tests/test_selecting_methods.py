@@ -96,3 +96,34 @@ def test_quality_from_another_method_reaches_the_rule(pools: dict[str, tuple[Pat
             shares[name, combined] = np.mean([domain == "sqlite-docs" for domain in kept])
     assert shares["kmq", True] > shares["kmq", False]
     assert shares["mig", True] >= shares["mig", False]
+
+
+@pytest.mark.parametrize("method", ["tarot", "gotd", "snp", "pass_rate"])
+def test_equal_scores_are_called_a_random_draw(tmp_path: Path, method: str) -> None:
+    """Rows that all have the same vector or rate; one that differs, and nothing is said."""
+    paths = [tmp_path / "pool.parquet", tmp_path / "target.parquet", tmp_path / "other.parquet"]
+    for path, rows in zip(paths, (200, 30, 200), strict=True):
+        x = np.zeros((rows, 4), np.float32)
+        x[:, 0] = 1.0
+        if path != paths[0]:
+            x += np.random.default_rng(rows).normal(size=x.shape).astype(np.float32)
+        rate = np.full(rows, 0.5)
+        rate[: rows // 2] = 0.25 if path != paths[0] else 0.5
+        words = [f"Row {one} of a list" for one in range(rows)]
+        pq.write_table(
+            pa.table({"text": words, "label": rate, "embedding": pa.array(x.tolist(), pa.list_(pa.float32()))}), path
+        )
+    start, told = "All rows" if method == "tarot" else "All scores are equal", []
+    for path in (paths[0], paths[2]):
+        found = cuvee.select(
+            path, target=None if method == "pass_rate" else paths[1], method=method, rows=50,
+            reading=Reading(label="label", embedding="embedding"), output=tmp_path / path.stem,
+        )  # fmt: skip
+        told.append([one for one in found.summary["warnings"] if one.startswith(start)])
+    assert len(told[0]) == 1 and "random draw" in told[0][0]
+    assert not told[1]
+    every = cuvee.select(
+        paths[0], target=None if method == "pass_rate" else paths[1], method=method, rows=200,
+        reading=Reading(label="label", embedding="embedding"), output=tmp_path / "every",
+    )  # fmt: skip
+    assert not any(one.startswith(start) for one in every.summary["warnings"])

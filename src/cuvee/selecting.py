@@ -173,6 +173,8 @@ class _Measured:
     digest: str
     ineligible: int
     target_in_pool: int
+    equal: float | None
+    """The score, where all finite ones are this and some rows that have it were left out."""
 
 
 class _Look(NamedTuple):
@@ -182,6 +184,8 @@ class _Look(NamedTuple):
     overlap: dict[str, int]
     weights: tuple[float, float, float]
     ineligible: int
+    finite: tuple[int, float, float]
+    """How many scores are finite, the lowest and the highest of them."""
     contents: list[int]
     taken: Block
 
@@ -201,6 +205,9 @@ def _look(
     weights = LogWeights()
     if temperature is not None:
         weights.add(block["score"] / temperature)
+    finite = (0, np.inf, -np.inf)
+    if "score" in block and len(scores := block["score"][np.isfinite(block["score"])]):
+        finite = (len(scores), float(scores.min()), float(scores.max()))
     contents: list[int] = []
     if len(wanted):
         nearest = wanted[np.minimum(np.searchsorted(wanted, block["content"]), len(wanted) - 1)]
@@ -210,6 +217,7 @@ def _look(
         {name: int(np.count_nonzero((repeats > 0) & (times > 0))) for name, times in drawn.items()},
         (weights.top, weights.first, weights.second),
         int(np.count_nonzero(~(block["score"] > -np.inf))) if "score" in block else 0,
+        finite,
         contents,
         taken_rows(block, repeats),
     )
@@ -331,7 +339,7 @@ class _Job:
             *self.opened.notes,
             *columns.notes,
             *self.target_warnings,
-            *wording.warnings(summary, decision, kept, self.chooser, str(folder)),
+            *wording.warnings(summary, decision, kept, self.chooser, str(folder), measured.equal),
         ]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(self.reading, self.opened)
@@ -368,6 +376,7 @@ class _Job:
         arms = {name: Arm(len(domains)) for name in ("pool", "kept", "random")}
         overlap = dict.fromkeys(controls, 0)
         weights, seen, ineligible = LogWeights(), set[int](), 0
+        scored, low, high = 0, np.inf, -np.inf
         with SelectionWriter(path, self.engine, domains, reasons, self.request.method) as writer:
             for number, found in enumerate(columns.each(look)):
                 for name, counts in found.arms.items():
@@ -376,6 +385,7 @@ class _Job:
                     overlap[name] += rows
                 weights.take(*found.weights)
                 ineligible += found.ineligible
+                scored, low, high = scored + found.finite[0], min(low, found.finite[1]), max(high, found.finite[2])
                 seen.update(found.contents)
                 writer.add_taken(number, found.taken)
         if arms["kept"].rows == 0:
@@ -383,7 +393,8 @@ class _Job:
             raise DataError(wording.nothing_kept(decision, columns, self.request.budget, ineligible, notes.get("-inf")))
         effective = weights.effective() if weighted is not None else None
         known = int(np.isin(wanted, np.fromiter(seen, np.uint64, len(seen))).sum())
-        return _Measured(arms, overlap, effective, writer.digest(), ineligible, known)
+        equal = low if low == high and arms["kept"].rows < scored == columns.n_rows - ineligible else None
+        return _Measured(arms, overlap, effective, writer.digest(), ineligible, known, equal)
 
     def _target_contents(self) -> npt.NDArray[np.uint64]:
         """The content hashes of the target's rows, ascending."""

@@ -6,10 +6,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .core import Budget, Choose, Decision
 from .engine.columns import DiskColumns
 from .feature.used import TABLE
 from .layout import REJECTS, REPORT
+from .methods.choose.layered import Layers
 from .pool import Opened, Reading
 from .quantities import next_lines, shell_path
 from .report.terminal import number, percent, plural, safe, spark, warned
@@ -33,11 +36,25 @@ def nothing_kept(decision: Decision, columns: DiskColumns, budget: Budget, ineli
     return f"Nothing was kept of {asked}: {' and '.join(causes) or 'no row was drawn'}. {what}."
 
 
-def warnings(summary: dict[str, Any], decision: Decision, kept: Arm, chooser: Choose, folder: str) -> list[str]:
-    """What a user should know before trusting the selection, gravest first."""
+SCORE_ALONE = frozenset({"score", "tokens", "bytes", "key", "row", "domain"})
+"""Columns of rules that choose by a score and a budget: rows of equal scores are told apart by their keys alone."""
+
+
+def warnings(
+    summary: dict[str, Any], decision: Decision, kept: Arm, chooser: Choose, folder: str, equal: float | None = None
+) -> list[str]:
+    """What a user should know before trusting the selection, gravest first.
+
+    ``equal``: the score, if all rows that have one have the same and not all of these are kept.
+    """
     found = []
     counts, size = summary["counts"], summary["effective_sample_size"]
     inner = getattr(chooser, "inner", chooser)
+    by_score = "score" in decision.needs and SCORE_ALONE.issuperset(decision.needs)
+    if equal is not None and by_score:
+        found.append(f"All scores are equal ({equal:,.6g}): they tell no rows apart, and this is a random draw.")
+    if isinstance(inner, Layers) and kept.rows < len(inner.vectors) and not np.any(np.ptp(inner.vectors, axis=0)):
+        found.append("All rows that the method looked at have the same vector: this is a random draw.")
     if size is not None and size < 0.1 * kept.rows and hasattr(inner, "temperature"):
         text = f"The weights have collapsed: an effective sample size of {size:,.1f} for {kept.rows:,} rows kept."
         top = summary["controls"].get("top_k", {}).get("overlap", 0.0)
