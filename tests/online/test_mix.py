@@ -41,11 +41,11 @@ def run(mix: cuvee.OnlineMix, turns: int = 10**9, world: dict[str, Any] | None =
 
 
 def losses_of(mix: cuvee.OnlineMix, seen: np.ndarray) -> dict[str, float]:
-    return dict(zip(mix.sources, (6.0 - EFFECT @ seen).tolist(), strict=True))
+    return dict(zip(mix.sources, (60.0 - EFFECT @ seen).tolist(), strict=True))
 
 
 def begun(policy: str, **more: Any) -> cuvee.OnlineMix:
-    given = {"total": 300, "losses": dict.fromkeys(SIZES, 6.0)} | more
+    given = {"total": 300, "losses": dict.fromkeys(SIZES, 60.0)} | more
     return cuvee.OnlineMix(SIZES, policy, **given)
 
 
@@ -125,19 +125,39 @@ def test_measuring_is_paid_for() -> None:
         ({"total": 10**12}, "in batches rather than in tokens"),
         ({"settings": {"share": 2}}, "below 1"),
         ({"settings": {"prior": (1.0, 2.0)}}, "3 numbers above 0"),
+        ({"settings": {"rounds": None}}, "rounds=None is not a whole number"),
+        ({"settings": {"rounds": 2.5}}, "rounds=2.5 is not a whole number"),
+        ({"settings": {"rounds": True}}, "rounds=True is not a whole number"),
+        ({"settings": {"eta": [1.0]}}, "is not a number"),
+        ({"settings": {"ema": [1.0]}}, "is not a number or None"),
+        ({"settings": {"diagonal": 2}}, "is not True or False"),
+        ({"settings": {"prior": [1.0, None, 1.0]}}, "is not a list of numbers"),
+        ({"settings": {"prior": 1.0}}, "is not a list of numbers"),
+        ({"settings": ["rounds"]}, "parameters by name"),
+        ({"settings": {"old": [1]}, "policy": "replay"}, "text, or a list of names"),
+        ({"settings": {"old": ["map"]}, "policy": "replay"}, "no domain is called 'map'"),
+        ({"sources": ["a", "b"]}, "units by name"),
+        ({"sources": {1: 5}}, "units by name"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"losses": None}, "needs each source's held-out losses before training"),
+        ({"losses": None, "policy": "skill_it"}, "needs each source's held-out losses before training"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": True}}, "must be a number, not True"),
         ({"losses": {"web": 1.0}}, "loss of 'books' is missing"),
         ({"losses": {**dict.fromkeys(SIZES, 1.0), "map": 1.0}}, "no source 'map'"),
         ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": float("nan")}}, "loss of 'web' is nan"),
     ],
 )
-def test_a_bad_beginning_is_refused(given: dict[str, Any], said: str) -> None:
-    arguments: dict[str, Any] = {"sources": SIZES, "policy": "aioli", "total": 100} | given
+def test_a_bad_beginning_is_refused(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"sources": SIZES, "policy": "aioli", "total": 100, "journal": tmp_path / "mix.jsonl"}
+    arguments |= {"losses": dict.fromkeys(SIZES, 6.0)} | given
     with pytest.raises(UsageError, match=said):
         cuvee.OnlineMix(**arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_measurements_are_refused_and_change_nothing() -> None:
     mix = begun("aioli")
+    mix.propose()
     before = json.dumps(mix.state())
     for told, said in (
         (None, "held-out loss after this turn"),
@@ -149,12 +169,70 @@ def test_missing_measurements_are_refused_and_change_nothing() -> None:
     with pytest.raises(UsageError, match="cost must be"):
         mix.update(dict.fromkeys(SIZES, 1.0), cost=-1)
     assert json.dumps(mix.state()) == before
-    with pytest.raises(UsageError, match="losses before training"):
-        begun("aioli", losses=None).update(dict.fromkeys(SIZES, 1.0))
+    doge = begun("doge")
+    doge.propose()
     with pytest.raises(UsageError, match="needs gradients"):
-        begun("doge").update()
+        doge.update()
     with pytest.raises(UsageError, match="must be 6 x 6"):
-        begun("doge").update(gradients=np.zeros((3, 3)))
+        doge.update(gradients=np.zeros((3, 3)))
+    for bad in ("x", [["a", "b"], ["c", "d"]], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(UsageError, match="6 rows of as many numbers"):
+            doge.update(gradients=bad)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": "x"}}, "loss of 'web' must be a number, not 'x'"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": None}}, "must be a number, not None"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": True}}, "must be a number, not True"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": [1.0]}}, "must be a number, not"),
+        ({"losses": {**dict.fromkeys(SIZES, 1.0), "web": -5.0}}, "loss of 'web' is -5: below 0"),
+        ({"losses": [1.0, 1.0, 1.0]}, "numbers by source"),
+        ({"losses": dict.fromkeys(SIZES, 1.0), "excess": {"web": 0.1}}, "aioli did not ask for excess"),
+        ({"losses": dict.fromkeys(SIZES, 1.0), "gradients": np.eye(6)}, "aioli did not ask for gradients"),
+        ({"losses": dict.fromkeys(SIZES, 1.0), "cost": "9"}, "cost must be"),
+        ({"losses": dict.fromkeys(SIZES, 1.0), "cost": True}, "cost must be"),
+    ],
+)
+def test_measurements_of_the_wrong_kind_are_refused(told: dict[str, Any], said: str, tmp_path: Path) -> None:
+    journal = tmp_path / "mix.jsonl"
+    mix = begun("aioli", journal=journal)
+    mix.propose()
+    before, lines = json.dumps(mix.state()), journal.read_bytes()
+    with pytest.raises(UsageError, match=said):
+        mix.update(**told)
+    assert json.dumps(mix.state()) == before and journal.read_bytes() == lines
+    mix.update({name: np.float32(1.0) for name in SIZES})  # the turn is still open, and NumPy's numbers are numbers
+    assert mix.number == 1
+
+
+def test_a_turn_is_proposed_before_it_is_done_and_done_once() -> None:
+    """Else units that nothing was trained on would count as spent."""
+    mix = begun("stratified", total=3_000)
+    mix.weights()
+    for _ in range(2):
+        with pytest.raises(UsageError, match="update before propose"):
+            mix.update()
+        mix.propose()
+        spent = mix.spent
+        mix.update()
+        assert mix.spent > spent
+    loaded = cuvee.OnlineMix.load(mix.state())
+    with pytest.raises(UsageError, match="update before propose"):
+        loaded.update()
+    run(mix)
+    with pytest.raises(UsageError, match="training is over"):
+        mix.update()
+
+
+def test_settings_as_python_writes_them() -> None:
+    """Lists of names, whole numbers where shares are meant, arrays of shares; and they come back from the journal."""
+    for old in (["web", "books"], ("web", "books"), "web+books"):
+        mix = begun("replay", settings={"old": old, "begin": 0})
+        assert mix.propose().weights["code"] == pytest.approx(0.95)
+        assert cuvee.OnlineMix.load(mix.state()).weights() == mix.weights()
+    assert begun("aioli", settings={"prior": np.array([1, 2, 1]), "rounds": "2", "ema": None}).policy.rounds == 2  # type: ignore[attr-defined]
 
 
 def test_damaged_journals_are_refused(tmp_path: Path) -> None:
