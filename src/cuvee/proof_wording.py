@@ -89,13 +89,21 @@ def own_target(candidates: Sequence[Candidate], sets: Sequence[EvaluationSet]) -
 
 
 def unequal(plan: Plan, draws: Mapping[tuple[str, int], Drawn], seeds: Sequence[int]) -> list[str]:
-    """Warnings about arms that train on fewer tokens than they should."""
+    """Warnings about arms that train on fewer tokens than they should: than the others, or all of them alike."""
+    arms = [arm for arm in plan.arms if arm.kind != "full"]
+    shares = np.array([[draws[arm.name, seed].tokens / arm.tokens for arm in arms] for seed in seeds])
+    alike = bool((np.ptp(shares, axis=1) <= UNEQUAL).all())  # trials are compared within a seed
     found = []
-    for arm in plan.arms:
-        if arm.kind == "full":
-            continue
+    if alike and shares.min() < 1 - UNEQUAL:
+        at = int(shares.min(axis=0).argmin())
+        least = min(draws[arms[at].name, seed].tokens for seed in seeds)
+        found.append(
+            f"Trials are smaller than wanted, all arms alike: {least:,} tokens of {arms[at].tokens:,}, since whole "
+            "documents do not fill the rest."
+        )
+    for arm in arms:
         least = min(draws[arm.name, seed].tokens for seed in seeds)
-        if least < (1 - UNEQUAL) * arm.tokens:
+        if not alike and least < (1 - UNEQUAL) * arm.tokens:
             found.append(
                 f"Arms are of unequal size: '{arm.name}' trains on {least:,} tokens where {arm.tokens:,} were wanted "
                 "(its documents do not fill its share); fewer tokens make a higher loss."

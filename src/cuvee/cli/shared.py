@@ -167,7 +167,9 @@ def print_plan(plan: dict[str, Any], flags: dict[str, Any]) -> None:
     from ..report.terminal import safe
 
     for name, value in plan.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        shown = str(value)
+        if isinstance(value, list):
+            shown = ("; " if any("," in str(one) for one in value) else ", ").join(map(str, value))
         wrapped = textwrap.wrap(safe(shown, 400), 69, break_on_hyphens=False, max_lines=4, placeholder=" …")
         for at, part in enumerate(wrapped or [""]):
             click.echo(f"{name if at == 0 else '':<10} {part}")
