@@ -138,7 +138,7 @@ RANDOM = [*SELECT, "--with", "random"]
         ([*RANDOM, "--rows", "1", "--fraction", "0.5"], "exactly one budget"),
         ([*RANDOM, "--tokens", "0"], "at least 1, not 0"),
         ([*RANDOM, "--rows", "0.4"], "'0.4' is not a whole number"),
-        ([*RANDOM, "--tokens", "-5"], "'-5' is not an amount"),
+        ([*RANDOM, "--tokens", "-5"], "'-5' is not an amount: it is below 0"),
         ([*RANDOM, "--tokens", "abc"], "'abc' is not an amount"),
         ([*RANDOM, "--tokens", "nan"], "'nan' is not an amount"),
         ([*RANDOM, "--tokens", "99999999999999999999T"], "more than can be counted"),
@@ -160,7 +160,7 @@ RANDOM = [*SELECT, "--with", "random"]
             [*SELECT, "--rows", "1", "-t", "pool.jsonl", "--choose", "tokp"],
             "No rule is called 'tokp'. Did you mean top_k",
         ),
-        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: cluster_clip, d_optimal, facility_location, gumbel"),
+        ([*RANDOM, "--rows", "1", "--choose", "zzz"], "There are: cluster_clip, copies, d_optimal"),
         ([*RANDOM, "--rows", "1", "--choose", "top_k"], "a scoring method with --with, or leave out --choose"),
         ([*SELECT, "--rows", "1", "--choose", "dsir"], "'dsir' is a scoring method: use --with dsir"),
         (

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
+from cuvee.errors import DataError, UsageError
 from cuvee.pool import Reading
 from tests.conftest import DEMO
 from tests.test_embedding_methods import many_chunks
@@ -127,3 +128,31 @@ def test_equal_scores_are_called_a_random_draw(tmp_path: Path, method: str) -> N
         reading=Reading(label="label", embedding="embedding"), output=tmp_path / "every",
     )  # fmt: skip
     assert not any(one.startswith(start) for one in every.summary["warnings"])
+
+
+def test_what_is_refused_is_called_by_its_name(tmp_path: Path) -> None:
+    """Vectors of zeros, labels that are no numbers, and parameters of ways to combine, which have no page."""
+
+    def table(name: str, vector: list[float], label: float = 0.5) -> Path:
+        vectors = pa.array([vector] * 40, pa.list_(pa.float32()))
+        words = [f"Row {one} of a list" for one in range(40)]
+        pq.write_table(pa.table({"text": words, "embedding": vectors, "label": [0.5] * 39 + [label]}), tmp_path / name)
+        return tmp_path / name
+
+    pool, none, nan = table("a.parquet", [1.0, 0.0]), table("b.parquet", [0.0, 0.0]), table("c.parquet", [1.0], np.nan)
+
+    def run(pool: Path, target: Path | None = None, label: str = "none", **given: Any) -> None:
+        reading = Reading(embedding="embedding", label=label)
+        cuvee.select(pool, target=target, rows=10, reading=reading, output=tmp_path / "out", **given)
+
+    for method in ("rds_plus", "leverage"):
+        with pytest.raises(DataError) as refused:
+            run(none, pool if method == "rds_plus" else None, method=method)
+        assert "vector" in str(refused.value) and "limit" not in str(refused.value), method
+    with pytest.raises(DataError, match="every vector of its column is zero"):
+        run(pool, none, method="rds_plus")
+    with pytest.raises(DataError, match=r"label is NaN or infinity.*name another column with --label") as refused:
+        run(nan, method="pass_rate", label="label")
+    assert "--embedding" not in str(refused.value)
+    with pytest.raises(UsageError, match=r"--combine min has no parameter 'x'\. Its parameters: none$"):
+        run(pool, pool, method=["dsir", "rds_plus"], combine="min", combine_settings={"x": 1})

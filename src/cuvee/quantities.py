@@ -24,7 +24,8 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     match = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)\s*", text)
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in units:
-        raise UsageError(f"'{text}' is not {what}. Write it like {example}.")
+        below = ": it is below 0" if re.fullmatch(r"\s*-\s*[0-9.].*", text) else ""
+        raise UsageError(f"'{text}' is not {what}{below}. Write it like {example}.")
     exact = Decimal(match.group(1).replace(",", "").replace("_", "")) * units[unit]
     amount = int(exact)
     if amount != exact:
@@ -104,6 +105,8 @@ def shares(text: str) -> dict[str, float] | str:
 
 def weights(text: str) -> dict[str, str]:
     """ "code=0.3,web=70%" as the exact numbers that were written."""
+    if not text.strip():
+        raise UsageError("--weights names no domain. Write --weights web=0.7,code=0.3, or leave it out.")
     found: dict[str, str] = {}
     for part in text.split(","):
         key, equals, value = part.rpartition("=")

@@ -31,6 +31,7 @@ from .engine.work import SpanKeys
 from .errors import DataError, UsageError
 from .examples import divergence_from_target, draw_examples
 from .feature.models import ModelVectors
+from .feature.used import embedder_of
 from .layout import PLAN, PLAN_FORMAT, REJECTS, SELECTION, Result, publish, refuse_foreign, versions
 from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
@@ -389,8 +390,9 @@ class _Job:
                 seen.update(found.contents)
                 writer.add_taken(number, found.taken)
         if arms["kept"].rows == 0:
-            notes = getattr(fitted, "notes", None) or {}
-            raise DataError(wording.nothing_kept(decision, columns, self.request.budget, ineligible, notes.get("-inf")))
+            why = (getattr(fitted, "notes", None) or {}).get("-inf")
+            why = why or (wording.NO_VECTOR if embedder_of(fitted) is not None else None)
+            raise DataError(wording.nothing_kept(decision, columns, self.request.budget, ineligible, why))
         effective = weights.effective() if weighted is not None else None
         known = int(np.isin(wanted, np.fromiter(seen, np.uint64, len(seen))).sum())
         equal = low if low == high and arms["kept"].rows < scored == columns.n_rows - ineligible else None

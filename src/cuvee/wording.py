@@ -19,6 +19,7 @@ from .report.terminal import number, percent, plural, safe, spark, warned
 from .report.text import fit
 from .summary import Arm
 
+NO_VECTOR = "their score is -inf or not a number, as where a row has no vector: all zeros, or no known word"
 WIDTH, LINES = 80, 24
 """What fits on every terminal."""
 
@@ -32,7 +33,12 @@ def nothing_kept(decision: Decision, columns: DiskColumns, budget: Budget, ineli
         causes.append(f"{ineligible:,} are not eligible ({why_not or 'their score is -inf or not a number'})")
     if larger:
         causes.append(f"{larger:,} alone cost more than the whole budget of {amount:,} {budget.unit}")
-    what = "Lower that limit" if ineligible and not larger else "Raise the budget"
+    what = "Raise the budget"
+    if ineligible and not larger:
+        limit = why_not is not None and "=" in why_not  # such as "shorter than min_length = 3 words"
+        what = (
+            "Lower that limit" if limit else "Choose by another method, or give the rows what this one scores them by"
+        )
     return f"Nothing was kept of {asked}: {' and '.join(causes) or 'no row was drawn'}. {what}."
 
 

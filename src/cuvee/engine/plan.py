@@ -92,7 +92,8 @@ def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:
     unknown = sorted(set(settings) - set(fields))
     if unknown:
         known = ", ".join(fields) or "none"
-        raise UsageError(f"{name} has no parameter '{unknown[0]}'. Its parameters: {known} (see: cuvee methods {name})")
+        where = "" if name.startswith("--") else f" (see: cuvee methods {name})"  # options have no page there
+        raise UsageError(f"{name} has no parameter '{unknown[0]}'. Its parameters: {known}{where}")
     hints = get_type_hints(kind)
     values = {}
     for key, value in settings.items():
@@ -106,7 +107,8 @@ def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and key not in values
     ]
     if missing:
-        raise UsageError(f"{name} needs {missing[0]}: write --with {name}:{missing[0]}=...")
+        option = "" if name.startswith("--") else "--with "
+        raise UsageError(f"{name} needs {missing[0]}: write {option}{name}:{missing[0]}=...")
     return kind(**values)
 
 

@@ -122,6 +122,8 @@ def of_target(run: Run, source: Source = "auto", unit: bool = True) -> tuple[Emb
     vectors = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
     vectors = vectors[np.any(vectors != 0, axis=1)]
     if not len(vectors):
+        if isinstance(embedder, Given) and batches:
+            raise DataError("The target gives no embedding: every vector of its column is zero. Name another column.")
         raise DataError("The target gives no embedding: it has no rows, or no text with a known word.")
     return embedder, vectors
 

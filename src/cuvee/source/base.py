@@ -39,6 +39,7 @@ class Bad(IntEnum):
     BAD_RECORD = 16
     LABEL_TYPE = 17
     EMBEDDING_TYPE = 18
+    LABEL_NOT_FINITE = 19
 
 
 REASON: dict[Bad, str] = {
@@ -60,6 +61,7 @@ REASON: dict[Bad, str] = {
     Bad.BAD_RECORD: "wrong number of fields",
     Bad.LABEL_TYPE: "label is neither a string nor a number",
     Bad.EMBEDDING_TYPE: "embedding is not a list of numbers of the file's length",
+    Bad.LABEL_NOT_FINITE: "label is NaN or infinity",
 }
 
 
@@ -75,6 +77,7 @@ _REMEDY: dict[Bad, str] = {
     Bad.TOKENS_TYPE: "leave the column out with --token-column none",
     Bad.DOMAIN_TYPE: "leave the column out with --domain none",
     Bad.LABEL_TYPE: "leave the column out with --label none",
+    Bad.LABEL_NOT_FINITE: "name another column with --label",
     Bad.NOT_FINITE: _OTHER_VECTORS,
     Bad.EMBEDDING_TYPE: _OTHER_VECTORS,
 }

@@ -234,7 +234,7 @@ def label_of(array: Any, path: str, name: str) -> tuple[Any, Flags]:
     target = pa.float64() if pt.is_floating(kind) else pa.int64()
     out = array.cast(target).fill_null(0).to_numpy(zero_copy_only=False)
     bad = np.where(valid, 0, Bad.LABEL_TYPE).astype(np.uint8)
-    bad[~np.isfinite(out)] = Bad.NOT_FINITE
+    bad[~np.isfinite(out)] = Bad.LABEL_NOT_FINITE
     return out, bad
 
 
