@@ -104,9 +104,16 @@ def read_mixture(
     """
     found, rows = _read(place)
     if found.get("sampler"):
+        worse = [one["against"] for one in found["comparisons"] if one["primary"] and one["verdict"] == "worse"]
+        if worse:
+            raise UsageError(
+                f"{place} searched a sampler by quality and lost: what it found is worse than {' and '.join(worse)}. "
+                f"Instead: {found['next']}"
+            )
+        what = "Apply it with" if found["comparisons"] else "It has not been tried. Next"
         raise UsageError(
-            f"{place} found a sampler by quality, and a trainer's weights of domains would lose it. Apply it with: "
-            f"{found.get('next', 'cuvee select --with quadmix')}"
+            f"{place} found a sampler by quality, and a trainer's weights of domains would lose it. {what}: "
+            f"{found['next']}"
         )
     rows = [one for one in rows if one["weight"] > 0]
     if not rows:

@@ -37,7 +37,8 @@ from .request import check_arguments
 from .search import design, wording
 from .search.cluster_sources import clustering_of
 from .search.job import BEST, Job, Question
-from .search.quality_job import Quality, QualityJob
+from .search.prudent import PrudentJob
+from .search.quality_job import Quality
 from .search.runs import Done
 
 MEMBERS = "clusters.parquet"
@@ -186,7 +187,7 @@ def _sampler(over: str | None) -> Quality | None:
 
 def _job(over: str | None, *told: Any) -> Job:
     sampler = _sampler(over)
-    return QualityJob(*told, quality=sampler) if sampler else Job(*told)
+    return PrudentJob(*told, quality=sampler) if sampler else Job(*told)
 
 
 def lines(searched: Searched) -> list[str]:

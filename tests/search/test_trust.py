@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ import pytest
 
 import cuvee
 from cuvee import searching
+from cuvee.errors import UsageError
+from cuvee.exporting import export_mix
 from cuvee.law import trust
+from cuvee.layout import sealed
+from cuvee.search import wording
+from cuvee.search.quality_job import QualityJob
 
 SMALL = "ngram:table_bits=16,order=3"
 NAMES = ("fiction", "sqlite-docs", "code-go", "jargon")
@@ -79,3 +85,40 @@ def test_proportional_stays_where_the_law_knows_nothing(place: Path, monkeypatch
     assert any("proportional stays: the law is not to be relied on" in line for line in screen)
     bold = search(place, "bold", bold=True)
     assert bold.weights != found.weights and bold.summary["verdict"].startswith("Not to be relied on")
+
+
+def test_the_plain_sampler_stays_and_a_search_that_lost_is_not_applied(
+    place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("cuvee.law.trust.doubt", lambda outcomes: "the law is a guess")
+    monkeypatch.setattr("cuvee.search.quality_job.CANDIDATES", {"linear": 100})
+    over = f"quadmix:ratings={place / 'scores.parquet'},criteria=good/blind"
+    asked: dict[str, Any] = {"over": over, "law": None, "tokens": 20_000, "runs": 10}
+    found = search(place, "plain", **asked).summary
+    assert found["sampler"]["stays"] == "the law is a guess"
+    assert found["verdict"].startswith("Not to be relied on: the law is a guess. The plain sampler is proposed")
+    for one in found["sampler"]["domains"].values():
+        assert one["alpha"] == [0.5, 0.5] and one == next(iter(found["sampler"]["domains"].values()))
+    plain = next(one for one in found["mixtures"] if one["name"] == "plain")
+    assert found["expected"]["proposal"]["loss"] == pytest.approx(plain["loss"])
+    lost = {**found, "gains": {"proportional": {"gain": -0.1}}}
+    assert "no better than proportional in the swarm" in wording.verdict(lost)
+    said = wording.next_command(lost, "x", ["p"], "cuvee mix search p")
+    assert said == "cuvee select p --with random --tokens 20000"
+    monkeypatch.setattr("cuvee.law.trust.doubt", lambda outcomes: "")
+    monkeypatch.setattr("cuvee.search.prudent.NO_BETTER", "x")
+    gains = {"proportional": {"gain": -0.1, "low": -0.2, "high": 0.1}}
+    searched = QualityJob._fit
+    monkeypatch.setattr(QualityJob, "_fit", lambda self: {**searched(self), "gains": gains})
+    worse = search(place, "worse", **asked).summary  # than proportional, by the law's own prediction
+    assert worse["sampler"]["stays"] == "x" and worse["sampler"]["domains"] == found["sampler"]["domains"]
+    bold = search(place, "bold sampler", bold=True, **asked).summary
+    assert bold["sampler"]["stays"] == "" and bold["sampler"]["domains"] != found["sampler"]["domains"]
+    for compared, words in (
+        ("worse", "lost: what it found is worse than uniform. Instead: c"),
+        ("", "not been tried"),
+    ):
+        told = [{"against": "uniform", "primary": True, "verdict": compared}] if compared else []
+        (tmp_path / "search.json").write_text(json.dumps(sealed({**bold, "comparisons": told})))
+        with pytest.raises(UsageError, match=words):
+            export_mix(tmp_path, "megatron", output=tmp_path / "out")

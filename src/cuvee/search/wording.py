@@ -37,6 +37,16 @@ def stays(summary: Mapping[str, Any]) -> bool:
     return bool(summary.get("caution")) and summary["caution"]["share"] == 0.0
 
 
+def plain(summary: Mapping[str, Any]) -> str:
+    """That a search of samplers proposes the plain one, and why; empty if it does not."""
+    why = (summary.get("sampler") or {}).get("stays")
+    if not why:
+        return ""
+    reason = doubted(summary) or f"Nothing better was found: {why}."
+    gained = summary["gains"]["proportional"]["gain"] > 0
+    return f"{reason} The plain sampler is proposed" + ("" if gained else ", no better than proportional in the swarm")
+
+
 def doubted(summary: Mapping[str, Any]) -> str:
     """The sentence that the law is not to be relied on, and why; empty if it is."""
     found = trust.doubt(summary["outcomes"])
@@ -70,6 +80,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     doubt = doubted(summary)
     if stays(summary) and not told:
         return f"{doubt} {UNRELIED}." if doubt else f"{STAYS}."
+    if plain(summary) and not told:
+        return f"{plain(summary)}; it is not tried."
     if not told:
         gain = summary["gains"]["proportional"]
         span = f"{-gain['gain']:+.3g} [{-gain['high']:+.3g}, {-gain['low']:+.3g}] {summary['unit']}"
@@ -99,6 +111,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if stays(summary):
         beaten = any(one["verdict"] == "worse" for one in told)
         start = f"{BEATEN}. " if beaten else f"{doubt} {UNRELIED}. " if doubt else f"{STAYS}. "
+    if plain(summary):
+        start = f"{plain(summary)}. "
     return f"{start}{head}: {summary['unit']}, {len(summary['trial']['seeds'])} fresh paired seeds.{tail}"
 
 
@@ -199,12 +213,15 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     settled = stays(summary) and _best_is_proportional(summary)
     if not told and command.startswith("cuvee ") and not settled and stays(summary) and doubted(summary):
         return _more_runs(summary, command)
-    if not told and command.startswith("cuvee ") and not settled:
+    useless = bool(plain(summary)) and not summary["gains"]["proportional"]["gain"] > 0
+    if not told and command.startswith("cuvee ") and not settled and not useless:
         return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
     worse = [one for one in told if one["verdict"] == "worse"]
     column = summary["spec"].get("domain")
     by = f"{' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
     best = max(worse, key=lambda one: one["mean"])["against"] if worse else None
+    if useless and not told:
+        best = "proportional"
     if summary.get("sampler") or (summary.get("clusters") and worse):
         return _next_of_sampler(summary, folder, pool, column, best, command)
     if best is None:
