@@ -27,7 +27,7 @@ from .layout import MIX, MIX_FORMAT, REJECTS, Result, publish, refuse_foreign, s
 from .mix import wording
 from .mix.apportion import apportion, apportion_capped
 from .mix.base import Mix, Sources
-from .mix.given import Given
+from .mix.given import NEAR, Given
 from .pool import Paths, Reading, open_stage
 from .quantities import MOST, count
 from .registry import find
@@ -100,7 +100,7 @@ def mix_sources(
         summary["counts"] |= {"rows": columns.n_rows + columns.rejected, "rejected": columns.rejected}
         with files.whole_folder(folder) as place:
             summary["rejects"] = write_rejects(engine, columns.rejected, place / REJECTS, folder / REJECTS)
-            summary["warnings"] = [*opened.notes, *columns.notes, *wording.warnings(summary)]
+            summary["warnings"] = [*opened.notes, *columns.notes, *_scaled(chosen), *wording.warnings(summary)]
             summary["verdict"] = wording.verdict(summary)
             summary["limits"] = wording.limits(opened.spec.tokens is None and reading.tokenizer is None)
             summary["next"] = wording.next_command(str(folder))
@@ -132,6 +132,13 @@ def choose_mix(method: str | None, settings: Mapping[str, Any], weights: Mapping
     if name == "given":
         raise UsageError("Give the weights themselves: --weights web=0.7,code=0.3.")
     return make(find("mix", name), settings, name)
+
+
+def _scaled(chosen: Mix) -> list[str]:
+    """That given weights were rounded, so that they had to be scaled to sum to 1."""
+    if not isinstance(chosen, Given) or abs(chosen.total - 1) <= NEAR:
+        return []
+    return [f"The weights sum to {float(chosen.total):.6g}, which their rounding explains: they were scaled to 1."]
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | Non
             "name": name,
             "weight": float(Fraction(int(planned[at]), total)),
             "tokens": int(planned[at]),
+            "asked": float(asked[at] / asked.sum()),
             "passes": int(planned[at]) / held if held else 0.0,
             "loss_weight": float(upweighted[at]),
             "available": held,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cuvee.mix.given import Given
 from cuvee.mix.repeat_factor import copies, repeat_factors
 from cuvee.mix.temperature import Temperature
 from cuvee.mix.unimax import Unimax
+from cuvee.quantities import weights
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 NAMES = sorted(registry.found_in("mix"))
@@ -159,7 +161,7 @@ def test_limit_comes_before_the_temperature() -> None:
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ((("d0", "0.5"), ("d1", "0.4")), r"sum to 0.9, not to 1. In proportion they are: d0=0.5556,d1=0.4444"),
+        ((("d0", "0.5"), ("d1", "0.4")), r"sum to 0.9, not to 1. In proportion they are: d0=0.555556,d1=0.444444"),
         ((("d0", "0.5"), ("web", "0.5")), "No domain is called 'web'. The pool has: d0, d1"),
         ((("d0", "nan"), ("d1", "1")), "not a finite number"),
         ((("d0", "-1"), ("d1", "2")), "negative"),
@@ -184,3 +186,17 @@ def test_bad_given_weights(weights: tuple[tuple[str, str], ...], said: str) -> N
 def test_bad_parameters(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=name):
         make(registry.find("mix", name), settings, name)
+
+
+def test_rounded_weights_are_scaled_and_what_is_offered_is_taken() -> None:
+    three = tuple((f"d{at}", "0.333") for at in range(3))
+    np.testing.assert_allclose(Given(three).allot(sources([10, 20, 30]), 9), [3, 3, 3])
+    with pytest.raises(UsageError, match=r"sum to 0\.97, not to 1") as refused:
+        Given((("d0", "0.33"), ("d1", "0.32"), ("d2", "0.32")))
+    offered = re.search(r"they are: (.*)\.$", str(refused.value))
+    assert offered is not None
+    Given(tuple(weights(offered[1]).items()))  # is not refused again
+    with pytest.raises(UsageError, match=r"sum to 0\.999, not to 1"):
+        Given((("d0", "0.49900"), ("d1", "0.50000")))  # five digits do not round so far
+    with pytest.raises(UsageError, match="names no domain"):
+        weights(" ")

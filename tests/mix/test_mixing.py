@@ -133,3 +133,21 @@ def test_a_foreign_folder_is_left_alone(pool: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     found = run("mix", pool, "--by", "origin", "-o", tmp_path / "mine")
     assert found.status == 2 and (tmp_path / "mine" / "thesis.tex").read_text() == "x"
+
+
+def test_weights_that_a_bound_changed_and_scaled_ones_are_said(pool: Path) -> None:
+    found = mixed(pool, weights={"code": "0.9", "web": "0.1"}, tokens=4_000, passes=2).summary
+    rows = {one["name"]: one for one in found["sources"]}
+    assert rows["code"]["asked"] == pytest.approx(0.9) and rows["code"]["weight"] == pytest.approx(0.5)
+    said = " ".join(found["warnings"])
+    assert "not those asked for (code 50 % instead of 90 %): --passes 2 allows no more" in said
+    held = mixed(pool, weights={"code": "0.5", "web": "0.5"}, tokens=4_000, passes=2).summary
+    assert not any("asked for" in one or "scaled" in one for one in held["warnings"])
+    third = mixed(pool, weights={"code": "0.333", "web": "0.666"}, tokens=3_000).summary
+    assert any("sum to 0.999, which their rounding explains" in one for one in third["warnings"])
+    assert {one["name"]: one["tokens"] for one in third["sources"] if one["tokens"]} == {"code": 1_000, "web": 2_000}
+
+
+def test_no_weights_are_not_the_default(pool: Path, tmp_path: Path) -> None:
+    found = run("mix", pool, "--by", "origin", "--weights", "", "-o", tmp_path / "out")
+    assert found.status == 2 and "--weights names no domain" in found.err

@@ -75,7 +75,7 @@ def mix_pool(
         asked: dict[str, Any] = {
             "method": name,
             "settings": settings,
-            "weights": quantities.weights(weights) if weights else None,
+            "weights": quantities.weights(weights) if weights is not None else None,
         }
         if flags["plan_only"]:
             chosen = mixing.choose_mix(**asked)
@@ -202,7 +202,9 @@ def mix_search(
 @click.option("--tokens", metavar="N", help="Tokens of the run that is planned; with --sizes, gives passes.")
 @click.option("--passes", type=float, metavar="N", help="Go through no source more often than this.")
 @click.option("--at", multiple=True, metavar="COLUMN=N", help="Where another column stands (repeatable) [its largest].")
-@click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [400; 40 for trees].")
+@click.option(
+    "--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals, 20 or more [400; 40 for trees]."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of resamples and simulated mixtures.")
 @click.option("--skip-bad", is_flag=True, help="Go on without runs whose outcome is not a finite number.")
 @click.option("-o", "--output", default="out/fit", show_default=True, help="Folder for fit.json and the report.")

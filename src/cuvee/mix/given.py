@@ -7,6 +7,7 @@ weights published for other sources, sizes or budgets say little about these; a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import ClassVar
 
@@ -16,6 +17,8 @@ from ..core import Card
 from ..errors import UsageError
 from .apportion import exact
 from .base import Floats, Mix, Sources
+
+NEAR, COARSE = Fraction(1, 10**6), Fraction(1, 100)
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,25 @@ class Given(Mix):
     )
 
     def __post_init__(self) -> None:
-        total = sum(exact([weight for _, weight in self.weights]), Fraction(0))
-        if abs(total - 1) > Fraction(1, 10**6):
-            scaled = ",".join(f"{name}={float(Fraction(weight) / total):.4g}" for name, weight in self.weights[:8])
+        total = self.total
+        if abs(total - 1) > self.rounding:
+            scaled = ",".join(f"{name}={float(Fraction(weight) / total):.6f}" for name, weight in self.weights[:8])
+            scaled += ",..." if len(self.weights) > 8 else ""
             raise UsageError(f"The weights sum to {float(total):.6g}, not to 1. In proportion they are: {scaled}.")
+
+    @property
+    def total(self) -> Fraction:
+        """The sum of the weights as they are written, before they are scaled to 1."""
+        return sum(exact([weight for _, weight in self.weights]), Fraction(0))
+
+    @property
+    def rounding(self) -> Fraction:
+        """How far from 1 the sum of shares may lie that were rounded to the digits written: half a last digit each.
+
+        At most a hundredth, so that weights of few digits are not taken for rounded ones.
+        """
+        digits = [max(-int(Decimal(weight).as_tuple().exponent), 0) for _, weight in self.weights if "/" not in weight]
+        return min(max(sum((Fraction(1, 2 * 10**one) for one in digits), Fraction(0)), NEAR), COARSE)
 
     def allot(self, sources: Sources, budget: int) -> Floats:
         unknown = [name for name, _ in self.weights if name not in sources.names]

@@ -18,6 +18,8 @@ MANY_PASSES = 4.0
 """Muennighoff et al., "Scaling Data-Constrained Language Models" (2023): up to about four passes, repeated text is
 worth nearly as much as new text; by about sixteen, more passes are worth nothing."""
 USELESS_PASSES = 16.0
+MOVED = 0.005
+"""A change of a weight that shows in whole per cent."""
 
 
 def passes(value: float) -> str:
@@ -56,6 +58,18 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Only {summary['planned']:,} of {summary['budget']:,} tokens can be given within the bound on passes: "
             f"{summary['shortfall']:,} are missing. Train on fewer tokens, or allow more passes."
+        )
+    moved = [one for one in summary["sources"] if abs(one["weight"] - one["asked"]) > MOVED]
+    if moved and summary["method"]["passes"] is not None:
+        bound = sorted(summary["sources"], key=lambda one: one["weight"] - one["asked"])
+        bound = [one for one in bound if one["weight"] < one["asked"]]
+        named = ", ".join(
+            f"{safe(one['name'], 24)} {percent(one['weight'])} instead of {percent(one['asked'])}" for one in bound[:3]
+        )
+        more = f" and {len(bound) - 3:,} more" if len(bound) > 3 else ""
+        found.append(
+            f"The weights are not those asked for ({named}{more}): --passes {passes(summary['method']['passes'])} "
+            "allows no more. Train on fewer tokens, or allow more passes."
         )
     for least, word in ((USELESS_PASSES, "far beyond where"), (MANY_PASSES, "more than the four up to which")):
         many = [one for one in summary["sources"] if one["passes"] > least]
