@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cuvee import describing, measured
+from cuvee import describing, measured, registry
 from cuvee.cli import cli
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +65,19 @@ def test_costs_in_words() -> None:
     text = measured.cost({"cost": cost, "million_mb": 900})
     assert "estimated from up to 600" in text and "42.0 times" in text and "1,234 MB" in text and "900 MB" in text
     assert measured.cost({}) == ""
+
+
+def test_the_table_lists_one_family_and_the_help_names_every_rule() -> None:
+    def methods(*words: str) -> str:
+        return CliRunner().invoke(cli, ["methods", *words]).output
+
+    every, one = methods(), methods("target", "similarity")
+    for family in ("target similarity", "choose", "baseline", "gradients"):
+        assert family in " ".join(every.split("families: ")[1].split("(cuvee")[0].split())
+    assert one == methods("target-similarity") == methods("Target similarity")
+    assert "  dsir " in one and "  tracin " not in one and "families:" not in one
+    assert {entry["family"] for entry in json.loads(methods("choose", "--json"))} == {"choose"}
+    assert methods("perplexity").startswith("perplexity (perplexity)"), "a method's own name comes first"
+    told = CliRunner().invoke(cli, ["select", "--help"]).output
+    named = set(told.replace(",", " ").replace(";", " ").replace(".", " ").split())
+    assert set(registry.rules()) <= named

@@ -49,8 +49,14 @@ def example(name: str) -> str:
     return " ".join(["cuvee select pool/", *arguments(name), "--tokens 20k", f"-o {name}/"])
 
 
-def table() -> list[dict[str, Any]]:
-    """One entry per method, static mix and law: name, family, needs, cost, citation, evidence."""
+def table(family: str = "") -> list[dict[str, Any]]:
+    """One entry per method, static mix and law: name, family, needs, cost, citation, evidence.
+
+    ``family``: only those of the family of this name; none if there is no such family, or if a method has that name.
+    """
+    wanted = family.replace("-", " ").replace("_", " ").lower()
+    if ":" in wanted or wanted.replace(" ", "_") in registry.entries():  # known before all are imported
+        return []
     kinds = [(name, entry.load()) for name, entry in registry.entries().items()]
     kinds += [(name, registry.find(kind, name)) for kind in registry.KINDS for name in registry.found_in(kind)]
     found = [
@@ -65,7 +71,10 @@ def table() -> list[dict[str, Any]]:
         }
         for name, kind in kinds
     ]
-    return sorted(found, key=lambda one: (one["family"], one["name"]))
+    found.sort(key=lambda one: (one["family"], one["name"]))
+    if not family:
+        return found
+    return [one for one in found if str(one["family"]).replace("-", " ") == wanted]
 
 
 def _load(name: str) -> tuple[str, type[Any]]:
@@ -121,6 +130,10 @@ def as_text(entries: list[dict[str, Any]]) -> str:
         for at, text in enumerate([summary + citation, *facts]):
             head = f"  {entry['name']:<{wide - 3}} " if at == 0 else " " * wide
             lines += textwrap.wrap(text, 79, initial_indent=head, subsequent_indent=" " * wide)
+    families = list(dict.fromkeys(one["family"] for one in entries if one["family"] not in registry.entries()))
+    if len(families) > 1:
+        told = f"families: {', '.join(families)} (cuvee methods FAMILY lists one)"
+        lines += ["", *textwrap.wrap(told, 79, subsequent_indent="  ")]
     lines += ["", "next: cuvee methods NAME explains one;", "      cuvee select --with NAME:parameter=value uses it"]
     if any(entry["family"] == "policy" for entry in entries):
         lines[-1] += ";"

@@ -11,22 +11,25 @@ from .group import cli
 
 
 @cli.command(short_help="List the methods, or explain one.")
-@click.argument("name", required=False)
+@click.argument("name", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def methods(name: str | None, as_json: bool) -> None:
-    """List the methods, or explain one: what it does, its parameters, its paper.
+def methods(name: tuple[str, ...], as_json: bool) -> None:
+    """List the methods, those of one family, or explain one: what it does, its parameters, its paper.
 
     \b
     cuvee methods
+    cuvee methods choose
+    cuvee methods target similarity
     cuvee methods dsir
     """
     from .. import describing
 
-    if name is None:
-        table = describing.table()
+    wanted = " ".join(name)
+    table = describing.table(wanted)
+    if table:
         click.echo(json.dumps(table, indent=1) if as_json else describing.as_text(table))
     else:
-        facts = describing.facts(name)
+        facts = describing.facts(wanted)
         click.echo(json.dumps(facts, indent=1) if as_json else describing.page(facts))
 
 

@@ -54,8 +54,9 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
 @click.option(
     "--choose",
     metavar="RULE",
-    help="How to choose by the score, like gumbel:temperature=2: top_k, gumbel, poisson, soft_cap, threshold, "
-    "keep_probability [the method's own].",
+    help="How to choose, like gumbel:temperature=2. By the score: top_k, gumbel, poisson, soft_cap, copies, simans, "
+    "threshold; clusters: cluster_clip, kmq; vectors: k_center, herding, facility_location, volume, d_optimal; "
+    "perplexity: keep_probability. See: cuvee methods choose [the method's own].",
 )
 @click.option(
     "--quota",
