@@ -110,6 +110,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": ["dsir", "classifier"], "combine": "rank", "combine_settings": {"wights": "1"}}, "no parameter"),
     ({"method": ["dsir", "classifier"], "combine": "filter"}, "a bound for each method after the first, 1 here"),
     ({"method": ["dsir", "classifier"], "combine": "filter", "combine_settings": {"top": "2"}}, "above 0 and at most"),
+    (
+        {"method": ["dsir", "classifier"], "combine": "learned", "combine_settings": {"steps": "0"}},
+        "^--combine learned: steps is at least 1",
+    ),
+    ({"method": ["dsir", "classifier"], "combine": "learned", "combine_settings": {"rate": "0"}}, "^--combine learned"),
     ({"method": ["dsir", "classifier"], "combine": "rank", "settings": [{}]}, "a list of dicts, one for each"),
     ({"method": ["dsir", 3], "combine": "rank"}, "a list of names"),
     ({"method": ["dsir", "classifier"], "combine": "rank", "choose": "kmq"}, "chooses by cluster"),

@@ -188,11 +188,8 @@ class Learned(Rule):
     sample: int = 20_000
 
     def check(self, names: Sequence[str]) -> None:
-        from .fold.flyt_step import Settings
-
-        Settings(self.steps, self.batch, self.rate)
-        if self.sample < 2:
-            raise UsageError(f"--combine learned: sample is at least 2, not {self.sample}.")
+        if min(self.steps, self.batch - 1, self.sample - 1) < 1 or not self.rate > 0:
+            raise UsageError("--combine learned: steps is at least 1, batch and sample at least 2, rate above 0.")
 
     def fit(self, run: Run, names: Sequence[str], sample: Floats) -> Scores:
         from .fold.flyt_step import Settings, learn, standardised

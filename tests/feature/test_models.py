@@ -291,6 +291,15 @@ def test_nothing_is_unpickled_downloaded_or_run(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(DataError, match="cannot be loaded"):
         vectors(folder, TEXTS)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "pytorch_model.bin").write_bytes(b"never read")
+    with pytest.raises(UsageError, match=r"safetensors.*pytorch_model\.bin, a pickle"):
+        open_model(bare)
+    broken = encoder(tmp_path / "broken")
+    (broken / "tokenizer.json").write_text("{}")
+    with pytest.raises(DataError, match=r"cannot be loaded \(\w+: .*damaged or missing"):
+        vectors(broken, TEXTS)
     strange = encoder(tmp_path / "strange")
     config = json.loads((strange / "config.json").read_text())
     config |= {"model_type": "strange", "auto_map": {"AutoModel": "code.Strange", "AutoConfig": "code.Config"}}

@@ -115,6 +115,8 @@ def test_fitting_a_pool_and_refusals() -> None:
     assert len(fit_clusters(Memory(with_vectors(vectors[:2])), Given(12), 3, seed=0).centroids) == 2
     with pytest.raises(UsageError, match="at least one cluster"):
         fit_clusters(run, Given(12), 0, seed=0)
+    with pytest.raises(UsageError, match=r"201 clusters cannot be found in 200 rows"):
+        fit_clusters(run, Given(12), 201, seed=0, sample=200)
     with pytest.raises(DataError, match="no row with a vector"):
         fit_clusters(Memory(with_vectors(np.zeros((5, 12), np.float32))), Given(12), 3, seed=0)
     with pytest.raises(DataError, match="as many rows"):

@@ -124,6 +124,8 @@ def open_model(path: str | Path) -> ModelVectors:
         names = " ".join(config.get("architectures") or ())
         kind = "causal" if "CausalLM" in names or "LMHead" in names else "encoder"
     else:
+        if any(one.suffix in PICKLES for one in folder.iterdir()):
+            _refuse_pickles(folder)
         raise UsageError(
             f"{path} holds no model that is known: model2vec's, ONNX with its tokenizer.json, or Hugging Face's format."
         )
@@ -225,7 +227,10 @@ def _loaded(made: ModelVectors) -> Callable[[str], Array]:
         raise
     except Exception as error:  # whatever a library says of files that it cannot use
         reason = " ".join(str(error).split())[:300]
-        raise DataError(f"The model in {made.path} cannot be loaded: {reason}") from error
+        raise DataError(
+            f"The model in {made.path} cannot be loaded ({type(error).__name__}: {reason}). A file of it may be "
+            "damaged or missing: copy it anew."
+        ) from error
 
 
 def _model2vec(made: ModelVectors) -> Callable[[str], Array]:

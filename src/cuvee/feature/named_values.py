@@ -61,7 +61,7 @@ def read(path: str, columns: tuple[str, ...], who: str) -> NamedValues:
         raise DataError(f"{who} cannot read {path}: {error}") from error
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        raise DataError(f"{path}, row {bad[0][0]}: {columns[bad[0][1]]} is missing, NaN or infinite.")
+        raise DataError(f"{path}, row {bad[0][0] + 1}: {columns[bad[0][1]]} is missing, NaN or infinite.")
     if names.null_count:
         raise DataError(f"{path}: {names.null_count} rows have no {what}.")
     key = names.to_numpy() if what == "key" else string_hash(names)

@@ -220,6 +220,10 @@ def fit_clusters(
     run: Run, embedder: Embedder, k: int, seed: int, sample: int = 50_000, passes: int = 1, spherical: bool = True
 ) -> Clusters:
     """k-means over the pool: on a sample in memory, then ``passes`` full steps."""
+    if 1 <= sample < k:
+        raise UsageError(
+            f"k-means needs a sample no smaller than k: {k:,} clusters cannot be found in {sample:,} rows."
+        )
     if k < 1 or sample < k or passes < 0:
         raise UsageError("k-means needs at least one cluster, a sample no smaller than that, and passes of at least 0.")
     found = run.fold(VectorSample(sample, "kmeans", seed, embedder))
