@@ -136,3 +136,10 @@ def test_ticks_are_few_ascending_and_inside(a: float, b: float, log: bool) -> No
 def test_a_chart_is_drawn_for_both_widths() -> None:
     chart = dumbbell([Change("a", 1.0, 2.0)])
     assert 'class="wide"' in chart.wide and 'class="narrow"' in chart.narrow
+
+
+def test_two_mixtures_have_words_of_their_own() -> None:
+    chart = dumbbell([Change("a", 0.25, 0.75), Change("b", 0.75, 0.25)], mixtures=("proportional", "proposal"))
+    shown = f"{chart.wide}{chart.table}"
+    assert "a: proportional 25 %, proposal 75 %<" in shown
+    assert not any(word in shown for word in ("Pool", "Kept", "Random", "kept 75", "0.75 tokens", "pool 25"))

@@ -20,6 +20,7 @@ from cuvee.law import trust
 from cuvee.layout import sealed
 from cuvee.search import wording
 from cuvee.search.quality_job import QualityJob
+from tests.command import cuvee as run
 
 SMALL = "ngram:table_bits=16,order=3"
 NAMES = ("fiction", "sqlite-docs", "code-go", "jargon")
@@ -122,3 +123,20 @@ def test_the_plain_sampler_stays_and_a_search_that_lost_is_not_applied(
         (tmp_path / "search.json").write_text(json.dumps(sealed({**bold, "comparisons": told})))
         with pytest.raises(UsageError, match=words):
             export_mix(tmp_path, "megatron", output=tmp_path / "out")
+
+
+def test_sources_by_a_column_and_by_clusters_are_not_asked_for_at_once(place: Path, tmp_path: Path) -> None:
+    words = ["--eval", place / "held.parquet", "--by", "domain", "--clusters", 3, "-o", tmp_path / "out"]
+    found = run("mix", "search", place / "pool.parquet", *words)
+    assert found.status == 2 and "--clusters mixes clusters instead of the sources that --by names" in found.error()
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_cut_is_counted_and_the_law_is_shown_whole(place: Path) -> None:
+    found = search(place, "whole")
+    shown = " ".join(" ".join(searching.lines(found)).split())
+    assert f"at best {found.summary['confidence']['rank_best']:.2f}" in shown
+    one: dict[str, Any] = {"primary": False, "group": "g", "verdict": "worse", "against": "uniform"}
+    one |= {"mean": 0.1, "low": 0.0, "high": 0.2}
+    said = wording.warnings({**found.summary, "comparisons": [one] * 4})
+    assert any("worse on 4 comparisons" in each and "and 2 more in the report" in each for each in said)

@@ -167,6 +167,8 @@ def mix_search(
     if by is not None and flags["domain"] is not None and by != flags["domain"]:
         raise UsageError("--by and --domain mean the same: give one of them.")
     flags["domain"] = by or flags["domain"]
+    if by is not None and flags["clusters"] is not None:
+        raise UsageError("--clusters mixes clusters instead of the sources that --by names: give one of them.")
     names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
     asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, "over", "clusters")}
     weights = quantities.weights(objective) if objective else None

@@ -60,7 +60,7 @@ def _change(summary: Mapping[str, Any]) -> Markup:
         return EMPTY
     caption = sentence("Each source's share in ", key("the proportional mix", "ring"), " and in ")
     caption = sentence(caption, key("the proposal", "kept"), ". What gains most stands on top.")
-    return figure("What does the law propose?", caption, dumbbell(changes))
+    return figure("What does the law propose?", caption, dumbbell(changes, mixtures=("proportional", "proposal")))
 
 
 def _expected(summary: Mapping[str, Any]) -> Markup:
@@ -83,7 +83,7 @@ def _errors(summary: Mapping[str, Any]) -> Markup:
     found = blocks.records(summary.get("outcomes"))
     if not found:
         return EMPTY
-    first = found[0]
+    first = found[_shown(summary, len(found))]
     name = as_text(mapping(summary.get("law")).get("name"))
     rows = [Bar(name, finite(first.get("error")) or 0.0, number(first.get("error")), "kept")]
     for other, error in mapping(first.get("baselines")).items():
@@ -94,6 +94,12 @@ def _errors(summary: Mapping[str, Any]) -> Markup:
     caption = sentence("Mean error on runs left out, for ", isolated(first.get("name"), 60), ".")
     chart = bars(rows, "Error on runs left out", "error", largest_first=False)
     return figure("Can the law be believed?", caption, chart, part=False)
+
+
+def _shown(summary: Mapping[str, Any], outcomes: int) -> int:
+    """The place of the outcome that the verdict turns on; the first in fits that do not say."""
+    place = summary.get("shown")
+    return place if isinstance(place, int) and 0 <= place < outcomes else 0
 
 
 def _proposal(summary: Mapping[str, Any]) -> Markup:
@@ -140,10 +146,11 @@ def _residuals(summary: Mapping[str, Any]) -> Markup:
     found = blocks.records(summary.get("outcomes"))
     if not found:
         return EMPTY
-    pairs = list(zip(items(found[0].get("observed")), items(found[0].get("predicted")), strict=False))
+    first = found[_shown(summary, len(found))]
+    pairs = list(zip(items(first.get("observed")), items(first.get("predicted")), strict=False))
     pairs.sort(key=lambda pair: finite(pair[0]) or 0.0)
     rows = [[escape(number(a)), escape(number(b))] for a, b in pairs[:100]]
-    caption = f"Observed and, while left out, predicted: {as_text(found[0].get('name'))[:60]}"
+    caption = f"Observed and, while left out, predicted: {as_text(first.get('name'))[:60]}"
     return table(["Observed", "Predicted"], rows, caption, words=0, more=len(pairs) - 100)
 
 

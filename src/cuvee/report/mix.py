@@ -59,7 +59,7 @@ def _shares(summary: Mapping[str, Any]) -> Markup:
         return EMPTY
     caption = sentence("Each source's share of tokens in ", key("the pool", "ring"), " and in ")
     caption = sentence(caption, key("the mix", "kept"), ". What gains most stands on top.")
-    return figure("What does the mix change?", caption, dumbbell(changes))
+    return figure("What does the mix change?", caption, dumbbell(changes, mixtures=("the pool", "the mix")))
 
 
 def _passes(summary: Mapping[str, Any]) -> Markup:

@@ -33,27 +33,39 @@ class _Row:
     tokens: float
 
 
-def dumbbell(changes: Sequence[Change], most: int = MOST_ROWS) -> Chart:
-    """Shares of tokens, the domains that gained most on top; those that changed least are folded into one row."""
+def dumbbell(changes: Sequence[Change], most: int = MOST_ROWS, mixtures: tuple[str, str] | None = None) -> Chart:
+    """Shares of tokens, the domains that gained most on top; those that changed least are folded into one row.
+
+    Args:
+        mixtures: what is compared, if it is two mixtures by their shares instead of a pool and what was kept of it.
+    """
     rows = _shares(changes)
-    numbers = table(
-        ["Domain", "Pool tokens", "Pool", "Kept tokens", "Kept", "Random"],
-        [
-            [
-                element("bdi", escape(row.name, 80)),
-                *(escape(w) for w in (short(change.pool), percent(row.pool), short(change.kept), percent(row.kept))),
-                escape(percent(row.random)),
-            ]
+    if mixtures is None:
+        before, after = "pool", "kept"
+        head = ["Domain", "Pool tokens", "Pool", "Kept tokens", "Kept", "Random"]
+        cells = [
+            [short(change.pool), percent(row.pool), short(change.kept), percent(row.kept), percent(row.random)]
             for row, change in list(zip(rows, changes, strict=True))[:200]
+        ]
+    else:
+        before, after = mixtures
+        head = ["Source", before.capitalize(), after.capitalize()]
+        cells = [[percent(row.pool), percent(row.kept)] for row in rows[:200]]
+    numbers = table(
+        head,
+        [
+            [element("bdi", escape(row.name, 80)), *map(escape, words)]
+            for row, words in zip(rows[:200], cells, strict=True)
         ],
-        "Shares of tokens by domain",
+        "Shares of tokens by domain" if mixtures is None else "Shares of tokens by source",
         more=len(rows) - 200,
     )
     if not any(row.pool or row.kept for row in rows):
         return nothing("No tokens to compare.", numbers)
     shown = _fold(rows, most)
     peak = max(max(r.pool, r.kept, r.random or 0) for r in shown)
-    alt = "Share of tokens in the pool and in what was kept. " + ", ".join(
+    compared = "the pool and in what was kept" if mixtures is None else f"{before} and in {after}"
+    alt = f"Share of tokens in {compared}. " + ", ".join(
         f"{row.name} {percent(row.pool)} to {percent(row.kept)}" for row in shown[:6]
     )
 
@@ -76,7 +88,7 @@ def dumbbell(changes: Sequence[Change], most: int = MOST_ROWS) -> Chart:
             else:
                 name = label(start - 18, y + 4, row.name, "name", "end", room)
                 value = label(width - 1, y + 4, told, "value", "end")
-            parts.append(join([name, value, _marks(x, y, row)]))
+            parts.append(join([name, value, _marks(x, y, row, before, after, mixtures is None)]))
         return frame(width, height + 6, alt, *parts)
 
     return both(draw, numbers)
@@ -123,8 +135,9 @@ def _grid(x: Axis, top: float, height: float, width: int) -> Markup:
     return join([*lines, *(label(at, top - 6, w, "tick", "middle") for at, w in zip(places, words, strict=True))])
 
 
-def _marks(x: Axis, y: float, row: _Row) -> Markup:
-    told = f"{row.name}: pool {percent(row.pool)}, kept {percent(row.kept)}, {short(row.tokens)} tokens"
+def _marks(x: Axis, y: float, row: _Row, before: str, after: str, tokens: bool) -> Markup:
+    told = f"{row.name}: {before} {percent(row.pool)}, {after} {percent(row.kept)}"
+    told += f", {short(row.tokens)} tokens" if tokens else ""
     parts = [line(x(row.pool), y, x(row.kept), y, "stem")]
     if row.random is not None:
         at = x(row.random)
