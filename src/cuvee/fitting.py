@@ -19,7 +19,7 @@ from .engine.plan import make, parameters
 from .engine.store import digest
 from .errors import DataError, UsageError
 from .law import caution, trust, wording
-from .law.baselines import BASELINES
+from .law.baselines import BASELINES, Guess
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.propose import Bounds, Question
@@ -27,6 +27,7 @@ from .law.reach import outside
 from .law.table import PROGRESS, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
+from .report.terminal import plural
 
 Floats = npt.NDArray[np.float64]
 Fits = list[list[Prediction]]
@@ -85,10 +86,12 @@ def fit_law(
     """
     started = time.monotonic()
     kind: Law = make(find("law", law), dict(settings or {}), law)
+    if isinstance(kind, CurveLaw):
+        kind.checked()
     table = (
         runs
         if isinstance(runs, Table)
-        else read_runs(Path(runs), sources, losses, Path(arms) if arms else None, skip_bad)
+        else read_runs(Path(runs), sources, losses, Path(arms) if arms else None, skip_bad, kind.card.needs)
     )
     job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed)
     folder = Path(output)
@@ -173,7 +176,9 @@ class _Job:
             runs = table.runs(name, needs)
             full.append(law.fit(runs))
             many.append(law.refit(runs, counts, full[-1]))
-            verdict = judge(law, together(runs, law.left_out), BASELINES)
+            itself = full[-1].kind if isinstance(full[-1], Guess) else None  # a line is not compared with a line
+            guesses = [one for one in BASELINES if one[0] != itself]
+            verdict = judge(law, together(runs, law.left_out), guesses)
             scales = [one for one in ("tokens", "parameters", "samples", "compute") if one in needs]
             told.append(
                 {
@@ -206,6 +211,7 @@ class _Job:
             summary |= self._proposal(names, share, full, many, trust.doubt(told))
         if self.asked_at:
             summary |= self._ask(names, full, many)
+        summary["shown"] = wording.telling(summary)
         summary["warnings"] = [*self._mingled(), *table.notes, *wording.warnings(summary)]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
@@ -216,9 +222,10 @@ class _Job:
     def _check(self) -> None:
         table, needs = self.table, self.law.card.needs
         if "mixture" in needs and len(table.settings.sources) < 2:
+            have = plural(len(table.settings.sources), "column")
             raise DataError(
-                f"{self.name} needs the mixture of every run, and the table has {len(table.settings.sources)} columns "
-                "of shares. Call them mix.NAME, or name them with --sources."
+                f"{self.name} needs the mixture of every run, and the table has {have} of shares. "
+                "Call them mix.NAME, or name them with --sources."
             )
         missing = [one for one in needs if one != "mixture" and one not in table.settings.values]
         if missing:
@@ -231,8 +238,9 @@ class _Job:
         shown = table.runs(next(iter(table.outcomes)), needs).settings
         different = len(np.unique(np.column_stack([shown.mixture, *shown.values.values()]), axis=0))
         if different <= numbers:
+            are = "is only 1 different setting" if different == 1 else f"are only {different:,} different settings"
             raise DataError(
-                f"{self.name} fits {numbers} numbers, and there are only {different} different settings. "
+                f"{self.name} fits {plural(numbers, 'number')}, and there {are}. "
                 f"Give at least {numbers + 1}, better {2 * numbers}; or fit a law with fewer numbers."
             )
 
@@ -336,6 +344,9 @@ class _Job:
         }
         points = np.stack(list(compared.values()))
         here = question.value([[one] for one in full], 0, points)
+        if not np.isfinite(here).all():
+            asked = ", ".join(f"{name}={column[0]:.4g}" for name, column in self._fixed().values.items())
+            raise UsageError(f"{self.name} has no answer at {asked or 'a mixture'}. Ask elsewhere with --at.")
         each = np.stack([question.value(many, b, points) for b in range(len(proposals))])
         # what the winner of a resample promises beyond what the fit to all runs grants it
         promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
@@ -400,6 +411,9 @@ class _Job:
         for name, fitted, resampled in zip(names, full, many, strict=True):
             low, high = interval(np.array([one.at(at)[0] for one in resampled]), LEVEL)
             found[name] = {"value": float(fitted.at(at)[0]), "low": low, "high": high}
+        if not any(math.isfinite(one["value"]) for one in found.values()):
+            asked = ", ".join(f"{name}={column[0]:.4g}" for name, column in at.values.items())
+            raise UsageError(f"{self.name} has no answer at {asked}. Ask elsewhere with --at.")
         beyond = outside(self.table.runs(names[0], self.law.card.needs), at)
         return {"asked": found, "extrapolation": beyond, "at": {n: float(c[0]) for n, c in at.values.items()}}
 

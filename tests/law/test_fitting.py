@@ -152,6 +152,12 @@ def test_a_law_without_a_mixture(tmp_path: Path) -> None:
         ({}, ["--sizes", "nowhere"], 2, "There is no mix 'nowhere'"),
         ({"loss.first": None, "loss.second": None, "loss.third": None}, [], 3, "no column of outcomes"),
         ({"mix.code": None, "mix.web": None}, ["--sources", "books"], 3, "the weights sum to"),
+        ({}, ["--with", "data_mixing_laws:restarts=0"], 2, "data_mixing_laws: restarts must be at least 1, not 0"),
+        ({}, ["--with", "optimal_mixtures:restarts=0"], 2, "optimal_mixtures: restarts must be at least 1, not 0"),
+        ({}, ["--with", "joint_scaling:restarts=-1"], 2, "joint_scaling: restarts must be at least 1, not -1"),
+        ({}, ["--with", "olmix:delta=0"], 2, "olmix: delta must be a number above 0, not 0"),
+        ({}, ["--with", "nested_mixing:delta=-1"], 2, "nested_mixing: delta must be a number above 0, not -1"),
+        (dict.fromkeys(("mix.code", "mix.web", "mix.books")), [], 3, "has 0 columns of shares"),
         ({"loss.first": lambda c: [f"x{v}" for v in c]}, [], 3, "not numbers"),
     ],
 )

@@ -2,7 +2,9 @@
 
 Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
 ``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
-beat, ``items`` clusters what models solve, and ``table`` reads runs.
+beat, ``trust`` whether a law knows enough, ``items`` clusters what models solve, and ``table`` reads runs.
 """
 
-HELPERS = frozenset({"baselines", "caution", "curve", "items", "judge", "propose", "reach", "table", "wording"})
+HELPERS = frozenset(
+    {"baselines", "caution", "curve", "items", "judge", "propose", "reach", "table", "trust", "wording"}
+)

@@ -14,23 +14,29 @@ from ..core import Card, Law, Prediction, Runs, Settings
 Floats = npt.NDArray[np.float64]
 
 
-def design(settings: Settings, logs: tuple[str, ...]) -> Floats:
-    """Shares and other columns side by side, float64, (n, columns); positive columns by their logarithm."""
-    columns = [np.log(values) if name in logs else values for name, values in sorted(settings.values.items())]
+def design(settings: Settings, logs: Mapping[str, float]) -> Floats:
+    """Shares and other columns side by side, float64, (n, columns); those in ``logs`` by their logarithm.
+
+    A 0 may be left out of the runs and then asked about: it stands where the least value above 0 was.
+    """
+    columns = [
+        np.log(np.where(values > 0, values, logs[name])) if name in logs else values
+        for name, values in sorted(settings.values.items())
+    ]
     return np.column_stack([settings.mixture, *columns]) if columns else settings.mixture
 
 
-def positive(settings: Settings) -> tuple[str, ...]:
-    """The columns whose values are all above 0."""
-    return tuple(name for name, values in sorted(settings.values.items()) if (values > 0).all())
+def positive(settings: Settings) -> dict[str, float]:
+    """The least values of the columns whose values are all above 0."""
+    return {name: float(values.min()) for name, values in sorted(settings.values.items()) if (values > 0).all()}
 
 
 @dataclass(frozen=True)
-class _Table(Prediction):
+class Guess(Prediction):
     """A prediction from standardised columns; ``kind`` names which."""
 
     kind: str
-    logs: tuple[str, ...]
+    logs: Mapping[str, float]
     centre: Floats
     scale: Floats
     weights: Floats
@@ -73,12 +79,12 @@ class Baseline(Law):
             # the mean of the runs of a setting: seeds of one mixture are one neighbour
             _, first, inverse = np.unique(runs.group, return_index=True, return_inverse=True)
             means = np.bincount(inverse, weights=runs.outcome) / np.bincount(inverse)
-            return _Table(self.kind, logs, centre, scale, means, x[first], {})
+            return Guess(self.kind, logs, centre, scale, means, x[first], {})
         else:  # a trace of ridge, since shares sum to one and columns may be constant
             centred = runs.outcome - runs.outcome.mean()
             solved = np.linalg.solve(x.T @ x + 1e-6 * len(x) * np.eye(x.shape[1]), x.T @ centred)
             weights = np.append(runs.outcome.mean(), solved)
-        return _Table(self.kind, logs, centre, scale, weights, x[:0], {})
+        return Guess(self.kind, logs, centre, scale, weights, x[:0], {})
 
 
 BASELINES = tuple((kind, Baseline(kind)) for kind in ("mean", "linear", "nearest"))

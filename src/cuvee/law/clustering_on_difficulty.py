@@ -19,7 +19,7 @@ than the whole, so their own score must never be published as the benchmark's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,7 +62,15 @@ class Difficulty(Prediction):
     parameters: Mapping[str, Any]
 
     def at(self, settings: Settings) -> Floats:
-        """Pass rates of items; NaN for items in no cluster that extrapolates."""
+        """Pass rates of items, NaN for items in no cluster that extrapolates; the score where no item is named."""
+        every = np.isnan(settings.values["item"])
+        if every.any():
+            of_items = self.at(settings.take(~every)) if not every.all() else np.empty(0)
+            found = self.score(settings.values["compute"])
+            found[~every] = of_items
+            return found
+        if not self.kept.any():
+            return np.full(len(settings), np.nan)
         place = np.minimum(np.searchsorted(self.items, settings.values["item"]), len(self.items) - 1)
         label = np.where(self.items[place] == settings.values["item"], self.label[place], -1)
         known = (label >= 0) & self.kept[label]
@@ -73,7 +81,9 @@ class Difficulty(Prediction):
         return self.guess + (1 - self.guess) * np.exp(-a * (compute / self.unit) ** -b - c)
 
     def kept_score(self, compute: Floats) -> Floats:
-        """The mean over items of kept clusters at each compute, float64, (n,)."""
+        """The mean over items of kept clusters at each compute, float64, (n,); NaN without any."""
+        if not self.kept.any():
+            return np.full(len(compute), np.nan)
         weight = np.array([(self.label == at).sum() if self.kept[at] else 0 for at in range(len(self.curves))])
         rates = np.stack([self._rate(compute, np.full(len(compute), at)) for at in range(len(self.curves))])
         return weight @ rates / weight.sum()
@@ -94,6 +104,8 @@ class ClusteringOnDifficulty(Law):
     half: bool = False
     rise: float = 0.05
 
+    left_out: ClassVar[str | None] = "compute"
+    drawn: ClassVar[str | None] = "item"
     card: ClassVar[Card] = Card(
         summary="A benchmark's score at large compute, from clusters of items whose curves extrapolate.",
         family="law",
@@ -113,13 +125,35 @@ class ClusteringOnDifficulty(Law):
         return 4
 
     def fit(self, runs: Runs) -> Difficulty:
+        if len(np.unique(runs.settings.values["compute"])) < 4:
+            raise DataError("Pass rates of models of four sizes or more are needed. Run more sizes of models.")
+        found = self._fit(runs)
+        if not found.kept.any():
+            raise DataError("No cluster of items extrapolates. Run larger models, or more of them.")
+        return found
+
+    def refit(self, runs: Runs, counts: Ints, begin: Prediction | None = None) -> list[Prediction]:
+        """Items drawn twice are two; fits without a cluster that extrapolates have no answers."""
+        item, found = runs.settings.values["item"], []
+        for row in counts:
+            drawn = runs.take(np.repeat(np.arange(len(runs)), row))
+            copy = np.concatenate([np.arange(n) for n in row])
+            apart = {**drawn.settings.values, "item": drawn.settings.values["item"] + copy * (np.ptp(item) + 1)}
+            found.append(self._fit(replace(drawn, settings=replace(drawn.settings, values=apart))))
+        return list[Prediction](found)
+
+    def _fit(self, runs: Runs) -> Difficulty:
         compute, inverse = np.unique(runs.settings.values["compute"], return_inverse=True)
         items, column = np.unique(runs.settings.values["item"], return_inverse=True)
         total, seen = np.zeros((len(items), len(compute))), np.zeros((len(items), len(compute)))
         np.add.at(total, (column, inverse), runs.outcome)
         np.add.at(seen, (column, inverse), 1)
-        if (seen == 0).any() or len(compute) < 4:
-            raise DataError("Every item needs a pass rate from every model, of four sizes or more.")
+        if (seen == 0).any():
+            missing = int((seen == 0).any(1).sum())
+            raise DataError(
+                f"Every item needs a pass rate from every size of model; {missing:,} of {len(items):,} lack one. "
+                "Leave those items out."
+            )
         rate = total / seen
         used = rate[:, ::2] if self.half else rate
         label = clusters(used, self.radius * np.sqrt(used.shape[1]), self.least)
@@ -131,9 +165,8 @@ class ClusteringOnDifficulty(Law):
         kept = np.array(
             [up and a > 1 and b > 0.1 and 0 <= c < 1 for up, (a, b, c) in zip(rose, curves, strict=True)], bool
         )
-        if not kept.any():
-            raise DataError("No cluster of items extrapolates. Run larger models, or more of them.")
         inside = np.isin(label, np.flatnonzero(kept))
-        x, y = isotonic(np.append(rate[inside].mean(0), [0.0, 1.0]), np.append(rate.mean(0), [0.0, 1.0]))
+        part = rate[inside].mean(0) if inside.any() else rate.mean(0)
+        x, y = isotonic(np.append(part, [0.0, 1.0]), np.append(rate.mean(0), [0.0, 1.0]))
         told = {"clusters": number, "kept": int(kept.sum()), "items_kept": int(inside.sum()), "items": len(items)}
         return Difficulty(items, label, curves, kept, float(compute[0]), self.guess, (x, y), told)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Law, Prediction, Runs, Settings
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
@@ -204,11 +204,27 @@ class CurveLaw(Law):
         """The parameters by name, in the form that the paper gives them."""
 
     def fit(self, runs: Runs) -> Curve:
-        return self._curves(runs, np.ones((1, len(runs))), self.starts(runs))[0]
+        return self._curves(runs, np.ones((1, len(runs))), self._begun(runs))[0]
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
-        starts = self.starts(runs) if not isinstance(begin, Curve) else begin.theta[None, :]
+        starts = self._begun(runs) if not isinstance(begin, Curve) else begin.theta[None, :]
         return list(self._curves(runs, counts.astype(np.float64), starts))
+
+    def checked(self) -> None:
+        """Refuse parameters that all such laws share and that no fit can have.
+
+        Raises:
+            UsageError: ``delta`` is not above 0, or ``restarts`` below 1.
+        """
+        name = type(self).__module__.rpartition(".")[2]
+        if not self.delta > 0:
+            raise UsageError(f"{name}: delta must be a number above 0, not {self.delta:g}.")
+        if getattr(self, "restarts", 1) < 1:
+            raise UsageError(f"{name}: restarts must be at least 1, not {getattr(self, 'restarts', 1)}.")
+
+    def _begun(self, runs: Runs) -> Floats:
+        self.checked()
+        return self.starts(runs)
 
     def _curves(self, runs: Runs, weight: Floats, starts: Floats) -> list[Curve]:
         target = runs.outcome

@@ -1,21 +1,22 @@
 """Judging a fitted law on runs that it has not seen, in units of seed noise, beside guesses that know nothing.
 
-All runs of one mixture are left out together (they share its luck), and all checkpoints of a run, or the runs of the
-largest scale. Errors are
-divided by the standard deviation of runs that differ in the seed alone, without which an error says nothing; rank
-correlation is given over all mixtures and over the best quarter, where choices are made.
+All runs of one mixture are left out together (they share its luck), and all checkpoints of a run, or what a law names
+as ``left_out``, or the runs of the largest scale. Errors are divided by the standard deviation of runs that differ in
+the seed alone, without which an error says nothing; rank correlation is given over all mixtures and over the best
+quarter, where choices are made.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core import Law, Prediction, Runs, Settings
+from ..errors import DataError
 
 Floats = npt.NDArray[np.float64]
 FOLDS = 10
@@ -131,8 +132,10 @@ def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Ve
         return found
 
     predicted = left_out(law)
-    errors = {name: float(np.nanmean(np.abs(left_out(one) - mean))) for name, one in baselines}
-    known = np.isfinite(predicted)
+    known = np.isfinite(predicted)  # guesses are judged where the law has an answer, too
+    errors = {
+        name: float(np.abs(left_out(one) - mean)[known].mean()) if known.any() else math.nan for name, one in baselines
+    }
     error = float(np.abs(predicted[known] - mean[known]).mean()) if known.any() else math.nan
     best = np.argsort(mean, kind="stable")[: max(4, math.ceil(len(mean) / 4))]
     best = best[known[best]]
@@ -175,9 +178,34 @@ def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
     rest = runs.take(~largest)
     if len(np.unique(values)) < 3 or len(np.unique(rest.group)) < law.numbers(len(runs.settings.sources)):
         return None
-    fitted = law.fit(rest)
     settings, mean, _ = group_means(runs.take(largest))
-    return float(np.nanmean(np.abs(fitted.at(settings) - mean)))
+    try:
+        fitted = law.fit(rest)
+    except DataError:  # the law says that these are too few for it
+        return None
+    error = np.abs(fitted.at(settings) - mean)
+    known = np.isfinite(error)
+    return float(error[known].mean()) if known.any() else None
+
+
+def together(runs: Runs, whole: str | None) -> Runs:
+    """The runs with those joined that are alike in ``whole``, "mixture" or a column: left out and drawn at once."""
+    if whole is None:
+        return runs
+    by = runs.settings.mixture.round(9) if whole == "mixture" else runs.settings.values[whole][:, None]
+    alike = np.unique(by, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    _, other = np.unique(
+        runs.group if runs.cluster is None or whole != "mixture" else runs.cluster, return_inverse=True
+    )
+    label = alike
+    while True:  # the least label of all that share a run, until nothing changes
+        before = label
+        for key in (other.ravel(), alike):
+            least = np.full(int(key.max()) + 1, len(label), np.int64)
+            np.minimum.at(least, key, label)
+            label = least[key]
+        if (label == before).all():
+            return replace(runs, cluster=label)
 
 
 def resamples(runs: Runs, number: int, seed: int) -> npt.NDArray[np.int64]:

@@ -8,12 +8,15 @@ curves of all mixtures, which is what makes three points a curve enough (the pap
 Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
 and said so. Cost: milliseconds. Traps: errors add up from stage to stage, so each stage's own is among the parameters;
 every D should end its own schedule, or the exponent is that of runs that never cooled down.
+
+A question that names its tokens and parameters is answered there, by the same stages taken to them; so the law is
+judged at the sizes of the runs left out, and whole mixtures are left out and drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,14 +70,42 @@ def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) 
 
 @dataclass(frozen=True)
 class _Nested(Prediction):
-    inner: Curve
-    parameters: Mapping[str, Any]
+    """``curves``: the mixing law at each pair of tokens and parameters that was asked for."""
+
+    law: NestedMixing
+    runs: Runs
+    target: tuple[float, float]
+    curves: dict[tuple[float, float], Curve]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, settings: Settings) -> Floats:
-        return self.inner.at(settings)
+        found = np.empty(len(settings))
+        for rows, curve in self._curves(settings):
+            found[rows] = curve.at(Settings(settings.sources, settings.mixture[rows]))
+        for stage, name, target in zip(("tokens", "size"), ("tokens", "parameters"), self.target, strict=True):
+            if isinstance(self.parameters[stage], str) and name in settings.values:  # then no curve leads elsewhere
+                known = np.append(self.runs.settings.values[name], target)
+                found[~np.isin(settings.values[name], known)] = np.nan
+        return found
 
     def slope(self, settings: Settings) -> Floats | None:
-        return self.inner.slope(settings)
+        found = np.empty(settings.mixture.shape)
+        for rows, curve in self._curves(settings):
+            found[rows] = curve.slope(Settings(settings.sources, settings.mixture[rows]))
+        return found
+
+    def _curves(self, settings: Settings) -> Iterator[tuple[npt.NDArray[np.bool_], Curve]]:
+        columns = [settings.values.get(name) for name in ("tokens", "parameters")]
+        held = [np.full(len(settings), own) if c is None else c for c, own in zip(columns, self.target, strict=True)]
+        pairs, place = np.unique(np.column_stack(held), axis=0, return_inverse=True)
+        for at, (tokens, size) in enumerate(pairs.tolist()):
+            if (tokens, size) not in self.curves:
+                last, _ = self.law.taken(self.runs, tokens, size)
+                every, begin = np.ones((1, len(last)), np.int64), self.curves[self.target]
+                again = DataMixingLaws(self.law.delta).refit(last, every, begin)[0]
+                assert isinstance(again, Curve)
+                self.curves[tokens, size] = again
+            yield place.ravel() == at, self.curves[tokens, size]
 
 
 @dataclass(frozen=True)
@@ -85,6 +116,8 @@ class NestedMixing(Law):
     parameters: float = 0.0
     delta: float = 0.05
 
+    left_out: ClassVar[str | None] = "mixture"
+    drawn: ClassVar[str | None] = "mixture"
     card: ClassVar[Card] = Card(
         summary="A mixing law on losses that laws of tokens and of size predict for a larger run.",
         family="law",
@@ -103,30 +136,37 @@ class NestedMixing(Law):
     def __post_init__(self) -> None:
         if self.tokens < 0 or self.parameters < 0:
             raise UsageError("nested_mixing: tokens and parameters must be at least 0.")
+        if not self.delta > 0:
+            raise UsageError(f"nested_mixing: delta must be a number above 0, not {self.delta:g}.")
 
     def numbers(self, sources: int) -> int:
         return DataMixingLaws().numbers(sources)
 
     def fit(self, runs: Runs) -> Prediction:
         values = runs.settings.values
+        target = self.tokens or float(values["tokens"].max()), self.parameters or float(values["parameters"].max())
+        last, told = self.taken(runs, *target)
+        inner = DataMixingLaws(self.delta).fit(last)
+        error = float(np.sqrt(((inner.at(last.settings) - last.outcome) ** 2).mean()))
+        return _Nested(self, runs, target, {target: inner}, {**told, "mixture": {**inner.parameters, "error": error}})
+
+    def taken(self, runs: Runs, tokens: float, parameters: float) -> tuple[Runs, dict[str, Any]]:
+        """The first two stages: each mixture's loss taken to a size, and what each stage was."""
+        values = runs.settings.values
         mixture, loss = runs.settings.mixture, runs.outcome
         size = values["parameters"]
         told: dict[str, Any] = {}
-        for stage, target in (("tokens", self.tokens), ("size", self.parameters)):
+        for stage, target in (("tokens", tokens), ("size", parameters)):
             column = values["tokens"] if stage == "tokens" else size
             if len(np.unique(column)) < 3:
                 told[stage] = "left out: fewer than three values"
                 continue
             key = np.column_stack([mixture, size]) if stage == "tokens" else mixture
             _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
-            at = target or float(column.max())
-            loss, alpha, error = shared_power(curve.ravel(), column, loss, at)
-            told[stage] = {"alpha": alpha, "error": error, "at": at}
+            loss, alpha, error = shared_power(curve.ravel(), column, loss, target)
+            told[stage] = {"alpha": alpha, "error": error, "at": target}
             mixture, size = mixture[first], size[first]
-        last = Runs(Settings(runs.settings.sources, mixture), loss, np.arange(len(loss)))
-        inner = DataMixingLaws(self.delta).fit(last)
-        error = float(np.sqrt(((inner.at(last.settings) - loss) ** 2).mean()))
-        return _Nested(inner, {**told, "mixture": {**inner.parameters, "error": error}})
+        return Runs(Settings(runs.settings.sources, mixture), loss, np.arange(len(loss))), told
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         missing = [stage for stage in ("tokens", "size") if isinstance(fitted.parameters[stage], str)]

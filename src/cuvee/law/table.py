@@ -70,6 +70,7 @@ def read_runs(
     losses: Sequence[str] | None = None,
     arms: str | Path | None = None,
     skip_bad: bool = False,
+    inputs: Sequence[str] = (),
 ) -> Table:
     """Read a table of runs, or a ledger's folder together with a table of what its arms are.
 
@@ -78,16 +79,17 @@ def read_runs(
         losses: columns that hold outcomes [those called loss.NAME or metric.NAME].
         arms: for a ledger: a table with a column ``arm`` and each arm's shares and settings.
         skip_bad: pass over runs without a finite outcome, and say how many.
+        inputs: columns that the law looks at: settings, whatever their names look like, unless ``losses`` names them.
 
     Raises:
         UsageError, DataError: with the row and column that cannot be used.
     """
     place = Path(path)
     if place.is_dir():
-        return _from_ledger(place, arms, losses, skip_bad)
+        return _from_ledger(place, arms, losses, skip_bad, inputs)
     if arms is not None:
         raise UsageError("--arms belongs to a ledger's folder: a table of runs holds its mixtures itself.")
-    return from_arrow(_open(place), str(place), sources, losses, skip_bad)
+    return from_arrow(_open(place), str(place), sources, losses, skip_bad, inputs)
 
 
 def _open(path: Path) -> pa.Table:
@@ -110,7 +112,12 @@ def _open(path: Path) -> pa.Table:
 
 
 def from_arrow(
-    table: pa.Table, name: str, sources: Sequence[str] | None, losses: Sequence[str] | None, skip_bad: bool = False
+    table: pa.Table,
+    name: str,
+    sources: Sequence[str] | None,
+    losses: Sequence[str] | None,
+    skip_bad: bool = False,
+    inputs: Sequence[str] = (),
 ) -> Table:
     """Runs from an Arrow table; ``name`` stands in messages. See :func:`read_runs`."""
     twice = sorted({one for one in table.column_names if table.column_names.count(one) > 1})
@@ -118,8 +125,8 @@ def from_arrow(
         raise DataError(f"{name} has two columns called '{twice[0]}'. Give every column its own name.")
     if not table.num_rows:
         raise DataError(f"{name} holds no run. Give one row for every finished run.")
-    shares = _named(table, sources, _MIXTURE, name, "--sources")
-    outcomes = _named(table, losses, _OUTCOME, name, "--loss")
+    shares = _named(table, sources, _MIXTURE, name, "--sources", inputs)
+    outcomes = _named(table, losses, _OUTCOME, name, "--loss", inputs)
     if not outcomes:
         raise DataError(
             f"{name} has no column of outcomes. Call them loss.NAME, or name them with --loss; "
@@ -132,14 +139,14 @@ def from_arrow(
     ]
     bad = np.zeros(table.num_rows, bool)
     found = {label: _numbers(table, column, name) for label, column in outcomes.items()}
-    for label, column in outcomes.items():
-        wrong = np.flatnonzero(~np.isfinite(found[label]))
-        if len(wrong) and not skip_bad:
-            raise DataError(
-                f"Row {wrong[0] + 1} of {name}: {column} is not a finite number ({len(wrong):,} such rows). "
-                "Leave diverged runs out with --skip-bad; they are then counted."
-            )
-        bad[wrong] = True
+    for label in outcomes:
+        bad |= ~np.isfinite(found[label])
+    if bad.any() and not skip_bad:
+        raise DataError(
+            f"{_rows(np.flatnonzero(bad))} of {name}: "
+            f"{_listed([c for one, c in outcomes.items() if not np.isfinite(found[one]).all()], 'or')} "
+            "is not a finite number. Leave diverged runs out with --skip-bad; they are then counted."
+        )
     mixture = _mixture(table, shares, name)
     values = {one: _numbers(table, one, name) for one in others}
     values = {one: column for one, column in values.items() if np.isfinite(column).all()}
@@ -159,6 +166,19 @@ def from_arrow(
         runs, sets = len(np.unique(group)), len(np.unique(cluster))
         notes.append(f"rows of one run are its checkpoints: {runs:,} settings are {sets:,} that share no run")
     return Table(settings, {label: column[keep] for label, column in found.items()}, group, tuple(notes), cluster)
+
+
+def _rows(places: npt.NDArray[np.int64], most: int = 6) -> str:
+    """ "Row 5", "Rows 5, 7 and 8", or the first few of many."""
+    if len(places) == 1:
+        return f"Row {places[0] + 1}"
+    shown = [str(one + 1) for one in places[:most]]
+    more = [f"{len(places) - most:,} more"] if len(places) > most else []
+    return f"Rows {_listed(shown + more, 'and')}"
+
+
+def _listed(names: Sequence[str], last: str) -> str:
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def groups_of(settings: Settings) -> npt.NDArray[np.int64]:
@@ -189,11 +209,16 @@ def _clusters(settings: Settings, group: npt.NDArray[np.int64], run: npt.NDArray
 
 
 def _named(
-    table: pa.Table, asked: Sequence[str] | None, pattern: re.Pattern[str], name: str, option: str
+    table: pa.Table,
+    asked: Sequence[str] | None,
+    pattern: re.Pattern[str],
+    name: str,
+    option: str,
+    inputs: Sequence[str] = (),
 ) -> dict[str, str]:
     """Column by short name, sorted by short name."""
     if asked is None:
-        matches = [(pattern.fullmatch(column), column) for column in table.column_names]
+        matches = [(pattern.fullmatch(column), column) for column in table.column_names if column not in inputs]
         pairs = [(match[1], column) for match, column in matches if match]
     else:
         by_short = {match[1]: one for one in table.column_names if (match := pattern.fullmatch(one))}
@@ -236,14 +261,17 @@ def _mixture(table: pa.Table, shares: Mapping[str, str], name: str) -> Floats:
     total = found.sum(1)
     off = np.flatnonzero(np.abs(total - 1) > TOLERANCE)
     if len(off):
+        such = "1 such row" if len(off) == 1 else f"{len(off):,} such rows"
         raise DataError(
-            f"Row {off[0] + 1} of {name}: the weights sum to {total[off[0]]:.4g}, not to 1 ({len(off):,} such rows). "
+            f"Row {off[0] + 1} of {name}: the weights sum to {total[off[0]]:.4g}, not to 1 ({such}). "
             "Give shares of training tokens, of all sources."
         )
     return found / total[:, None]
 
 
-def _from_ledger(folder: Path, arms: str | Path | None, losses: Sequence[str] | None, skip_bad: bool) -> Table:
+def _from_ledger(
+    folder: Path, arms: str | Path | None, losses: Sequence[str] | None, skip_bad: bool, inputs: Sequence[str]
+) -> Table:
     from ..proof.ledger import Ledger
 
     if arms is None:
@@ -269,7 +297,7 @@ def _from_ledger(folder: Path, arms: str | Path | None, losses: Sequence[str] | 
                 f"The ledger's trials have no evaluation set '{name}'. They have: {', '.join(names[:12])}."
             )
         rows = rows.append_column(f"loss.{name}", pa.array([trial.metrics[name] for trial in used]))
-    found = from_arrow(rows, str(folder), None, losses, skip_bad)
+    found = from_arrow(rows, str(folder), None, losses, skip_bad, inputs)
     others = len(trials) - len(used)
     notes = (f"{others:,} trials of other recipes were left out",) if others else ()
     return Table(found.settings, found.outcomes, found.group, (*found.notes, *notes), found.cluster)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..layout import REPORT
 from ..quantities import next_lines, shell_path
-from ..report.terminal import number, percent, plural, safe, warned
+from ..report.terminal import NONE, number, percent, plural, safe, warned
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
@@ -24,10 +24,50 @@ def _weighted(summary: Mapping[str, Any], name: str) -> float:
 
 def trusted(summary: Mapping[str, Any]) -> bool:
     """Whether the law predicts runs left out better than every baseline does, over all outcomes by their weight."""
-    own = _weighted(summary, "error")
-    known = summary["outcomes"][0]["baselines"]
-    others = [sum(one["weight"] * one["baselines"][name] for one in summary["outcomes"]) for name in known]
-    return bool(own < min(others, default=math.inf))
+    return bool(_weighted(summary, "error") < min(_guessed(summary).values(), default=math.inf))
+
+
+def _guessed(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The error of each baseline, over all outcomes by their weight."""
+    told = summary["outcomes"]
+    return {name: sum(one["weight"] * one["baselines"][name] for one in told) for name in told[0]["baselines"]}
+
+
+def telling(summary: Mapping[str, Any]) -> int:
+    """The place of the outcome that the verdict turns on: which falls most behind its best baseline, by its weight."""
+
+    def behind(one: Mapping[str, Any]) -> float:
+        least = min(one["baselines"].values(), default=0.0)
+        found = one["weight"] * (one["error"] - least) if one["error"] is not None else math.nan
+        return float(found) if math.isfinite(found) else math.inf
+
+    return max(range(len(summary["outcomes"])), key=lambda at: behind(summary["outcomes"][at]))
+
+
+def _lost_to(summary: Mapping[str, Any]) -> str:
+    """The plainest guess that a law does not beat."""
+    own, guessed = _weighted(summary, "error"), _guessed(summary)
+    if own >= guessed.get("mean", math.inf) or not math.isfinite(own):
+        return "a guess that knows nothing"
+    return "a linear regression" if own >= guessed.get("linear", math.inf) else "the nearest run"
+
+
+def _figure(value: float | None) -> str:
+    return NONE if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def _times(value: float) -> str:
+    """How many times seed noise: "2.1", and "9e+13" for what is past all measure."""
+    return f"{value:.1f}" if value < 1e4 else f"{value:.2g}"
+
+
+def _spelled(value: Any) -> str:
+    """A parameter's value: numbers in short, those of a mapping or a list one after the other."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_spelled(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_spelled(one) for one in value)
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _signed(value: float) -> str:
@@ -38,9 +78,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """One or two sentences: can the law be believed, and does its proposal promise anything."""
     name, error = summary["law"]["name"], _weighted(summary, "error")
     in_noise = _weighted(summary, "error_in_noise")
-    how = f"{error:.3g}" + (f" ({in_noise:.1f} times seed noise)" if math.isfinite(in_noise) else "")
+    how = f"{error:.3g}" + (f" ({_times(in_noise)} times seed noise)" if math.isfinite(in_noise) else "")
     if not trusted(summary):
-        return f"Not to be relied on: {name} misses runs left out by {how}, no better than a guess that knows nothing."
+        return f"Not to be relied on: {name} misses runs left out by {how}, no better than {_lost_to(summary)}."
     text = f"{name} predicts runs left out to {how}."
     if not summary["proposal"]:
         return text
@@ -55,9 +95,10 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     """What a user should know before training on the proposal, gravest first."""
     found = []
     if not trusted(summary):
-        named = ", ".join(f"{name} {error:.3g}" for name, error in summary["outcomes"][0]["baselines"].items())
+        worst = summary["outcomes"][telling(summary)]
+        named = ", ".join(f"{name} {error:.3g}" for name, error in worst["baselines"].items())
         found.append(
-            f"The error on '{safe(summary['outcomes'][0]['name'], 24)}' is {summary['outcomes'][0]['error']:.3g}; "
+            f"The error on '{safe(worst['name'], 24)}' is {worst['error']:.3g}; "
             f"guesses reach: {named}. Run more mixtures, or fit another law."
         )
     for sentence in summary.get("extrapolation", []):
@@ -72,7 +113,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         )
     elif noise > FAR_ERROR and trusted(summary):
         found.append(
-            f"Runs left out are missed by {noise:.1f} times seed noise: the law's form does not fit all of them."
+            f"Runs left out are missed by {_times(noise)} times seed noise: the law's form does not fit all of them."
         )
     for one in summary["proposal"]:
         if one["passes"] is not None and one["passes"] > 4:
@@ -126,11 +167,10 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if summary["proposal"]:
         lines += _proposed(summary)
     for name, one in list(summary["asked"].items())[:4]:
-        lines.append(f"  {safe(name, 24)} {one['value']:.4g} [{one['low']:.4g}, {one['high']:.4g}]")
+        lines.append(f"  {safe(name, 24)} {_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]")
     if not summary["proposal"]:
         for name, value in list(summary["outcomes"][0]["parameters"].items())[:8]:
-            shown = number(value) if isinstance(value, int | float) else str(value)
-            lines.append(f"  {safe(name, 20):<21}{safe(shown, 50)}")
+            lines.append(f"  {safe(name, 20):<21}{safe(_spelled(value), 50)}")
     for warning in summary["warnings"][:4]:
         lines += warned(warning, WIDTH)
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
