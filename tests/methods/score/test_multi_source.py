@@ -78,6 +78,10 @@ def test_what_cannot_be_screened_is_refused(run: Memory) -> None:
     for wrong in (MultiSource(0), MultiSource(1), MultiSource(by="age"), MultiSource(sample=0)):  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="multi_source"):
             wrong.fit(run)
+    unlabelled = rows(["a b", "c d"])
+    for by in ("label", "nearness"):
+        with pytest.raises(DataError, match=r"multi_source learns from labels.*--label"):
+            MultiSource(by=by).fit(Memory(run.pool, unlabelled))  # type: ignore[arg-type]
     wordless = Memory(rows(["", ""]), run.target)
     with pytest.raises(DataError, match="can be screened"):
         MultiSource(by="nearness").fit(wordless)

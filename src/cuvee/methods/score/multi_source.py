@@ -32,7 +32,7 @@ from ...errors import DataError, UsageError
 from ...fold.scores import ScoreSample
 from .rds_plus import RdsPlus
 from .v_information import VInformation
-from .weak_supervision import WeakSupervision
+from .weak_supervision import WeakSupervision, labelled
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,7 @@ class MultiSource(Method):
     def fit(self, run: Run) -> Screened:
         if not 0 < self.screen < 1 or self.by not in ("label", "nearness") or self.sample < 1:
             raise UsageError("multi_source: screen is between 0 and 1, by label or nearness, sample at least 1.")
+        labelled(run, "multi_source")  # what the target lacks is said in this method's name
         uncertain = WeakSupervision(rule="hard").fit(run)
         screen = VInformation("easy", 0.0, self.sample) if self.by == "label" else RdsPlus("max")
         found = screen.fit(run)

@@ -66,20 +66,23 @@ class Hardness(Map):
         return {"score": self.power * np.log(found)}
 
 
-def labelled(run: Run) -> tuple[list[str], list[list[Batch]]]:
-    """The target's classes in the order of their names, and the rows of each, one batch for each that was read."""
+def labelled(run: Run, who: str = "weak_supervision") -> tuple[list[str], list[list[Batch]]]:
+    """The target's classes in the order of their names, and the rows of each, one batch for each that was read.
+
+    ``who``: the method that asks, for error messages.
+    """
     found: dict[str, list[Batch]] = {}
     for batch in run.targets():
         column = batch.columns.get("label", batch.columns.get("domain"))
         if column is None:
-            raise DataError("weak_supervision learns from labels: give the target a label column, or domains.")
+            raise DataError(f"{who} learns from labels: give the target a label column, named by --label, or domains.")
         names = pc.fill_null(pc.cast(pa.array(column), pa.large_string()), "(none)")
         for name in pc.unique(names).to_pylist():
             chosen = np.flatnonzero(pc.equal(names, name).to_numpy(zero_copy_only=False))
             part = Batch(*cut_texts(batch, chosen), batch.row[chosen], batch.key[chosen])
             found.setdefault(name, []).append(part)
     if not 2 <= len(found) <= MOST_CLASSES:
-        raise DataError(f"weak_supervision needs 2 to {MOST_CLASSES} labels in the target; it has {len(found)}.")
+        raise DataError(f"{who} needs 2 to {MOST_CLASSES} labels in the target; it has {len(found)}.")
     return sorted(found), [found[name] for name in sorted(found)]
 
 
