@@ -107,6 +107,9 @@ def test_what_cannot_be_measured_is_refused() -> None:
     pool = rows(mixed(1, 50, 0.5))
     with pytest.raises(DataError, match="target is empty"):
         Quad().fit(Memory(pool, rows([])))
+    for few in ([SEA], []):
+        with pytest.raises(DataError, match="quad needs two rows of text"):
+            Quad().fit(Memory(rows(few), rows([SEA])))
     for wrong in (Quad(k=0), Quad(evaluations=0), Quad(alpha=-1), Quad(damping=0)):
         with pytest.raises(UsageError, match="quad"):
             wrong.fit(Memory(pool, rows([SEA])))

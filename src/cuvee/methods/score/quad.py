@@ -54,9 +54,8 @@ def pull(arms: list[Array], value: Callable[[Array], Array], evaluations: int, s
         "count" int64 (arms,), "mean" and "bound" (CS), float64 (arms,), in running standard deviations; arms without a
         candidate have -inf.
     """
-    count = np.zeros(len(arms), np.int64)
+    count, size = np.zeros(len(arms), np.int64), np.array([len(arm) for arm in arms])
     total, squares = np.zeros(len(arms)), np.zeros(len(arms))
-    size = np.array([len(arm) for arm in arms])
 
     def bounds() -> tuple[Array, Array]:
         spent = max(int(count.sum()), 1)
@@ -129,6 +128,8 @@ class Quad(Method):
         if min(whole) < 1 or self.alpha < 0 or self.damping <= 0:
             raise UsageError("quad: counts are at least 1, alpha at least 0, damping above 0.")
         drawn = as_batch(run.fold(BottomK(self.candidates + self.warmup, "quad", run.seed, self.max_bytes)))
+        if len(drawn) < 2 or not len(drawn.data):
+            raise DataError("quad needs two rows of text or more: it trains on some and measures others.")
         parts = max(min(self.candidates, len(drawn) // 2), 1)
         rows, rest = cut(drawn, 0, parts), cut(drawn, parts, None)
         table = train(rest)
