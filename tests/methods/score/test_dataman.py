@@ -103,3 +103,9 @@ def test_rows_present_are_counted() -> None:
     assert content_hash(pool.data, pool.offsets).tolist() == pool.key.tolist()
     fold = Present(np.sort(pool.key[:2]))
     assert fold.finish(fold.merge(fold.lift(pool), fold.lift(rows([SEA, "y"])))) == 3
+
+
+def test_the_row_of_a_bad_rating_is_counted_from_one(tmp_path: Path) -> None:
+    pool = rows([SEA, CODE])
+    with pytest.raises(DataError, match="row 2: overall_score"):
+        DataMan(write(tmp_path, key=pool.key, overall_score=[4.0, float("nan")])).fit(Memory(pool))
