@@ -30,7 +30,6 @@ def test_a_kill_leaves_whole_files_and_the_next_run_ends_the_same(tmp_path: Path
     assert [failure for session in sessions for failure in session.failures] == []
     assert sum(sum(session.hits.values()) for session in sessions) >= KILLS
     assert {name for session in sessions for name in session.hits} == {case.name for case in CASES}
-    assert max(session.slowest_rerun for session in sessions) < 30
 
 
 def test_a_killed_process_as_users_start_it(tmp_path: Path) -> None:
