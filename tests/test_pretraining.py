@@ -82,3 +82,33 @@ def test_the_command(pool: Path, tmp_path: Path) -> None:
     assert command("pretrain", pool, "--epochs", "0", "-o", place).status == 2
     planned = command("pretrain", pool, "--plan", "-o", tmp_path / "none")
     assert planned.status == 0 and not (tmp_path / "none").exists()
+
+
+def test_a_plan_refuses_what_the_training_would_refuse(pool: Path, tmp_path: Path) -> None:
+    """And trains, writes and keeps nothing."""
+    from click.testing import CliRunner
+
+    from cuvee.cli import cli
+
+    held = tmp_path / "out"
+    held.mkdir()
+    (held / "notes.txt").write_text("mine")
+
+    def planned(*words: str) -> tuple[int, str]:
+        common = ["--cache", str(tmp_path / "cache"), "--plan"]
+        found = CliRunner().invoke(cli, ["pretrain", *words, *common])
+        return found.exit_code, found.output
+
+    asked = ["--proxy", PROXY, "-o", str(held / "model.safetensors")]
+    status, said = planned(str(pool), *asked, "--only", "alpha", "--tokens", "200")
+    assert status == 0 and "documents, " in said and "1 pass" in said
+    for words, wanted in (
+        ([str(tmp_path / "none"), *asked], "no such file"),
+        ([str(pool), *asked, "--only", "gamma"], "no domain 'gamma'"),
+        ([str(pool), *asked, "--epochs", "0"], "above 0"),
+        ([str(pool), "--proxy", "ngram"], "Only a transformer"),
+        ([str(pool), "--proxy", PROXY, "-o", str(held / "notes.txt")], "no checkpoint of cuvee"),
+    ):
+        status, said = planned(*words)
+        assert status != 0 and wanted in said
+    assert [one.name for one in held.iterdir()] == ["notes.txt"]

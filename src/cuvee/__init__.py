@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .fitting import Fitted, fit_law
     from .mixing import Mixed, mix_sources
     from .near_duplicates import Guarded, guard
-    from .online.checked import OnlineMix
+    from .online.mix import OnlineMix
     from .pool import Reading
     from .pretraining import Pretrained, pretrain
     from .profiling import Profiled, profile
@@ -49,7 +49,7 @@ _LAZY = {
     "guard": "near_duplicates",
     "rate": "rating.job",
     "Rated": "rating.job",
-    "OnlineMix": "online.checked",
+    "OnlineMix": "online.mix",
     "Guarded": "near_duplicates",
     "Reading": "pool",
     "WriteResult": "feed.write",

@@ -77,22 +77,11 @@ def pretrain(
     """
     started = time.monotonic()
     check_arguments(pool=pool, output=output, reading=reading, workers=workers, seed=seed, tokens=tokens)
-    name, settings = method_call(proxy) if isinstance(proxy, str) else ("", {})
-    model = load_proxy(name, settings) if isinstance(proxy, str) else proxy
-    if not isinstance(model, Transformer):
-        raise UsageError(f"Only a transformer can be gone on from, not {name}. Take --proxy transformer.")
-    if not (np.isfinite(epochs) and epochs > 0):
-        raise UsageError(f"--epochs must be a number above 0, not {epochs}.")
-    if isinstance(only, str):
-        raise UsageError(f"only must be a list of domains, like [{only!r}].")
+    model = _asked(proxy, only, epochs)
     place, store, shown = Path(output), Store(Path(cache) if cache is not None else None), progress or Progress()
     with files.lock(place), store.in_use():
         _refuse_foreign(place)
-        opened = open_stage(pool, reading or Reading(), store)
-        if opened.spec.text is None:
-            raise UsageError("The pool has no texts to train on. Name their column with --text.")
-        engine = Engine(opened.stage, None, store, executor or Local(workers), shown)
-        rows = _rows(engine, opened.domain_by_convention, tuple(only), tokens, seed)
+        engine, rows = _opened(pool, reading, store, executor or Local(workers), shown, only, tokens, seed)
         batch = Corpus(store, gather(engine, rows.row)).batch(rows.places)
         key = digest("pretrain", rows.digest, Recipe(model, Uniform(), epochs).digest(), seed)
         shown.begin("training", 100, "percent")
@@ -114,6 +103,69 @@ def pretrain(
         "seconds": round(time.monotonic() - started, 3),
     }
     return Pretrained(place, summary)
+
+
+def plan(
+    pool: Paths,
+    *,
+    proxy: str | Transformer = "transformer",
+    only: Sequence[str] = (),
+    tokens: int | None = None,
+    epochs: float = 1.0,
+    seed: int = 0,
+    output: str | os.PathLike[str] = "out/model.safetensors",
+    reading: Reading | None = None,
+    workers: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """What :func:`pretrain` with the same arguments would train; it fails where that would fail before training.
+
+    The pool is read, and nothing is written outside the cache.
+    """
+    check_arguments(pool=pool, output=output, reading=reading, workers=workers, seed=seed, tokens=tokens)
+    model, store = _asked(proxy, only, epochs), Store(Path(cache) if cache is not None else None)
+    _refuse_foreign(Path(output))
+    with store.in_use():
+        _, rows = _opened(pool, reading, store, Local(workers), Progress(), only, tokens, seed)
+    names = [str(pool)] if isinstance(pool, str | os.PathLike) else list(map(str, pool))
+    trains = f"a transformer of {model.size}" + (f", from {model.start}" if model.start else "")
+    amount = f"{rows.documents:,} document{'' if rows.documents == 1 else 's'}, {rows.tokens:,} tokens"
+    return {"reads": names, "trains": f"{trains}: {amount}, {_passes(epochs)}", "writes": [str(output)]}
+
+
+def _asked(proxy: str | Transformer, only: Sequence[str], epochs: float) -> Transformer:
+    """The model that was asked for."""
+    name, settings = method_call(proxy) if isinstance(proxy, str) else ("", {})
+    model = load_proxy(name, settings) if isinstance(proxy, str) else proxy
+    if not isinstance(model, Transformer):
+        raise UsageError(f"Only a transformer can be gone on from, not {name}. Take --proxy transformer.")
+    if not (np.isfinite(epochs) and epochs > 0):
+        raise UsageError(f"--epochs must be a number above 0, not {epochs}.")
+    if isinstance(only, str):
+        raise UsageError(f"only must be a list of domains, like [{only!r}].")
+    return model
+
+
+def _opened(
+    pool: Paths,
+    reading: Reading | None,
+    store: Store,
+    executor: Executor,
+    shown: Progress,
+    only: Sequence[str],
+    tokens: int | None,
+    seed: int,
+) -> tuple[Engine, Drawn]:
+    """The pool, and the documents of it to train on."""
+    opened = open_stage(pool, reading or Reading(), store)
+    if opened.spec.text is None:
+        raise UsageError("The pool has no texts to train on. Name their column with --text.")
+    engine = Engine(opened.stage, None, store, executor, shown)
+    return engine, _rows(engine, opened.domain_by_convention, tuple(only), tokens, seed)
+
+
+def _passes(epochs: float) -> str:
+    return f"{epochs:g} pass{'' if epochs == 1 else 'es'}"
 
 
 class _Share:
@@ -170,7 +222,7 @@ def lines(done: Pretrained) -> list[str]:
 
     told, about = done.summary, done.summary["about"]
     rate = f"{about['rate']:.3g}" if about["rate"] else "0"
-    passes = f"{told['epochs']:g} pass{'' if told['epochs'] == 1 else 'es'}"
+    passes = _passes(told["epochs"])
     found = [
         f"Trained {about['size']} on {plural(told['documents'], 'document')}, {told['tokens']:,} tokens, {passes}",
         f"  model   {safe(told['path'], 70)}  {told['digest'][:8]}",

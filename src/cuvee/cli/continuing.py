@@ -43,7 +43,7 @@ def pretrain(pool: tuple[str, ...], tokens: str | None, only: tuple[str, ...], *
     asked |= {"only": list(only), "tokens": quantities.count(tokens) if tokens else None}
     with running(flags) as common:
         if flags["plan_only"]:
-            print_plan({"reads": list(pool), "writes": [asked["output"]], "trains": asked["proxy"]}, flags)
+            print_plan(pretraining.plan(pool, **asked, **without(common, "progress", "show_text")), flags)
             return
         result = pretraining.pretrain(pool, **asked, **without(common, "show_text"))
     print_result(result.summary, pretraining.lines(result), flags)

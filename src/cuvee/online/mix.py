@@ -31,6 +31,7 @@ from ..errors import DataError, UsageError
 from ..layout import sealed
 from ..registry import load as load_method
 from ..registry import policies
+from .arguments import Numbers, check_numbers, typed
 from .law import Floats
 from .mixture import Groups, MixturePolicy, Turn
 
@@ -78,7 +79,7 @@ class OnlineMix:
         *,
         total: int,
         settings: Mapping[str, Any] | None = None,
-        losses: Mapping[str, float] | None = None,
+        losses: Numbers | None = None,
         seed: int = 0,
         journal: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -87,15 +88,24 @@ class OnlineMix:
         Args:
             sources: how many units of data each source has, by name.
             policy: one that decides about shares: ``cuvee methods`` lists them.
-            settings: its parameters.
+            settings: its parameters. Names of sources are a list, or a text joined by +.
             total: units of the training, those of sweeps, proxies and references included.
-            losses: each source's held-out loss before training; for policies that measure losses.
-            journal: a new file, to which a line is added at every update.
+            losses: each source's held-out loss before training, at least 0; needed by policies that measure losses.
+            seed: a whole number.
+            journal: a new file, to which a line is added at every update. Its folder is made if there is none.
 
         Raises:
-            UsageError: no such policy, or one that decides about single examples; sizes or losses that are no numbers.
+            UsageError: no such policy, or one that decides about single examples; sizes, settings or losses that are
+                no numbers, or not of the right kind; losses are needed and not given.
             ResourceError: the journal cannot be written.
         """
+        if not isinstance(sources, Mapping) or not all(isinstance(name, str) for name in sources):
+            raise UsageError("sources must be units by name, like {'web': 40000, 'code': 10000}.")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise UsageError(f"seed must be a whole number, not {seed!r}.")
+        if settings is not None and not isinstance(settings, Mapping):
+            raise UsageError(f"settings must be parameters by name, like {{'rounds': 5}}, not {settings!r}.")
+        check_numbers(losses, "losses")
         self.sources = tuple(sorted(sources))
         sizes = [sources[name] for name in self.sources]
         if not sizes or any(isinstance(one, bool) or not isinstance(one, int | np.integer) or one < 1 for one in sizes):
@@ -111,13 +121,19 @@ class OnlineMix:
             able = [name for name in policies() if _mixes(name)]
             raise UsageError(f"'{policy}' decides about single examples, not about shares. Take {', '.join(able)}.")
         self.name, self.total, self.seed = policy.replace("-", "_"), int(total), int(seed)
-        self.policy: MixturePolicy = make(kind, settings or {}, policy)
+        self.policy: MixturePolicy = make(kind, typed(settings or {}, kind, policy), policy)
         self.groups = Groups(self.sources, np.array(sizes, np.int64))
         self.memory: State = self.policy.fresh(self.groups)
         self.number = 0
         self.initial = self.last = None if losses is None else self._losses(losses)
         self._told: Proposal | None = None
+        self._proposed = False
         self._journal: Path | None = None
+        if losses is None and "validation" in self._turn()[0].asks:
+            raise UsageError(
+                f"{policy} needs each source's held-out losses before training: "
+                "OnlineMix(..., losses={'web': 5.5, ...})."
+            )
         if journal is not None:
             place = Path(journal)
             if place.exists():
@@ -142,7 +158,7 @@ class OnlineMix:
 
     def weights(self) -> dict[str, float]:
         """Each source's share of the next turn, or of the last one when the training is over."""
-        return self.propose().weights if not self.done or self._told is None else self._told.weights
+        return self._proposal().weights if not self.done or self._told is None else self._told.weights
 
     def propose(self) -> Proposal:
         """What to train on next; the same until :meth:`update`.
@@ -150,6 +166,11 @@ class OnlineMix:
         Raises:
             UsageError: the training is over.
         """
+        found = self._proposal()
+        self._proposed = True
+        return found
+
+    def _proposal(self) -> Proposal:
         if self.done:
             raise UsageError(f"The {self.total:,} units are spent: the training is over.")
         turn, counts, order = self._turn()
@@ -168,24 +189,38 @@ class OnlineMix:
 
     def update(
         self,
-        losses: Mapping[str, float] | None = None,
+        losses: Numbers | None = None,
         *,
-        excess: Mapping[str, float] | None = None,
+        excess: Numbers | None = None,
         gradients: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
         cost: float = 0.0,
     ) -> None:
-        """Take in what was measured after training on the proposal, and go on to the next turn.
+        """Take in what was measured after training on the proposal, and go on to the next turn; once for each turn.
 
         Args:
-            losses: each source's mean held-out loss now.
+            losses: each source's mean held-out loss now, at least 0.
             excess: by source the mean, over the turn, of max(loss - reference's loss, 0); sources without may lack.
             gradients: (2 k, 2 k): see :class:`cuvee.core.Feedback`.
             cost: units that measuring is to be counted for.
 
         Raises:
-            UsageError: something that was asked for is missing, is of unknown sources, or is no finite number.
+            UsageError: nothing was proposed since the last update; something that was asked for is missing, or was
+                given and not asked for (losses are always welcome); a number is not finite, or below 0, or of an
+                unknown source. The mixture is as it was before.
         """
-        proposal = self.propose()
+        proposal = self._proposal()
+        if not self._proposed:
+            raise UsageError(
+                "update before propose: this turn was not proposed, so nothing can have been trained on it. Call "
+                "propose(), train on its order, then call update once."
+            )
+        check_numbers(losses, "losses")
+        check_numbers(excess, "excess")
+        for name, value in (("excess", excess), ("gradients", gradients)):
+            if value is not None and name not in proposal.asks:
+                raise UsageError(
+                    f"{self.name} did not ask for {name} in this turn. Give what the proposal's measure and asks name."
+                )
         turn, counts, _ = self._turn()
         if proposal.measure and losses is None:
             raise UsageError("update needs every source's held-out loss after this turn: {'web': 3.1, ...}.")
@@ -198,7 +233,8 @@ class OnlineMix:
             raise UsageError(
                 f"{self.name} needs the losses before training: OnlineMix(..., losses={{'web': 5.5, ...}})."
             )
-        if not 0 <= cost < math.inf:
+        number = isinstance(cost, int | float | np.integer | np.floating) and not isinstance(cost, bool)
+        if not number or not 0 <= cost < math.inf:
             raise UsageError(f"cost must be a number of units of at least 0, not {cost!r}.")
         after = None if losses is None else self._losses(losses)
         feedback = Feedback(
@@ -217,7 +253,7 @@ class OnlineMix:
         if self._journal is not None:
             told = {"losses": losses, "excess": excess, "gradients": gradients, "cost": cost}
             files.append(self._journal, _line(self._record(proposal, counts, told, memory)))
-        self.memory, self.last, self._told = memory, after, proposal
+        self.memory, self.last, self._told, self._proposed = memory, after, proposal, False
         self.number += 1
 
     def state(self) -> dict[str, Any]:
@@ -337,8 +373,11 @@ class OnlineMix:
         return found
 
     def _square(self, given: Any) -> Floats:
-        found = np.asarray(given, np.float64)
         k = len(self.sources)
+        try:
+            found = np.asarray(given, np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(f"gradients must be {2 * k} rows of as many numbers.") from None
         if found.shape != (2 * k, 2 * k) or not np.isfinite(found).all():
             raise UsageError(f"gradients must be {2 * k} x {2 * k} finite numbers, not an array of {found.shape}.")
         return found

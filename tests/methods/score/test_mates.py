@@ -174,7 +174,7 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="needs 20"):
         Mates(probes=5).fit(Memory(pool, rows([SEA])))
     pq.write_table(pa.table({"text": [SEA, CODE], "influence": [1.0, float("nan")]}), path)
-    with pytest.raises(DataError, match="row 1: influence is missing"):
+    with pytest.raises(DataError, match="row 2: influence is missing"):
         Mates(influences=str(path)).fit(Memory(pool, rows([])))
     pq.write_table(pa.table({"text": [SEA, SEA], "influence": [1.0, 2.0]}), path)
     with pytest.raises(DataError, match="names a document twice"):

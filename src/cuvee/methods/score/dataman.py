@@ -92,15 +92,17 @@ class DataMan(Method):
         order = np.argsort(found.key)
         key, rating = found.key[order], found.values[order, 0]
         notes: dict[str, Any] = {"ratings": len(key), "mean_rating": float(rating.mean()) if len(key) else None}
-        if self.others == "drop":
+        at = np.zeros(0, np.int64)
+        if self.others == "predict":
+            embedder = of_pool(run, self.source)
+            rows = run.fold(KeyedVectors(key, embedder))
+            at = np.searchsorted(key, rows["key"])
+        if len(at) < FEWEST or not np.ptp(rating[at]) > 0:
             notes["rated_rows"] = int(run.fold(Present(key)))
             if not notes["rated_rows"]:
                 raise DataError(f"No row of the pool is rated in {self.ratings}. Are they the pool's own ids or texts?")
-            return Ratings(key, rating, None, np.zeros(0), notes)
-        embedder = of_pool(run, self.source)
-        rows = run.fold(KeyedVectors(key, embedder))
-        at = np.searchsorted(key, rows["key"])
-        if len(at) < FEWEST or not np.ptp(rating[at]) > 0:
+            if self.others == "drop" or notes["rated_rows"] == run.rows:  # nobody is left to predict
+                return Ratings(key, rating, None, np.zeros(0), notes)
             raise DataError(
                 f"{self.ratings} rates {len(at)} rows of the pool with a vector; dataman needs {FEWEST}, not all rated "
                 "alike, to predict the others. Rate more, or give others=drop."
