@@ -29,6 +29,8 @@ FAILURES_A_NODE_HOUR = 1 / (24 * 60)
 """A node fails every two months: an assumption, at the upper end of what operators report."""
 CACHE_BYTES_A_ROW = 76
 """Facts (44 bytes), a score (8) and the sample and headers beside them, as stored."""
+ROUNDS = 9
+"""Pairs of runs by threads and on Ray: the speed of a shared machine changes by a third within minutes."""
 KEPT, ROW_BYTES = 0.1, 1_000
 """The share of a pool that the model keeps and writes, and the size of its texts."""
 POOLS = {"1 TB": 10**12, "10 TB": 10**13, "100 TB": 10**14, "1 PB": 10**15}
@@ -54,7 +56,7 @@ def overhead(megabytes: int) -> dict[str, Any]:
     address = ray.get_runtime_context().gcs_address
     rounds: list[dict[str, float]] = []
     try:
-        for _ in range(3):
+        for _ in range(ROUNDS):
             threads = in_turn({"local": local}, 1)["local"][0]
             with _Meter(before) as meter:
                 there = in_turn({"ray": [*local, "--on", "ray"]}, 1, {"RAY_ADDRESS": address})["ray"][0]
