@@ -156,3 +156,26 @@ def test_what_is_refused_is_called_by_its_name(tmp_path: Path) -> None:
     assert "--embedding" not in str(refused.value)
     with pytest.raises(UsageError, match=r"--combine min has no parameter 'x'\. Its parameters: none$"):
         run(pool, pool, method=["dsir", "rds_plus"], combine="min", combine_settings={"x": 1})
+
+
+def test_labels_that_only_the_target_has(tmp_path: Path) -> None:
+    """They are named by --label; a method that reads the pool's labels, or a name that neither has, is refused."""
+    names = ["sea", "code"] * 30
+    words = [f"The {name} of day {i} and of {i * 7} waves" for i, name in enumerate(names)]
+    pool, target = tmp_path / "pool.parquet", tmp_path / "target.parquet"
+    pq.write_table(pa.table({"text": words}), pool)
+    pq.write_table(pa.table({"text": words[:20], "kind": names[:20]}), target)
+
+    def chosen(method: str, label: str, with_target: bool = True) -> int:
+        cuvee.select(
+            pool, target=target if with_target else None, method=method, rows=10,
+            reading=Reading(label=label), output=tmp_path / "out",
+        )  # fmt: skip
+        return int(pq.read_metadata(tmp_path / "out" / "selection.parquet").num_rows)
+
+    assert chosen("weak_supervision", "kind") > 0
+    for method, label, with_target in (
+        ("weak_supervision", "kin", True), ("skill_targeted", "kind", True), ("random", "kind", False),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=f"'{label}'"):
+            chosen(method, label, with_target)

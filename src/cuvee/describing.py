@@ -17,6 +17,7 @@ SHOWN = {
     "kmq": "--target target.jsonl --with clusters,classifier --combine rank:weights=0/1 --choose kmq",
     "length_matched": "--with length_matched:like=kept/",
     "mig": "--with mig:tags=clusters",
+    "minority": "--target labelled.jsonl --with minority",
     "multi_source": "--target labelled.jsonl --with multi_source",
     "pass_rate": "--with pass_rate --label pass_rate",
     "preselect": "--with preselect:losses=losses.parquet",

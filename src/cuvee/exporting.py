@@ -230,7 +230,7 @@ def lines(export: Export) -> list[str]:
         shown.append(f"  {safe(export.folder, 76)}")
     shown.append(f"  files   {safe(', '.join([*found['files'], MIXTURE]), 70)}")
     for at, stage in enumerate((found["schedule"] or [])[:6], 1):
-        first = f"{stage['begin']:,}" if stage["step"] is None else f"step {stage['step']:,}"
+        first = f"token {stage['begin']:,}" if stage["step"] is None else f"step {stage['step']:,}"
         mixed = ", ".join(f"{name} {share:.3f}" for name, share in stage["weights"].items())
         shown.append(f"  stage {at} from {first}, {stage['tokens']:,} tokens")
         shown.append(f"          {safe(mixed, 68)}")

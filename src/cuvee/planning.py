@@ -14,7 +14,7 @@ from .engine.plan import parameters
 from .engine.store import Store
 from .errors import UsageError
 from .layout import PLAN, REPORT, SELECTION, refuse_foreign
-from .pool import Opened, Paths, Reading, open_stage, target_reading
+from .pool import Opened, Paths, Reading, open_both, open_stage
 from .report.terminal import plural
 from .request import Request, check_columns, make_budget, make_parts, model_of, plan_methods
 
@@ -72,12 +72,11 @@ def plan_selection(
     model = model_of(reading, scorer, request.method)
     refuse_foreign(Path(output), PLAN, "selection")
     store = Store(Path(cache) if cache is not None else None)
-    opened = open_stage(pool, reading, store)
+    target = asked["target"]
+    opened, against = open_both(pool, target, reading, store, scorer.needs() if scorer is not None else ())
     check_columns(request, scorer, opened.spec)
     found = _resources(opened, store, workers, 1 if scorer is None else 2)
-    target = asked["target"]
-    if target is not None:
-        against = open_stage(target, target_reading(reading), store, "target")
+    if against is not None:
         if opened.spec.text is not None and against.spec.text is None:
             raise UsageError("The target has no texts: give --target files of documents, like the pool's.")
         paths = [target] if isinstance(target, str) else [str(path) for path in target]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -57,8 +57,30 @@ class Opened:
     """Sentences without a full stop about columns that were found, but not used."""
 
 
-def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool") -> Opened:
-    """Find the files, resolve the columns, index the rows."""
+def open_both(
+    pool: Paths, target: Paths | None, reading: Reading, store: Store, needs: Collection[str] = ()
+) -> tuple[Opened, Opened | None]:
+    """The pool, and the target if there is one.
+
+    ``needs``: what the method reads of the pool. Where labels are not among it, the column that ``reading`` names for
+    them may be the target's alone.
+    """
+    if target is None:
+        return open_stage(pool, reading, store), None
+    opened = open_stage(pool, reading, store, may_lack=() if "label" in needs else ("label",))
+    against = open_stage(target, target_reading(reading), store, "target", may_lack=("embedding", "label"))
+    if reading.label not in (None, "none") and opened.spec.label is None and against.spec.label is None:
+        open_stage(pool, reading, store)  # says that there is no such column
+    return opened, against
+
+
+def open_stage(
+    paths: Paths, reading: Reading, store: Store, label: str = "pool", may_lack: Collection[str] = ()
+) -> Opened:
+    """Find the files, resolve the columns, index the rows.
+
+    ``may_lack``: columns, by role, that need not be there though they are named; a method that needs them says so.
+    """
     from .source.discover import discover
     from .source.resolve import resolve_columns
 
@@ -78,9 +100,9 @@ def open_stage(paths: Paths, reading: Reading, store: Store, label: str = "pool"
     local = [(Path(source.path), source.format) for source in data if "://" not in source.path]
     store.keep_from({path if form == "text" and path.is_dir() else path.parent for path, form in local})
     wanted = reading.columns()
-    if label == "target":  # it need not have what the pool has beside texts; a method that needs it says so
-        known = {"none"}.union(*(source.fields() for source in found.sources))
-        wanted |= {role: None for role in ("embedding", "label") if wanted[role] not in known}
+    if named := [role for role in may_lack if wanted[role] not in (None, "none")]:
+        known = set().union(*(source.fields() for source in found.sources))
+        wanted |= {role: None for role in named if wanted[role] not in known}
     resolved = resolve_columns(found.sources, **wanted)
     spec, notes = resolved.spec, dict(resolved.notes)
     if reading.key == "content":

@@ -37,7 +37,7 @@ from .methods.choose.length_matched import cost_by_length, matched_to
 from .methods.choose.quota import Quota
 from .methods.choose.random import Random
 from .methods.choose.top_k import TopK
-from .pool import Opened, Paths, Reading, open_stage, target_reading
+from .pool import Opened, Paths, Reading, open_both
 from .quantities import shell_path
 from .request import Request, check_arguments, check_columns, make_budget, make_parts, model_of, plan_methods
 from .selection_file import Reasons, SelectionWriter, taken_rows
@@ -137,8 +137,7 @@ def select(
     model = model_of(reading, scorer, request.method)
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, PLAN, "selection")
-        opened = open_stage(pool, reading, store)
-        against = open_stage(target, target_reading(reading), store, "target") if target is not None else None
+        opened, against = open_both(pool, target, reading, store, scorer.needs() if scorer is not None else ())
         engine = Engine(
             opened.stage,
             against.stage if against else None,

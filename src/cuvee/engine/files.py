@@ -195,16 +195,21 @@ def whole_folder(target: Path, staging: Path | None = None) -> Iterator[Path]:
 def lock(target: Path) -> Iterator[None]:
     """Hold the right to write ``target``; raise BusyError naming the owner if somebody else holds it.
 
-    The lock belongs to the open file, so it ends with its process, however that ends.
+    The lock belongs to the open file, so it ends with its process, however that ends. Folders that were made for it
+    and stayed empty are removed.
     """
     try:
         target = target.resolve()
         if Path.cwd().is_relative_to(target):
             raise UsageError(f"{target} is replaced as a whole, and you are in it. Name a folder of its own with -o.")
         path = target.with_name(f".{target.name}.lock")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        missing = [folder for folder in target.parents if not folder.exists()]
         while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:
+                continue  # another run that failed has just removed the folder
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -231,6 +236,9 @@ def lock(target: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(handle)
+        with contextlib.suppress(OSError):  # folders in which nothing was written
+            for folder in missing:
+                folder.rmdir()
 
 
 def _owner(handle: int) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core import Array, Batch
+from ..engine.ordered import repeated
 from ..errors import DataError
 from .content import string_hash
 
@@ -65,6 +66,6 @@ def read(path: str, columns: tuple[str, ...], who: str) -> NamedValues:
     if names.null_count:
         raise DataError(f"{path}: {names.null_count} rows have no {what}.")
     key = names.to_numpy() if what == "key" else string_hash(names)
-    if len(np.unique(key)) < len(key):
+    if len(repeated(key)):
         raise DataError(f"{path} names a document twice: give each once.")
     return NamedValues(names, what == "text", key, values)

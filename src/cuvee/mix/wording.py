@@ -37,7 +37,7 @@ def call(method: Mapping[str, Any]) -> str:
         if not isinstance(value, list | tuple)
     ]
     if method["passes"] is not None:
-        given.append(f"at most {passes(method['passes'])} passes")
+        given.append(f"at most {passes(method['passes'])} pass{'' if method['passes'] == 1 else 'es'}")
     return f"{method['name']} ({', '.join(given)})" if given else str(method["name"])
 
 

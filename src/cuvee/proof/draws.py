@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Block, Budget, Choose, Columns, Decision, Draw, Policy
+from ..engine.ordered import distinct
 from ..engine.store import digest
 from ..methods.choose.length_matched import BINS, length_bin, matched_to
 from ..methods.choose.quota import Quota
@@ -211,4 +212,4 @@ def union(draws: Mapping[object, Drawn] | Sequence[Drawn]) -> Rows:
     """All rows that occur in any of the draws, ascending."""
     every = draws.values() if isinstance(draws, Mapping) else draws
     rows = [drawn.row for drawn in every]
-    return np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
+    return distinct(np.concatenate(rows)) if rows else np.empty(0, np.int64)

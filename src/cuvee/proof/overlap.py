@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from ..core import Array, Batch, Block, Map
 from ..engine.manifest import content_keys
+from ..engine.ordered import distinct
 from ..engine.run import Engine
 from ..feature.ngrams import readonly
 from ..feature.unicode import tables
@@ -79,7 +80,7 @@ class Shingles(Map):
             first = len(found)
             for i in range(len(batch)):
                 grams, length = _grams(batch, i)
-                found.append(np.unique(grams))
+                found.append(distinct(grams))
                 if len(grams):
                     lengths.add(length)
             _without_common(found, first)
