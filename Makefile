@@ -17,7 +17,7 @@ demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuv
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check src tests scripts bench claims
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests scripts bench claims

@@ -18,7 +18,16 @@ from cuvee.core import Columns
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # likewise one that keeps them alive when it ends
 
+TESTS = Path(__file__).parent
 DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests (``pytest -n 2 --dist loadgroup``), those of a file stay together, and all
+    that start Ray: two clusters on one machine would fight for its cores."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group("ray" if place.parts[0] == "ray" else str(place)))
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,8 @@ def fold_classes() -> dict[str, type[Fold]]:
     for info in pkgutil.iter_modules(cuvee.fold.__path__):
         module = importlib.import_module(f"cuvee.fold.{info.name}")
         for name, kind in vars(module).items():
-            if inspect.isclass(kind) and issubclass(kind, Fold) and kind.__module__ == module.__name__:
+            own = inspect.isclass(kind) and issubclass(kind, Fold) and kind.__module__ == module.__name__
+            if own and not inspect.isabstract(kind):
                 found[name] = kind
     return found
 

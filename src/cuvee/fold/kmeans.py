@@ -27,12 +27,13 @@ from ..errors import DataError, UsageError
 from ..feature.embed import Embedder, similarities
 from ..feature.embed_kernels import add_to_groups, best_match
 from ..feature.static_embedding import StaticEmbedding, normalised
+from .smallest_draws import SmallestDraws
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class VectorSample(Fold):
+class VectorSample(SmallestDraws):
     """The vectors of the ``k`` rows with the smallest draws, in the order of (draw, key, row); none without a vector.
 
     State: draw float64 (m,), key uint64 (m,), row int64 (m,), vectors float32 (m, d).
@@ -42,20 +43,13 @@ class VectorSample(Fold):
     purpose: str = "vectors"
     seed: int = 0
     embedder: Embedder = field(default_factory=StaticEmbedding)
-    exact = True
 
     def empty(self) -> State:
         kinds: dict[str, type] = {"draw": np.float64, "key": np.uint64, "row": np.int64}
         vectors = np.zeros((0, self.embedder.width), np.float32)
         return {name: np.zeros(0, kind) for name, kind in kinds.items()} | {"vectors": vectors}
 
-    def lift(self, batch: Batch) -> State:
-        return self._of(batch, np.inf)
-
-    def update(self, state: State, batch: Batch) -> State:
-        return self.merge(state, self._of(batch, state["draw"][-1] if len(state["draw"]) == self.k else np.inf))
-
-    def _of(self, batch: Batch, limit: float) -> State:
+    def of(self, batch: Batch, limit: float) -> State:
         """Only rows that may enter are embedded."""
         draw = uniform(self.seed, self.purpose, batch.key)
         chosen = np.flatnonzero(draw <= limit)
@@ -63,16 +57,7 @@ class VectorSample(Fold):
         part = Batch(*cut_texts(batch, chosen), batch.row[chosen], batch.key[chosen], columns)
         vectors = self.embedder.vectors(part)
         state: State = {"draw": draw[chosen], "key": part.key, "row": part.row, "vectors": vectors}
-        return self._first({name: array[np.any(vectors != 0, axis=1)] for name, array in state.items()})
-
-    def _first(self, state: State) -> State:
-        order = np.lexsort((state["row"], state["key"], state["draw"]))[: self.k]
-        return {name: array[order] for name, array in state.items()}
-
-    def merge(self, left: State, right: State) -> State:
-        if not len(right["row"]):
-            return left
-        return self._first({name: np.concatenate([left[name], right[name]]) for name in left})
+        return self.first({name: array[np.any(vectors != 0, axis=1)] for name, array in state.items()})
 
 
 def cut_texts(batch: Batch, chosen: Array) -> tuple[Array, Array]:

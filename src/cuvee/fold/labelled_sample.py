@@ -44,8 +44,8 @@ class LabelledSample(VectorSample):
     def empty(self) -> State:
         return super().empty() | {"label": np.zeros(0, np.uint64)}
 
-    def _of(self, batch: Batch, limit: float) -> State:
+    def of(self, batch: Batch, limit: float) -> State:
         labels: Array = label_hash(batch, self.column)
-        found = super()._of(batch, limit)
+        found = super().of(batch, limit)
         at = np.searchsorted(batch.row, found["row"])
         return found | {"label": labels[at]}

@@ -16,17 +16,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..core import Array, Batch, Fold, State
+from ..core import Array, Batch, State
 from ..engine.draw import uniform
 from ..errors import DataError
 from ..feature.content import string_hash
 from ..layout import SEARCH
+from .smallest_draws import SmallestDraws
 
 Floats = npt.NDArray[np.float64]
 WHOLE = "(all)"
@@ -144,7 +145,7 @@ def read_plan(path: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class SizeSample(Fold):
+class SizeSample(SmallestDraws):
     """Domain and size of the ``k`` rows with the smallest draws, in the order of (draw, key, row).
 
     State: draw float64, key uint64, row int64, domain uint64 (a hash), size int64, all (m,), m <= k. Sizes are tokens
@@ -154,22 +155,14 @@ class SizeSample(Fold):
     k: int = 1000
     purpose: str = "sizes"
     seed: int = 0
-    exact: ClassVar[bool] = True
 
     def empty(self) -> State:
         kinds: dict[str, Any] = {"draw": "f8", "key": "u8", "row": "i8", "domain": "u8", "size": "i8"}
         return {name: np.zeros(0, kind) for name, kind in kinds.items()}
 
-    def lift(self, batch: Batch) -> State:
-        found: State = {"draw": uniform(self.seed, self.purpose, batch.key), "key": batch.key, "row": batch.row}
+    def of(self, batch: Batch, limit: float) -> State:
+        draw = uniform(self.seed, self.purpose, batch.key)
         size: Array = batch.columns.get("tokens", np.diff(batch.offsets))
-        return self._first(found | {"domain": domain_hash(batch), "size": np.asarray(size).astype(np.int64)})
-
-    def _first(self, state: State) -> State:
-        order = np.lexsort((state["row"], state["key"], state["draw"]))[: self.k]
-        return {name: array[order] for name, array in state.items()}
-
-    def merge(self, left: State, right: State) -> State:
-        if not len(right["row"]):
-            return left
-        return self._first({name: np.concatenate([left[name], right[name]]) for name in left})
+        found: State = {"draw": draw, "key": batch.key, "row": batch.row, "domain": domain_hash(batch)}
+        kept = draw <= limit
+        return self.first({name: one[kept] for name, one in (found | {"size": size.astype(np.int64)}).items()})

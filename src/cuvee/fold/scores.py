@@ -9,14 +9,14 @@ first k, then about k log(rows / k) more; 8 bytes for each score in the sample.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from ..core import Array, Batch, Fold, Map, State
+from ..core import Array, Batch, Map, State
 from ..engine.draw import uniform
 from .kmeans import cut_texts
+from .smallest_draws import SmallestDraws
 
 
 def part_of(batch: Batch, chosen: Array) -> Batch:
@@ -29,26 +29,19 @@ def part_of(batch: Batch, chosen: Array) -> Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreSample(Fold):
+class ScoreSample(SmallestDraws):
     """The scores of the ``k`` rows with the smallest draws."""
 
     maps: tuple[Map, ...] = ()
     k: int = 1000
     purpose: str = "scores"
     seed: int = 0
-    exact: ClassVar[bool] = True
 
     def empty(self) -> State:
         state: State = {"draw": np.zeros(0), "key": np.zeros(0, np.uint64), "row": np.zeros(0, np.int64)}
         return {**state, "score": np.zeros((0, len(self.maps)))}
 
-    def lift(self, batch: Batch) -> State:
-        return self._of(batch, np.inf)
-
-    def update(self, state: State, batch: Batch) -> State:
-        return self.merge(state, self._of(batch, state["draw"][-1] if len(state["draw"]) == self.k else np.inf))
-
-    def _of(self, batch: Batch, limit: float) -> State:
+    def of(self, batch: Batch, limit: float) -> State:
         draw = uniform(self.seed, self.purpose, batch.key)
         chosen = np.flatnonzero(draw <= limit)
         if not len(chosen):
@@ -57,13 +50,4 @@ class ScoreSample(Fold):
         chosen = np.sort(chosen)  # Maps are promised rows in order
         part = part_of(batch, chosen)
         score = np.column_stack([np.zeros((len(part), 0)), *(one.apply(part)["score"] for one in self.maps)])
-        return self._first({"draw": draw[chosen], "key": part.key, "row": part.row, "score": score})
-
-    def _first(self, state: State) -> State:
-        order = np.lexsort((state["row"], state["key"], state["draw"]))[: self.k]
-        return {name: array[order] for name, array in state.items()}
-
-    def merge(self, left: State, right: State) -> State:
-        if not len(right["row"]):
-            return left
-        return self._first({name: np.concatenate([left[name], right[name]]) for name in left})
+        return self.first({"draw": draw[chosen], "key": part.key, "row": part.row, "score": score})
