@@ -9,7 +9,18 @@ import click
 
 from ..errors import UsageError
 from .group import Verbs, cli
-from .shared import READING, RUNNING, TRIALS, print_plan, print_result, running, typed, without
+from .shared import (
+    OVERLAP,
+    READING,
+    RUNNING,
+    TRIALS,
+    evaluation_sets,
+    print_plan,
+    print_result,
+    running,
+    typed,
+    without,
+)
 
 
 class Mixing(Verbs):
@@ -98,14 +109,7 @@ def mix_pool(
 
 @mix.command("search", short_help="Learn weights from a swarm of small runs, and try them.")
 @click.argument("pool", nargs=-1, required=True)
-@click.option(
-    "--eval",
-    "-e",
-    "evaluations",
-    multiple=True,
-    metavar="[NAME=]PATH",
-    help="Held-out documents like those the model is for (repeatable).",
-)
+@evaluation_sets("Held-out documents like those the model is for (repeatable).")
 @click.option("--by", metavar="COLUMN", help="Column that names the sources; the same as --domain.")
 @click.option("--runs", type=int, default=64, show_default=True, help="In the swarm, several seeds of two included.")
 @click.option("--iterations", type=int, default=1, show_default=True, help="Rounds: later ones look around the best.")
@@ -125,13 +129,7 @@ def mix_pool(
 @click.option("--seeds", type=int, default=8, show_default=True, help="Of the proposal's trial; 0 leaves it out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The first seed of the swarm.")
 @click.option("--objective", metavar="SHARES", help="Weight of each evaluation set: web=0.7,code=0.3 [alike].")
-@click.option(
-    "--overlap",
-    type=click.Choice(["clean", "refuse", "ignore"]),
-    default="clean",
-    show_default=True,
-    help="Documents of the pool that hold evaluation text: leave them out, stop, or go on.",
-)
+@OVERLAP
 @click.option("--bold", is_flag=True, help="Propose the law's optimum, shown to be better than proportional or not.")
 @click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
 @TRIALS

@@ -7,19 +7,12 @@ from typing import Any
 import click
 
 from .group import cli
-from .shared import RUNNING, TRIALS, print_plan, print_result, running, typed, without
+from .shared import OVERLAP, RUNNING, TRIALS, evaluation_sets, print_plan, print_result, running, typed, without
 
 
 @cli.command(short_help="Train small models to see whether a selection helps.")
 @click.argument("selections", nargs=-1, required=True, metavar="SELECTION...")
-@click.option(
-    "--eval",
-    "-e",
-    "evaluations",
-    multiple=True,
-    metavar="[NAME=]PATH",
-    help="Held-out documents that no arm may train on (repeatable). Subgroups by their domain column.",
-)
+@evaluation_sets("Held-out documents that no arm may train on (repeatable). Subgroups by their domain column.")
 @click.option(
     "--against",
     multiple=True,
@@ -54,13 +47,7 @@ from .shared import RUNNING, TRIALS, print_plan, print_result, running, typed, w
 @click.option("--margin", type=float, help="Call a difference of less than this equivalent (in the proxy's unit).")
 @click.option("--effect", type=float, help="The difference that you want to be able to see: how many seeds it needs.")
 @click.option("--stop-early", is_flag=True, help="Look after half of the seeds, too, and stop if that is enough.")
-@click.option(
-    "--overlap",
-    type=click.Choice(["clean", "refuse", "ignore"]),
-    default="clean",
-    show_default=True,
-    help="Documents of the pool that hold evaluation text: leave them out of all arms, stop, or go on.",
-)
+@OVERLAP
 @click.option("--holdout", is_flag=True, help="Answer through a reusable holdout, for one set consulted many times.")
 @TRIALS
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")

@@ -71,6 +71,20 @@ TRIALS = options(
 )
 
 
+OVERLAP = click.option(
+    "--overlap",
+    type=click.Choice(["clean", "refuse", "ignore"]),
+    default="clean",
+    show_default=True,
+    help="Documents of the pool that hold evaluation text: leave them out of all training, stop, or go on.",
+)
+
+
+def evaluation_sets(help_text: str) -> Callable[[Any], Any]:
+    """The option that names evaluation sets."""
+    return click.option("--eval", "-e", "evaluations", multiple=True, metavar="[NAME=]PATH", help=help_text)
+
+
 def typed() -> str:
     """The command line as it can be typed again. Needs no import, so that an interrupt may come at any time."""
     return shell_line(["cuvee", *sys.argv[1:]])
