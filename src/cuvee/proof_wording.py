@@ -136,6 +136,33 @@ def multiple(found: Multiple) -> dict[str, Any]:
     return {"times": times, "bound": bound, "low": found.low, "high": found.high, "said": found.sentence()}
 
 
+def group_curves(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Whether small groups follow the largest, each with a sentence."""
+    return [{**one, "said": _followed(one)} for one in found]
+
+
+def _followed(one: Mapping[str, Any]) -> str:
+    """Whether a small group follows the largest."""
+    small, large = f"'{one['minority']}'", f"'{one['majority']}'"
+    over = f"over {plural(one['trials'], 'trial')} of {plural(one['arms'], 'arm')} on {one['evaluation']}"
+    if one["against"]:
+        span = f"{number(one['end'])} [{number(one['end_low'])}, {number(one['end_high'])}]"
+        kind = "on a curve that turns" if one["answer"] == "curve" else "against each other"
+        return (
+            f"{small} and {large} move {kind} {over}: where {large} is best, what is gained there is lost on {small} "
+            f"(slope {span}). Judge by the groups, not by the average."
+        )
+    span = f"{number(one['slope'])}"
+    if one["slope_low"] is not None:
+        span += f" [{number(one['slope_low'])}, {number(one['slope_high'])}]"
+    if one["answer"] == "curve":
+        return f"{small} follows {large} on a curve {over}; losses of {small} range over {one['spread']:.4f} about it."
+    if one["answer"] == "line":
+        return f"{small} follows {large} on a line {over}: slope {span}."
+    why = "fewer than six arms cannot tell" if one["p"] is None else "the arms do not tell"
+    return f"Whether {small} follows {large} on a line or a curve is open {over}: {why}. Slope of a line {span}."
+
+
 def holdout(found: Sequence[Mapping[str, Any]], unit: str) -> dict[str, str]:
     """The answers of the reusable holdout, as the report takes them."""
     told = {
@@ -203,6 +230,7 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
         told = warning(average, answers.groups, summary["unit"])
         if told is not None and average.against == answers.primary[0].against:
             found.append(told)
+    found += [one["said"] for one in summary["group_curves"] if one["against"]]
     for one in summary["evaluations"]:
         if one["consulted"] > 5:
             found.append(

@@ -598,6 +598,7 @@ class _Job:
             "small_groups": list(answers.small),
             "on_target": self.on_target,
             "curves": findings.curves(self.plan, seeds, self.sets, self.records),
+            "group_curves": wording.group_curves(findings.group_curves(self.sets, self.records, question.alpha)),
             "multiples": multiples,
             "costs": cost,
             "power": power,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuvee.report.charts import Bar, Change, Chart, Range, Series, band, bars, dumbbell, growth, histogram
+from cuvee.report.charts import Bar, Change, Chart, Dot, Range, Series, band, bars, dumbbell, growth, histogram, scatter
 from cuvee.report.charts.svg import LETTER, axis
 from cuvee.report.figures import number, size
 from cuvee.report.text import Markup, width
@@ -143,3 +143,18 @@ def test_two_mixtures_have_words_of_their_own() -> None:
     shown = f"{chart.wide}{chart.table}"
     assert "a: proportional 25 %, proposal 75 %<" in shown
     assert not any(word in shown for word in ("Pool", "Kept", "Random", "kept 75", "0.75 tokens", "pool 25"))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 1.0, 1e6])
+def test_dots_and_their_curve_stay_inside(spread: float) -> None:
+    dots = [
+        Dot(f"arm {i % 5}", ("kept", "random", "pool")[i % 3], 2 + spread * i, 3 - spread * i * i) for i in range(500)
+    ]
+    chart = scatter(dots, [1.0, -2.0, 0.5], number, "on the largest group of all", "on the smallest group", "bits")
+    check(chart)
+    assert chart.wide.count("<circle") == 400 and "300 more" in chart.table
+    for x, y in re.findall(r'<circle cx="([-\d.]+)" cy="([-\d.]+)"', chart.wide):
+        assert 0 <= float(x) <= 760 and 0 <= float(y) <= 322
+    for path in re.findall(r'<path d="M([^"]*)"', chart.wide):
+        assert all(0 <= float(v) <= 760 for v in re.split("[L ]", path))
+    check(scatter([], [], number, "x", "y", "bits"))

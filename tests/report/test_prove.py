@@ -19,6 +19,8 @@ from tests.report.page import payloads, read
 from tests.report.test_charts import check
 from tests.report.test_page import NUMBERLESS
 
+ENDS = ("_low", "", "_high")
+
 
 def proof(groups: int = 4, seeds: int = 8, evaluations: int = 2) -> dict[str, Any]:
     """A summary as ``cuvee prove`` hands it over; the candidate gains, and one subgroup loses."""
@@ -106,6 +108,29 @@ def proof(groups: int = 4, seeds: int = 8, evaluations: int = 2) -> dict[str, An
         ],
         "comparisons": comparisons,
         "curves": {name: {arm: curve(arm, i) for arm, _ in arms} for i, name in enumerate(names)},
+        "group_curves": [
+            {
+                "evaluation": name,
+                "majority": "code",
+                "minority": f"part {i + 1}",
+                "documents": [40, 12],
+                "trials": 24,
+                "arms": 6,
+                "answer": "curve" if i else "line",
+                "against": bool(i),
+                **{f"{what}{end}": 0.4 + 0.1 * e for what in ("slope", "bend", "end") for e, end in enumerate(ENDS)},
+                "aicc_gain": 3.1,
+                "f": 9.5,
+                "p": 0.031 if i else None,
+                "spread": 0.02,
+                "coefficients": [1.0, 0.5, 0.1 * i],
+                "points": [
+                    [arm, 2 + 0.1 * k, 2 + 0.11 * k] for k in range(6) for arm in ("kept", "random", "random x2")
+                ],
+                "said": "Small groups follow.",
+            }
+            for i, name in enumerate(names)
+        ],
         "multiples": [
             {
                 "evaluation": name,
@@ -197,7 +222,7 @@ def words(page: str) -> str:
 def test_every_question_has_a_picture_with_its_numbers() -> None:
     page = render(proof())
     figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
-    assert len(figures) == 7
+    assert len(figures) == 9
     for figure in figures:
         assert figure.count("<svg") == 2 and figure.count('role="img" aria-label="') == 2
         assert "<table>" in figure.split("<details>")[1]
@@ -256,6 +281,26 @@ def test_losing_subgroups_are_flagged_and_come_first() -> None:
     good = proof(evaluations=1)
     good["comparisons"] = [c for c in good["comparisons"] if c["group"] != "code"]
     assert "The average gains" not in render(good).split("<main>")[1].split("Every subgroup")[1]
+
+
+def test_small_groups_over_the_largest() -> None:
+    page = render(proof(evaluations=2))
+    picture = drawn(page, "Do small groups follow the largest?")
+    assert picture.split("</svg>")[0].count('class="dot kept"') == 6
+    assert picture.split("</svg>")[0].count('class="ring"') == 6  # multiples have no sign of their own
+    assert "bits per byte on <bdi>part 1</bdi> over those on <bdi>code</bdi>" in page
+    table = page.split("<caption>Small groups over the largest")[1].split("</table>")[0]
+    assert re.findall(r"<td[^>]*>(line|against)</td>", table) == ["line", "against"]
+    assert "24, 6" in table and "+0.500 [+0.400, +0.600]" in table
+    assert "Do small groups" not in render({**proof(), "group_curves": []})
+
+
+def test_the_picture_of_a_set_is_of_the_group_that_goes_against() -> None:
+    rows = proof(evaluations=2)["group_curves"]
+    rows = [{**one, "evaluation": "sqlite"} for one in rows]
+    page = render({**proof(evaluations=1), "group_curves": rows})
+    assert "on <bdi>part 2</bdi> over" in page and "on <bdi>part 1</bdi> over" not in page
+    assert page.count("over those on <bdi>code</bdi>") == 1
 
 
 def test_two_hundred_subgroups() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from .arms import Plan
 from .evaluations import EvaluationSet
-from .groups import group_questions, worst_group
+from .group_curve import Estimate, group_curve
+from .groups import FEWEST_DOCUMENTS, FEWEST_MODELS, group_questions, worst_group
 from .noise import noise_floor
 from .power import t_quantile
 from .proxy import Floats
@@ -20,6 +21,9 @@ from .verdict import Comparison, Groups, Question, answer
 
 Records = Mapping[tuple[str, int], Record]
 """Trials by arm and seed, diverged ones included."""
+MOST_SMALL = 3
+"""Of an evaluation set's groups so many, the smallest, are held against the largest: each takes its part of the 5 %."""
+MOST_POINTS = 400
 SELECT_OPERATIONS_PER_SECOND = 1e9
 """Selecting is integer work that nobody counts; this many operations stand for a second of it."""
 
@@ -276,3 +280,55 @@ def gains(records: Records, one: Comparison, evaluation: str) -> Floats:
         mine, other = (records[name, seed].measured[evaluation] for name in (one.arm, one.against))
         total.append((other.loss - mine.loss) / mine.size)
     return np.asarray(np.mean(total, axis=0))
+
+
+def group_curves(evaluations: Sequence[EvaluationSet], records: Records, alpha: float) -> list[dict[str, Any]]:
+    """Whether small groups follow the largest over all finished trials, multiples included; see :mod:`.group_curve`.
+
+    Per evaluation set the largest group by documents against the three smallest of ten documents or more, at ``alpha``
+    for all together. Sets with fewer than 20 different trials, three arms or two such groups are left out.
+    """
+    trials = list({(one.arm, one.key): one for one in records.values() if one.status == "finished"}.values())
+    trials.sort(key=lambda one: (one.arm, one.seed))
+    asked = []
+    for one in evaluations:
+        count = np.bincount(one.evaluation.group, minlength=len(one.evaluation.groups))
+        order = [at for at in np.argsort(count, kind="stable").tolist() if count[at] >= FEWEST_DOCUMENTS]
+        if len(order) > 1:
+            asked += [(one, order[-1], small) for small in order[: min(MOST_SMALL, len(order) - 1)]]
+    found = []
+    for one, large, small in asked if len(trials) >= FEWEST_MODELS else ():
+        names = [one.evaluation.groups[at] for at in (large, small)]
+        x, y = (np.array([trial.metrics[f"{one.name}/{name}"] for trial in trials]) for name in names)
+        arms = [trial.arm for trial in trials]
+        if len(set(arms)) < 3 or len(np.unique(x)) < 3:
+            continue
+        told = group_curve(x, y, arms, alpha / len(asked))
+        count = np.bincount(one.evaluation.group, minlength=len(one.evaluation.groups))
+        found.append(
+            {
+                "evaluation": one.name,
+                "majority": names[0],
+                "minority": names[1],
+                "documents": [int(count[large]), int(count[small])],
+                "trials": told.trials,
+                "arms": told.arms,
+                "answer": told.answer,
+                "against": told.against,
+                **_estimate("slope", told.slope),
+                **_estimate("bend", told.bend),
+                **_estimate("end", told.end),
+                "aicc_gain": told.gain,
+                "f": told.f,
+                "p": told.p if math.isfinite(told.p) else None,
+                "spread": told.spread,
+                "coefficients": list(told.coefficients),
+                "points": [[*point] for point in zip(arms, x.tolist(), y.tolist(), strict=True)][:MOST_POINTS],
+            }
+        )
+    return found
+
+
+def _estimate(name: str, one: Estimate) -> dict[str, float | None]:
+    values = {name: one.mean, f"{name}_low": one.low, f"{name}_high": one.high}
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import blocks
-from .charts import Chart, Cost, Curve, Difference, Reach, costs, curves, forest, reach, seeds, span
+from .charts import Chart, Cost, Curve, Difference, Dot, Reach, costs, curves, forest, reach, scatter, seeds, span
 from .charts.curves import Point
 from .charts.paired import MOST_SEEDS, ROLES
 from .examples import body, hidden
@@ -116,6 +116,7 @@ def render(summary: Mapping[str, Any], no_text: bool = False) -> str:
 def _page(proof: _Proof, no_text: bool) -> str:
     summary = proof.summary
     pictures = [_did_it_help(proof), _every_seed(proof), *_learning(proof), *_multiples(proof), _costs(proof)]
+    pictures += _followed(proof)
     page = Page(
         "prove",
         summary.get("title"),
@@ -126,7 +127,7 @@ def _page(proof: _Proof, no_text: bool) -> str:
         [picture for picture in pictures if picture],
     )
     page.add("Numbers", "The numbers", _comparisons(proof), *_power(proof))
-    page.add("Subgroups", "Every subgroup, the worst first", *_subgroups(proof))
+    page.add("Subgroups", "Every subgroup, the worst first", *_subgroups(proof), _follows(proof))
     page.add("Arms", "What was trained", _arms(proof), _losses(proof), _proxy(proof))
     page.add("Evaluation", "What it was measured on", _evaluations(proof), _holdout(proof))
     page.add("Overlap", "Texts on both sides", *_overlap(proof, no_text))
@@ -469,6 +470,81 @@ def _costs(proof: _Proof) -> Markup:
     caption += "interval. Down is better, left is cheaper."
     form = fixed([row.gain for row in rows], sign=True)
     return figure("What does it cost?", sentence(caption), costs(rows, form, cut(proof.unit, 40)))
+
+
+def _followed(proof: _Proof) -> list[Markup]:
+    """A picture per evaluation set: the small group that goes against the largest, or else is bent, or is smallest."""
+    found = blocks.records(proof.summary.get("group_curves"))
+    ranked = sorted(found, key=lambda row: (row.get("against") is not True, row.get("answer") != "curve"))
+    made = list[tuple[str, Markup, Chart]]()
+    names = list(dict.fromkeys(_name(row.get("evaluation")) for row in found))
+    for name in names[: proof.panels]:
+        row = next(one for one in ranked if _name(one.get("evaluation")) == name)
+        dots = list[Dot]()
+        for point in items(row.get("points")):
+            arm, *values = items(point) or [""]
+            x, y = (finite(v) for v in values[:2]) if len(values) > 1 else (None, None)
+            if x is not None and y is not None:
+                dots.append(Dot(_name(arm), proof.role(_name(arm)), x, y))
+        if not dots:
+            continue
+        dots.sort(key=lambda dot: -_rank(dot.role))
+        drawn = [finite(v) for v in items(row.get("coefficients"))]
+        small, large = _name(row.get("minority")), _name(row.get("majority"))
+        caption: list[Markup | str] = ["A dot per trial, ", *_arm_keys(proof, dots), ": "]
+        caption += [f"{cut(proof.unit, 40)} on ", isolated(small, _NAME), " over those on ", isolated(large, _NAME)]
+        caption += [", the largest group; left and down is better. ", as_text(row.get("said"))[:400]]
+        question = f"On {cut(name, 40)}" if made else "Do small groups follow the largest?"
+        chart = scatter(
+            dots, [v for v in drawn if v is not None], proof.loss, f"on {large}", f"on {small}", cut(proof.unit, 40)
+        )
+        made.append((question, sentence(*caption), chart))
+    return _panels(made, len(names) - len(made))
+
+
+def _arm_keys(proof: _Proof, dots: Sequence[Dot]) -> list[Markup | str]:
+    """The arms that are drawn each in a way of their own, and all others as rings."""
+    own = [arm for arm, role in proof.roles.items() if role != "pool" and any(dot.name == arm for dot in dots)]
+    signs = {arm: "spot" if proof.roles[arm] == "random" else f"spot {proof.roles[arm]}" for arm in own}
+    keys = [key(cut(arm, 22), sign) for arm, sign in signs.items()]
+    keys += [key("others", "ring")] if any(dot.role == "pool" for dot in dots) else []
+    return [part for made in keys for part in (made, ", ")][:-1]
+
+
+def _follows(proof: _Proof) -> Markup:
+    """How every small group that was looked at depends on the largest."""
+    found = blocks.records(proof.summary.get("group_curves"))
+    rows = [
+        [
+            isolated(_name(row.get("minority")), _NAME),
+            isolated(_name(row.get("majority")), _NAME),
+            isolated(_name(row.get("evaluation")), _NAME),
+            escape("against" if row.get("against") is True else as_text(row.get("answer")), 20),
+            escape(f"{number(row.get('trials'))}, {number(row.get('arms'))}"),
+            *(_ends(row, name) for name in ("slope", "end", "bend")),
+            *(escape(number(row.get(name))) for name in ("p", "aicc_gain", "spread")),
+        ]
+        for row in found[: proof.listed]
+    ]
+    head = ["Group", "Largest group", "Of", "Follows", "Trials, arms", "Slope", "Slope at the best", "Bend"]
+    head += ["P of the bend", "AICc gain", "Spread"]
+    lead = (
+        "On a line, on a curve, or open. Bend: second derivative. AICc gain: of a curve over a line. Spread: of what "
+    )
+    lead += "neither explains, in the best tenth of trials."
+    caption = "Small groups over the largest"
+    return (
+        join([blocks.lead(lead), table(head, rows, caption, words=4, more=len(found) - proof.listed)])
+        if rows
+        else EMPTY
+    )
+
+
+def _ends(row: Mapping[Any, Any], name: str) -> Markup:
+    """A number with its interval."""
+    value, low, high = (finite(row.get(key)) for key in (name, f"{name}_low", f"{name}_high"))
+    form = fixed([value], sign=True)
+    return escape(form(value) + (f" {span(form, low, high)}" if low is not None and high is not None else ""))
 
 
 def _comparisons(proof: _Proof) -> Markup:

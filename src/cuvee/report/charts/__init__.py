@@ -10,6 +10,7 @@ from .histogram import Range, histogram
 from .lines import band, growth
 from .mixtures import Mixture, Weight, losses, predicted, weights
 from .paired import Difference, forest, seeds, span
+from .scatter import Dot, scatter
 from .svg import Chart, Series, nothing
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Cost",
     "Curve",
     "Difference",
+    "Dot",
     "Mixture",
     "Range",
     "Reach",
@@ -36,6 +38,7 @@ __all__ = [
     "nothing",
     "predicted",
     "reach",
+    "scatter",
     "seeds",
     "span",
     "weights",
