@@ -61,7 +61,8 @@ def profile(pool: tuple[str, ...], output: str, **flags: Any) -> None:
 @click.option(
     "--quota",
     metavar="SHARES",
-    help="Budget by domain: code=0.3,web=0.7 (scaled to sum to 1), or proportional, or uniform.",
+    help="Budget by domain: code=0.3,web=0.7 (scaled to sum to 1; 'web/*' for all that begin so), or proportional, or "
+    "uniform.",
 )
 @click.option("--tokens", metavar="N", help="Budget in tokens, like 2M or 1B.")
 @click.option("--rows", metavar="N", help="Budget in rows.")

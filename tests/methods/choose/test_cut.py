@@ -13,7 +13,7 @@ from cuvee.methods.choose import cut as module
 from cuvee.methods.choose.cut import cut
 from cuvee.methods.choose.gumbel import Gumbel
 from cuvee.methods.choose.poisson import Poisson
-from cuvee.methods.choose.quota import Quota, shares_to_amounts
+from cuvee.methods.choose.quota import Quota, shares_to_amounts, spread_groups
 from cuvee.methods.choose.random import Random
 from cuvee.methods.choose.soft_cap import SoftCap
 from cuvee.methods.choose.threshold import Threshold
@@ -200,6 +200,35 @@ def test_soft_cap_passes_over_what_cannot_fit_and_counts_infinity_as_the_best_sc
     assert decision.notes["larger_than_budget"] == 1 and decision.notes["kept"] == 60
     half = SoftCap(beta=1.0, limit=2).choose(columns, Budget("tokens", fraction=0.1), Draw(0))
     assert decision.notes["level"] < half.notes["level"] and half.notes["asked"] == 56
+
+
+def test_groups_of_domains_divide_their_share() -> None:
+    sizes = {"code/go": 30, "code/rust": 10, "web/forum": 5, "web/news": 20, "web/news/old": 0, "web": 7}
+    found = spread_groups({"web/*": 0.5, "code/*": 0.2, "code/go": 0.3}, sizes)
+    assert found == pytest.approx(
+        {"web/forum": 0.1, "web/news": 0.4, "web/news/old": 0.0, "code/rust": 0.2, "code/go": 0.3}
+    )
+    assert spread_groups({"web/n*": 1.0, "web*": 2.0}, sizes) == pytest.approx(
+        {"web/news": 1.0, "web/news/old": 0.0, "web/forum": 5 / 6, "web": 7 / 6}
+    )
+    assert spread_groups({"a*": 1.0}, {"a*": 3, "ab": 4}) == {"a*": 1.0}  # a domain's own name comes first
+    with pytest.raises(UsageError, match="begins with 'weeb/'"):
+        spread_groups({"weeb/*": 1.0}, sizes)
+    with pytest.raises(UsageError, match="No domain is called 'x'"):
+        shares_to_amounts(spread_groups({"x": 1, "web/*": 1}, sizes), list(sizes), 10)
+
+
+def test_two_levels_of_quotas() -> None:
+    """Sources by the shares asked for, kinds within them by the pool's; and proportional keeps both levels' shares."""
+    names, sizes = ["code/go", "code/rust", "web/forum", "web/news"], [240, 80, 120, 360]
+    columns = MemoryColumns(3, names, score=np.arange(800.0), domain=np.repeat(np.arange(4), sizes))
+    for shares, expected in (
+        ((("code/*", 3.0), ("web/*", 1.0)), [45, 15, 5, 15]),
+        ("proportional", [24, 8, 12, 36]),
+        ((("web/*", 0.5), ("code/rust", 0.5)), [0, 40, 10, 30]),
+    ):
+        taken = columns.taken(Quota(TopK(), shares).choose(columns, Budget("rows", 80), Draw(0)))
+        assert [int(part.sum()) for part in np.split(taken, np.cumsum(sizes)[:-1])] == expected
 
 
 def test_quota_by_largest_remainder() -> None:

@@ -1,8 +1,11 @@
 """Quotas: any choice by priority, with a budget of its own for each domain.
 
 Amounts are whole numbers by largest remainder (exact arithmetic; equal remainders in the order of the domains' names).
-"proportional" with ``random`` is proportional stratified sampling. Cost: one more cut. Trap: what a small domain cannot
-fill is left unused and noted.
+"proportional" with ``random`` is proportional stratified sampling. A name that ends in "*" stands for all domains that
+begin so and have no share of their own; they divide it in proportion to what the pool has of them. So domains of two
+levels, SOURCE/KIND, have two-level quotas: "web/*=0.7,code/*=0.3" gives each source its share and its kinds theirs of
+it, "proportional" gives both levels the pool's, as DataMan's release does with two columns (Peng et al., ICLR 2025).
+Cost: one more cut. Trap: what a small domain cannot fill is left unused and noted.
 """
 
 from __future__ import annotations
@@ -40,6 +43,24 @@ def shares_to_amounts(shares: dict[str, float], domains: list[str], total: int) 
     return np.array(amounts, np.int64)
 
 
+def spread_groups(shares: dict[str, float], sizes: dict[str, int]) -> dict[str, float]:
+    """The shares with those of groups, "BEGINNING*", divided among their domains in proportion to ``sizes``.
+
+    A domain that is named keeps its own share, and of several groups the one with the longest beginning has it.
+    """
+    found = {name: share for name, share in shares.items() if name in sizes or not name.endswith("*")}
+    groups = sorted(set(shares) - set(found), key=len, reverse=True)
+    left = {domain: size for domain, size in sizes.items() if domain not in found}
+    for name in groups:
+        own = {domain: size for domain, size in left.items() if domain.startswith(name[:-1])}
+        whole = sum(own.values())
+        if not whole:
+            raise UsageError(f"No domain that has rows and no share of its own begins with {name[:-1]!r}.")
+        found |= {domain: shares[name] * size / whole for domain, size in own.items()}
+        left = {domain: size for domain, size in left.items() if domain not in own}
+    return found
+
+
 TOP_K = TopK()
 
 
@@ -47,8 +68,9 @@ TOP_K = TopK()
 class Quota(Choose):
     """Give each domain its share of the budget and let ``inner`` choose within it.
 
-    ``shares`` holds (domain, share) pairs, scaled to sum to one; "proportional" takes the pool's shares and "uniform"
-    equal ones. What a small domain cannot fill is left unused and noted, never given to others in silence.
+    ``shares`` holds (domain, share) pairs, scaled to sum to one; a name like "web/*" is that of a group, which divides
+    its share in proportion; "proportional" takes the pool's shares and "uniform" equal ones. What a small domain cannot
+    fill is left unused and noted, never given to others in silence.
     ``inner`` must choose by one priority for all rows (top_k, gumbel, random, threshold, keep_probability).
     """
 
@@ -61,7 +83,7 @@ class Quota(Choose):
         needs=("score", "domain"),
         cost="one more cut",
         bibtex="",
-        evidence="closed form: largest remainder",
+        evidence="closed form: largest remainder, shares of two levels",
         use_when="You want to fix each domain's share. Give `--quota` instead of naming it.",
         fails_when="What a small domain cannot fill is left unused. The rule within a domain must rank rows: poisson "
         "and soft_cap do not.",
@@ -75,14 +97,15 @@ class Quota(Choose):
         total = budget.resolve(columns.totals[budget.unit])
         if self.shares == "uniform":
             shares = dict.fromkeys(domains, 1.0)
-        elif isinstance(self.shares, str):
+        elif isinstance(self.shares, str) or any(name.endswith("*") for name, _ in self.shares):
 
             def cost_by_domain(block: Block) -> tuple[Array]:
                 cost = np.bincount(block["domain"], weights=cost_of(block, budget), minlength=len(domains))
                 return (cost.astype(np.int64),)
 
             (found,) = columns.total(cost_by_domain, *columns_for(budget, "domain"))
-            shares = dict(zip(domains, found.tolist(), strict=True))
+            sizes = dict(zip(domains, found.tolist(), strict=True))
+            shares = sizes if isinstance(self.shares, str) else spread_groups(dict(self.shares), sizes)
         else:
             shares = dict(self.shares)
         amounts = shares_to_amounts(shares, domains, total)
