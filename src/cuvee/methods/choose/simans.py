@@ -59,7 +59,7 @@ class SimANS(Choose):
   booktitle={Empirical Methods in Natural Language Processing: Industry Track},
   year={2022}
 }""",
-        evidence="probabilities of the release's formulas; frequencies of draws",
+        evidence="the release's formulas, frequencies of draws; claim: direction only (8 seeds)",
         use_when="Rows near a known good score are wanted: hard negatives, or texts about as good as a reference.",
         fails_when="Over a whole pool the many rows far from the reference outweigh their small probabilities, unless "
         "`a` is large.",

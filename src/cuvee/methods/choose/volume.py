@@ -114,7 +114,7 @@ class Volume(Choose):
   volume={19},
   year={2018}
 }""",
-        evidence="probabilities of all subsets by enumeration; inclusion probabilities in closed form",
+        evidence="all subsets by enumeration, inclusion in closed form; claim: reproduced (8 seeds)",
         use_when="A linear model is to be fitted on few rows: they should span the space.",
         fails_when="The span counts, not distance: opposite vectors are the same, and junk with a direction of its own "
         "is taken.",
