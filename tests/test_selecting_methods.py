@@ -22,6 +22,7 @@ JOBS: list[tuple[str, dict[str, Any], str | None]] = [
     ("clusters", {"k": 12}, "kmq"),
     ("flyt", {"steps": 10, "batch": 64}, None),
     ("sliced_wasserstein", {"directions": 8, "steps": 4}, None),
+    ("target_herding", {"features": 64}, None),
     ("blast", {"cells": 12}, None),
     ("mig", {"tags": "clusters", "k": 20}, None),
     ("mig", {}, None),
@@ -59,7 +60,7 @@ def test_one_digest(
     for pool, workers in zip(pools["rates" if method == "pass_rate" else "names"], (1, 3), strict=True):
         found = cuvee.select(
             pool,
-            target=DEMO / "target.jsonl" if method in ("flyt", "sliced_wasserstein") else None,
+            target=DEMO / "target.jsonl" if method in ("flyt", "sliced_wasserstein", "target_herding") else None,
             method=method,
             settings=settings,
             choose=rule,
