@@ -35,11 +35,12 @@ def test_terminal_and_page_tell_the_same(name: str) -> None:
 
 
 def test_rules_and_claims_of_others() -> None:
-    """A rule is shown with a method that gives what it reads; its claims are those that try it, a tool has none."""
+    """A rule is shown with a method that gives what it reads; its claim is its own, else those that try it, and a tool
+    has none."""
     assert describing.arguments("k_center") == ["--with", "embedding", "--choose", "k_center"]
     k_center = measured.of("k_center")
-    assert {one["claim"] for one in k_center["claims"]} == {"d_optimal", "embedding"}
-    assert all(one["arm"] == "k-center" or one["claim"] == "d_optimal" for one in k_center["claims"])
+    assert [(one["claim"], one["arm"]) for one in k_center["claims"]] == [("k_center", "k_center")]
+    assert [one["claim"] for one in measured.of("information_gain")["claims"]] == ["mig"]
     assert k_center["league"][0]["contender"] == "embedding + k_center"
     assert "claims" not in measured.of("top_k") and measured.of("top_k")["league"][0]["contender"] == "classifier"
 

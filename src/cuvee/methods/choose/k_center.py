@@ -9,7 +9,9 @@ which is within a factor 2 of the smallest possible largest distance. A pool of 
 two rounds (``greedy.py``; factor 4). Inputs: a column "embedding" (``--with embedding``). Cost: rows x taken x
 dimensions, limited by reading the vectors once for every row taken: 20,000 rows to 1,000 at 256 dimensions in 2
 seconds. Traps: what is far from everything is taken first, junk included: ``outliers`` leaves out that share of rows
-farthest from the mean; in instruction tuning it was below random (Diversify and Conquer, arXiv 2409.11378, table 2).
+farthest from the mean; in instruction tuning it was below random (Diversify and Conquer, arXiv 2409.11378, table 2);
+the core-set paper's features are learned from the labels so far, and on vectors that are not, classifiers were far
+worse than those of random rows.
 """
 
 from __future__ import annotations
@@ -58,9 +60,10 @@ class KCenter(Choose):
   booktitle={International Conference on Learning Representations},
   year={2018}
 }""",
-        evidence="picks of the SnP release; twice the optimum by enumeration",
-        use_when="No kind of row may be missing from a small selection, however rare, and the pool is clean.",
-        fails_when="What is far from everything comes first, junk above all: far worse to train on than random rows.",
+        evidence="picks of the SnP release; twice the optimum by enumeration; claim: not reproduced (8 seeds)",
+        use_when="No row of the pool may be far from all that are kept, however odd it is, and the pool is clean.",
+        fails_when="What is far from everything comes first, junk above all: far worse to train on than random rows, "
+        "language models and classifiers alike.",
     )
 
     def __post_init__(self) -> None:
