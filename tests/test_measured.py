@@ -40,7 +40,7 @@ def test_rules_and_claims_of_others() -> None:
     assert describing.arguments("k_center") == ["--with", "embedding", "--choose", "k_center"]
     k_center = measured.of("k_center")
     assert [(one["claim"], one["arm"]) for one in k_center["claims"]] == [("k_center", "k_center")]
-    assert [one["claim"] for one in measured.of("information_gain")["claims"]] == ["mig"]
+    assert [one["claim"] for one in measured.of("keep_probability")["claims"]] == ["perplexity"]
     assert k_center["league"][0]["contender"] == "embedding + k_center"
     assert "claims" not in measured.of("top_k") and measured.of("top_k")["league"][0]["contender"] == "classifier"
 
