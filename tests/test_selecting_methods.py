@@ -23,6 +23,7 @@ JOBS: list[tuple[str, dict[str, Any], str | None]] = [
     ("flyt", {"steps": 10, "batch": 64}, None),
     ("sliced_wasserstein", {"directions": 8, "steps": 4}, None),
     ("target_herding", {"features": 64}, None),
+    ("rescaled_volume", {"dimensions": 8}, None),
     ("blast", {"cells": 12}, None),
     ("mig", {"tags": "clusters", "k": 20}, None),
     ("mig", {}, None),

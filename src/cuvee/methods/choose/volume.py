@@ -13,7 +13,7 @@ Rows are the vectors on their ``dimensions`` main axes (fewer, if the budget has
 more than ``candidates`` rows as many are drawn first in proportion to leverage (keyed, without replacement), which is a
 deviation. Inputs: a column "embedding". Cost: candidates^2 x dimensions, about a second at 4,096 x 32. A pool of more
 than 65,536 rows is chosen from in two rounds (``greedy.py``). Trap: diversity in the span, not in distance: opposite
-vectors count as the same, and rows of junk with a direction of their own are taken.
+vectors count as the same, and rows of junk with a direction of their own are taken. Weighted: ``rescaled_volume``.
 """
 
 from __future__ import annotations
