@@ -179,7 +179,7 @@ class _Job:
             itself = full[-1].kind if isinstance(full[-1], Guess) else None  # a line is not compared with a line
             guesses = [one for one in BASELINES if one[0] != itself]
             verdict = judge(law, together(runs, law.left_out), guesses)
-            scales = [one for one in ("tokens", "parameters", "samples", "compute") if one in needs]
+            scales = [one for one in ("tokens", "parameters", "samples", "compute", "size") if one in needs]
             told.append(
                 {
                     "name": name,

@@ -23,6 +23,7 @@ from cuvee.law.items import isotonic
 from cuvee.law.loss_to_loss import LossToLoss, ShiftedPower, translated
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.noise_price import NoisePrice, enough_clean
+from cuvee.law.ood_scaling import OodScaling, TwoPowers
 from cuvee.law.piecewise_power_law import PiecewisePowerLaw, from_similar, reach, samples_needed
 from cuvee.law.projektor import distance
 from cuvee.law.regmix import RegMix
@@ -383,3 +384,69 @@ def test_transport_distance() -> None:
     assert distance(a, a) == pytest.approx(0, abs=1e-8)
     assert distance(a, b) < 0.3 < distance(a, b + 1.0) < distance(a, b + 2.0)
     assert distance(a, b + 3.0) == pytest.approx(18, rel=0.15)  # a shift costs its square
+
+
+def two_sets(seed: int, inside: float, outside: float, floor: float = 0.0, noise: float = 0.02, each: int = 2) -> Runs:
+    """Losses of runs of eight sizes on two sets, by planted exponents; a run's luck is common to both."""
+    random, size = np.random.default_rng(seed), np.repeat(np.geomspace(1e5, 1e8, 8), each)
+    luck, *own = random.normal(0, noise, (3, len(size)))
+    first, second = (
+        floor + (scale / size) ** alpha * np.exp(luck + noisy)
+        for alpha, scale, noisy in ((inside, 1e6, own[0]), (outside, 3e7, own[1]))
+    )
+    return table(second, size=size, loss_inside=first)
+
+
+def test_ood_scaling_recovers_exponents() -> None:
+    exact = two_sets(0, 0.3, 0.18, noise=0.0)
+    told = OodScaling().fit(exact).parameters
+    assert (told["alpha_inside"], told["alpha_outside"]) == pytest.approx((0.3, 0.18), abs=1e-9)
+    assert told["difference"] == pytest.approx(0.12) and told["E_outside"] == 0
+    assert (told["x0_inside"], told["x0_outside"]) == pytest.approx((1e6, 3e7), rel=1e-6)
+    beyond = OodScaling().fit(exact).at(at(size=[1e9], loss_inside=[1.0]))
+    assert beyond[0] == pytest.approx((3e7 / 1e9) ** 0.18)
+
+
+def test_ood_scaling_without_the_floor_is_too_small() -> None:
+    runs = two_sets(1, 0.3, 0.18, floor=0.5, noise=0.0005)
+    told, plain = (OodScaling(floor=floor).fit(runs).parameters for floor in (True, False))
+    assert (told["alpha_inside"], told["E_inside"]) == pytest.approx((0.3, 0.5), abs=0.01)
+    assert told["alpha_outside"] == pytest.approx(0.18, abs=0.02)
+    assert plain["alpha_inside"] < 0.2 and plain["difference"] < 0.08
+
+
+def test_ood_scaling_covers_the_difference() -> None:
+    """Intervals of 95 % over a few runs hold the planted difference; fewer than 50 of 60 would be too few."""
+    law, held = OodScaling(), 0
+    for seed in range(60):
+        runs = two_sets(seed, 0.3, 0.18, each=1)
+        low, high = law.between(runs, law.fit(runs))
+        held += low <= 0.12 <= high
+    assert held >= 50
+
+
+def test_ood_scaling_keeps_a_runs_losses_together() -> None:
+    """Luck that both losses share leaves their difference alone: drawn apart, the interval would be far wider."""
+    law, runs = OodScaling(), two_sets(3, 0.3, 0.3, noise=0.2)
+    shared = table(runs.settings.values["loss_inside"] * 2, **runs.settings.values)  # the same exponents exactly
+    low, high = law.between(shared, law.fit(shared))
+    assert high - low < 1e-9
+    said = law.remarks(shared, law.fit(shared))[0]
+    assert said.startswith("Exponents: ") and said.endswith("no difference is shown.")
+
+
+def test_ood_scaling_says_which_falls_faster_and_what_it_cannot_tell() -> None:
+    law = OodScaling()
+    for inside, outside, words in ((0.3, 0.18, "fall more slowly"), (0.18, 0.3, "fall faster")):
+        runs = two_sets(4, inside, outside)
+        assert words in law.remarks(runs, law.fit(runs))[0]
+    narrow = two_sets(4, 0.3, 0.18).take(np.arange(4, 8))
+    with pytest.raises(DataError, match="2 different sizes"):
+        law.fit(narrow)
+    narrow = two_sets(4, 0.3, 0.18).take(np.arange(2, 8))
+    assert any("tenfold" in one for one in law.remarks(narrow, law.fit(narrow)))
+    bad = table([1.0, 0.5, 0.0], size=[1, 10, 100], loss_inside=[1, 1, 1])
+    with pytest.raises(DataError, match="not above 0"):
+        law.fit(bad)
+    (one,) = law.refit(two_sets(4, 0.3, 0.18), np.eye(1, 16, dtype=np.int64))  # a resample of one run alone
+    assert isinstance(one, TwoPowers) and np.isnan(one.difference)
