@@ -96,7 +96,7 @@ class ClusterClip(Choose):
   booktitle={Findings of the Association for Computational Linguistics},
   year={2024}
 }""",
-        evidence="closed form: water-filling; mean counts of the paper's loop",
+        evidence="closed form: water-filling; mean counts of the paper's loop; claim: reproduced (8 seeds)",
         use_when="Every cluster should have the same part of the budget. `clusters` uses it by itself.",
         fails_when="Every cluster counts the same, one of junk as well: filter first.",
     )

@@ -54,7 +54,7 @@ class Representative(Choose):
   publisher={Wiley},
   year={1977}
 }""",
-        evidence="sample sizes of sample-creator's release; closed forms",
+        evidence="sample sizes of sample-creator's release; closed forms; claim: reproduced (8 seeds)",
         use_when="A sample must speak for the pool by domain and length, with figures that show how well.",
         fails_when="It speaks for what is declared, domains and lengths, and for nothing else.",
     )
