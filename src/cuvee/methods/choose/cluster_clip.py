@@ -98,8 +98,8 @@ class ClusterClip(Choose):
 }""",
         evidence="closed form: water-filling; mean counts of the paper's loop; claim: reproduced (8 seeds)",
         use_when="Every cluster should have the same part of the budget. `clusters` uses it by itself.",
-        fails_when="Every cluster counts the same, one of junk as well: filter first. It was shown to help with planted "
-        "clusters; with found ones it was not (claims clusters, blast).",
+        fails_when="Every cluster counts the same, one of junk as well: filter first. It was shown to help with "
+        "planted clusters; with found ones it was not (claims clusters, blast).",
     )
 
     def __post_init__(self) -> None:
