@@ -42,7 +42,7 @@ class Olmix(CurveLaw):
   howpublished={https://github.com/allenai/olmix, commit 9586977},
   year={2025}
 }""",
-        evidence="oracle: the project's fits and proposals, 4 sources",
+        evidence="oracle: the project's fits and proposals, 4 sources; claim: reproduced (8 seeds)",
         gives=("loss",),
     )
 
