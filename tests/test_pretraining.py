@@ -97,7 +97,7 @@ def test_a_plan_refuses_what_the_training_would_refuse(pool: Path, tmp_path: Pat
     def planned(*words: str) -> tuple[int, str]:
         common = ["--cache", str(tmp_path / "cache"), "--plan"]
         found = CliRunner().invoke(cli, ["pretrain", *words, *common])
-        return found.exit_code, found.output
+        return found.exit_code, found.output or str(found.exception)
 
     asked = ["--proxy", PROXY, "-o", str(held / "model.safetensors")]
     status, said = planned(str(pool), *asked, "--only", "alpha", "--tokens", "200")

@@ -89,8 +89,11 @@ def test_what_has_no_ratings_is_refused(tmp_path: Path) -> None:
     foreign = write(tmp_path, id=["a", "b"], overall_score=[1, 2])
     with pytest.raises(DataError, match="No row of the pool is rated"):
         DataMan(foreign, others="drop").fit(Memory(pool))
-    with pytest.raises(DataError, match="needs 20"):
+    with pytest.raises(DataError, match="No row of the pool is rated"):
         DataMan(foreign).fit(Memory(pool))
+    few = write(tmp_path, key=pool.key[:3], overall_score=[1, 2, 3])
+    with pytest.raises(DataError, match="needs 20"):
+        DataMan(few).fit(Memory(pool))
     alike = write(tmp_path, key=pool.key[:30], overall_score=np.full(30, 4))
     with pytest.raises(DataError, match="rated alike"):
         DataMan(alike).fit(Memory(pool))
@@ -98,14 +101,20 @@ def test_what_has_no_ratings_is_refused(tmp_path: Path) -> None:
         DataMan(alike, "professionalism").fit(Memory(pool))
 
 
-def test_rows_present_are_counted() -> None:
+def test_where_every_row_is_rated_nothing_is_predicted(tmp_path: Path) -> None:
     pool = rows([SEA, CODE, "x"])
-    assert content_hash(pool.data, pool.offsets).tolist() == pool.key.tolist()
-    fold = Present(np.sort(pool.key[:2]))
-    assert fold.finish(fold.merge(fold.lift(pool), fold.lift(rows([SEA, "y"])))) == 3
+    fitted = DataMan(write(tmp_path, key=pool.key, overall_score=[4, 4, 4])).fit(Memory(pool))
+    assert fitted.apply(pool)["score"].tolist() == [4, 4, 4] and fitted.notes["rated_rows"] == 3
 
 
 def test_the_row_of_a_bad_rating_is_counted_from_one(tmp_path: Path) -> None:
     pool = rows([SEA, CODE])
     with pytest.raises(DataError, match="row 2: overall_score"):
         DataMan(write(tmp_path, key=pool.key, overall_score=[4.0, float("nan")])).fit(Memory(pool))
+
+
+def test_rows_present_are_counted() -> None:
+    pool = rows([SEA, CODE, "x"])
+    assert content_hash(pool.data, pool.offsets).tolist() == pool.key.tolist()
+    fold = Present(np.sort(pool.key[:2]))
+    assert fold.finish(fold.merge(fold.lift(pool), fold.lift(rows([SEA, "y"])))) == 3
