@@ -103,6 +103,21 @@ def test_subgroups_stand_beside_the_average(place: Path) -> None:
     )
 
 
+def test_small_groups_are_held_against_the_largest(place: Path) -> None:
+    """With 20 trials or more: the same losses as in the ledger, a sentence, and a picture; with fewer, nothing."""
+    held = {"held": place / "held.parquet"}
+    found = prove(place, "follow", evaluations=held, seeds=6)
+    rows = found.summary["group_curves"]
+    assert rows and all(one["majority"] == "sqlite-docs" and one["trials"] >= 20 for one in rows)
+    losses = {(one.arm, one.metrics["held/sqlite-docs"]) for one in Ledger(place / "ledger").trials()
+              if "held/sqlite-docs" in one.metrics}  # fmt: skip
+    points = {(arm, x) for arm, x, _ in rows[0]["points"]}
+    assert {x for _, x in points} <= {x for _, x in losses}
+    assert {"kept", "random", "length_matched", "proportional"} <= {arm for arm, _ in points}
+    assert "Do small groups follow the largest?" in (place / "follow" / "report.html").read_text()
+    assert prove(place, "follow", evaluations=held, seeds=2).summary["group_curves"] == []
+
+
 def test_arms_train_on_equal_tokens(place: Path) -> None:
     arms = prove(place, "equal").summary["arms"]
     tokens = [arm["tokens"] for arm in arms if arm["kind"] != "full"]
