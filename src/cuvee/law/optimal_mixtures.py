@@ -78,7 +78,8 @@ class OptimalMixtures(CurveLaw):
   journal={arXiv preprint arXiv:2507.09404},
   year={2025}
 }""",
-        evidence="planted optimum recovered; claim not reproduced: 0.005 bits better than proportional, touching 0",
+        evidence="planted optimum recovered; claim mix_search: not reproduced (the cautious proposal stays near "
+        "proportional; the bold one is 0.005 bits better, touching 0)",
         gives=("loss",),
     )
 
