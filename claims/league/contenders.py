@@ -36,12 +36,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """Parameters other than the defaults, with which one method would take longer than all others together."""
 SLOW = {
-    "less": "a backward pass for each row: 45 minutes of processor time for its row alone; see its claim",
+    "less": "a backward pass for each row: five minutes of processor time for its row alone; see its claim",
     "tracin": "a backward pass for each row, as less; see its claim",
     "trak": "a backward pass for each row, as less; see its claim",
     "ekfac": "a backward pass for each row, as less; see its claim",
     "supportive": "a backward pass for each row, as less; see its claim",
-    "learning_percentage": "three forward passes for each row, and a warm-up: ten minutes for its row; see its claim",
+    "learning_percentage": "three forward passes for each row, and a warm-up: seven minutes for its row; see its claim",
 }
 """They take part only if they are asked for by name, and then with ``SETTINGS``."""
 LEFT_OUT = {
