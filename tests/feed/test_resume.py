@@ -195,7 +195,7 @@ def test_finished_rows_are_not_prepared_again(mixed: Path, tmp_path: Path, monke
         prepared = 0
         write_selection(mixed, tmp_path / "out", format="dolma", shard_bytes=50_000)
         assert contents(tmp_path / "out") == contents(tmp_path / "right")
-        assert prepared < before
+        assert prepared <= before  # two shards may end in one block
         before = prepared
     assert prepared < 200, "of some 1,400"
 
