@@ -192,18 +192,18 @@ def whole_folder(target: Path, staging: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock(target: Path) -> Iterator[None]:
+def lock(target: Path, tidy: bool = True) -> Iterator[None]:
     """Hold the right to write ``target``; raise BusyError naming the owner if somebody else holds it.
 
-    The lock belongs to the open file, so it ends with its process, however that ends. Folders that were made for it
-    and stayed empty are removed.
+    The lock belongs to the open file, so it ends with its process, however that ends. ``tidy``: folders that
+    were made for it and stayed empty are removed.
     """
     try:
         target = target.resolve()
         if Path.cwd().is_relative_to(target):
             raise UsageError(f"{target} is replaced as a whole, and you are in it. Name a folder of its own with -o.")
         path = target.with_name(f".{target.name}.lock")
-        missing = [folder for folder in target.parents if not folder.exists()]
+        missing = [folder for folder in target.parents if tidy and not folder.exists()]
         while True:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -86,7 +86,7 @@ class Ledger:
         """
         with contextlib.ExitStack() as stack:
             with self._writing():
-                stack.enter_context(files.lock(self.running(key)))
+                stack.enter_context(files.lock(self.running(key), tidy=False))
             yield
 
     @contextlib.contextmanager
