@@ -99,3 +99,23 @@ def test_lock_names_its_owner_and_ends_with_it(tmp_path: Path) -> None:
     with files.lock(target):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_made_for_nothing_are_removed(tmp_path: Path) -> None:
+    """Those that the lock made, if nothing was written; never one that was there, and none for who keeps them."""
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyError), files.lock(tmp_path / "there" / "a" / "b" / "out"):
+        raise KeyError
+    assert list((tmp_path / "there").iterdir()) == []
+    with files.lock(tmp_path / "there" / "out"):
+        pass
+    with files.lock(tmp_path / "new" / "out"):
+        (tmp_path / "new" / "out").write_text("kept")
+    with files.lock(tmp_path / "kept" / "out", tidy=False):
+        pass
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["kept", "new", "there"]
+
+
+def test_a_place_where_nothing_can_be_made_is_refused_at_once() -> None:
+    with pytest.raises(ResourceError, match="/proc/out failed"), files.lock(Path("/proc/out")):
+        pass

@@ -209,6 +209,8 @@ def lock(target: Path, tidy: bool = True) -> Iterator[None]:
             try:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except FileNotFoundError:
+                if target.parent.exists():  # a place where nothing can be made, like /proc
+                    raise
                 continue  # another run that failed has just removed the folder
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
