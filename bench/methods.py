@@ -30,6 +30,7 @@ ROWS, ROUNDS, ONE_IN = 100_000, 1, 100
 FEWER = {
     "zipfit": (500, 2_000),
     "less": (200, 600),
+    "supportive": (200, 600),
     "tracin": (200, 600),
     "trak": (200, 600),
     "ekfac": (200, 600),
