@@ -169,8 +169,8 @@ def test_integer_ids_match_as_text(files):
     ("changed", "message"),
     [
         ({"drop": "middle"}, "no column 'middle'"),
-        ({"middle": np.where(np.arange(200) == 17, np.nan, 1.0)}, "row 17: the loss of middle"),
-        ({"middle": pa.array([None, *[1.0] * 199])}, "row 0: the loss of middle"),
+        ({"middle": np.where(np.arange(200) == 17, np.nan, 1.0)}, "row 18: the loss of middle"),
+        ({"middle": pa.array([None, *[1.0] * 199])}, "row 1: the loss of middle"),
         ({"middle": ["high"] * 200}, "cannot read the losses"),
         ({"drop": "text", "id": ["twice", *IDS[:198], "twice"]}, "a document twice"),
         ({"drop": "text", "id": [None, *IDS[:199]]}, "1 rows have no id"),

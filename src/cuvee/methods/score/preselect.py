@@ -97,7 +97,7 @@ def read_losses(path: str, models: list[str]) -> tuple[pa.Array, bool, Floats]:
         raise DataError(f"preselect cannot read the losses {path}: {error}") from error
     bad = np.argwhere(~np.isfinite(losses))
     if len(bad):
-        raise DataError(f"{path}, row {bad[0][0]}: the loss of {models[bad[0][1]]} is missing, NaN or infinite.")
+        raise DataError(f"{path}, row {bad[0][0] + 1}: the loss of {models[bad[0][1]]} is missing, NaN or infinite.")
     if name.null_count:
         raise DataError(f"{path}: {name.null_count} rows have no {what}.")
     return name, what == "text", losses
