@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
-from cuvee.errors import UsageError
+from cuvee.errors import DataError, UsageError
 from cuvee.law.table import read_runs
 from tests.command import cuvee as run
 
@@ -36,6 +36,17 @@ def frame(count: int = 24, noise: float = 0.01, repeats: int = 2, seed: int = 0)
 def write(path: Path, columns: dict[str, Any]) -> Path:
     pyarrow.csv.write_csv(pa.table(columns), path)
     return path
+
+
+def test_lines_of_json_are_read_like_any_table(runs: Path, tmp_path: Path) -> None:
+    rows = pyarrow.csv.read_csv(runs).to_pylist()
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    a, b = (read_runs(tmp_path / f"runs.{end}") for end in ("csv", "jsonl"))
+    assert np.array_equal(a.settings.mixture, b.settings.mixture) and a.outcomes.keys() == b.outcomes.keys()
+    assert all(np.array_equal(a.outcomes[name], b.outcomes[name]) for name in a.outcomes)
+    (tmp_path / "bad.jsonl").write_text('{"mix.a": 1\nnot json\n')
+    with pytest.raises(DataError, match=r"bad\.jsonl cannot be read as a table of runs"):
+        read_runs(tmp_path / "bad.jsonl")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reading finished runs: a CSV or Parquet file that anybody made, or cuvee's own ledger of trials.
+"""Reading finished runs: a CSV, JSONL or Parquet file that anybody made, or cuvee's own ledger of trials.
 
 One row a run. Columns by their names:
 
@@ -98,13 +98,17 @@ def _open(path: Path) -> pa.Table:
             import pyarrow.parquet
 
             return pyarrow.parquet.read_table(path, page_checksum_verification=False)
+        if path.suffix in (".jsonl", ".ndjson"):
+            import pyarrow.json
+
+            return pyarrow.json.read_json(path)
         import pyarrow.csv
 
         delimiter = "\t" if path.suffix in (".tsv", ".tab") else ","
         return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
     except FileNotFoundError:
         raise DataError(
-            f"There is no file {path}. Name a CSV or Parquet table of runs, or a ledger's folder."
+            f"There is no file {path}. Name a CSV, JSONL or Parquet table of runs, or a ledger's folder."
         ) from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
