@@ -70,7 +70,8 @@ def fit_law(
     """Fit a law to finished runs, judge it on runs left out, and propose a mixture; write fit.json and report.html.
 
     Args:
-        runs: a CSV, JSONL or Parquet table, or a ledger's folder with ``arms``; see :mod:`cuvee.law.table` for the columns.
+        runs: a CSV, JSONL or Parquet table, or a ledger's folder with ``arms``; for the columns see
+            :mod:`cuvee.law.table`.
         law, settings: the law and its parameters; ``cuvee methods`` lists them.
         sources, losses: columns, where their names do not follow the convention.
         objective: weight of each outcome in what is minimised [alike].
