@@ -26,6 +26,7 @@ from cuvee.law.autoscale import Autoscale
 from cuvee.law.bimix import Bimix
 from cuvee.law.curve import Curve, CurveLaw
 from cuvee.law.data_mixing_laws import DataMixingLaws
+from cuvee.law.gaussian_process import GaussianProcess
 from cuvee.law.judge import interval, resamples
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.olmix import Olmix
@@ -75,6 +76,7 @@ CASES = {
     "bimix": [Case(Bimix(), BIMIX, 40, 1, 0.005)],
     "autoscale": [Case(Autoscale(), AUTOSCALE, 40, 1, 0.005)],
     "nested_mixing": [Case(NestedMixing(), EXPONENTIAL, 24, 1, 0.003, 40, DataMixingLaws())],
+    "gaussian_process": [Case(GaussianProcess(), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws())],
     "regmix": [Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 20, DataMixingLaws())],
     "regmix:model=linear": [Case(RegMix("linear"), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws())],
 }

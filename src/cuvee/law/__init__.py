@@ -2,9 +2,25 @@
 
 Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
 ``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
-beat, ``trust`` whether a law knows enough, ``items`` clusters what models solve, and ``table`` reads runs.
+beat, ``trust`` whether a law knows enough, ``marginal`` fits Gaussian processes, ``items`` clusters what models solve,
+``checkpoints`` lays curves of checkpoints over one another, ``transported`` chooses by a transport distance, and
+``table`` reads runs.
 """
 
 HELPERS = frozenset(
-    {"baselines", "caution", "curve", "items", "judge", "propose", "reach", "table", "trust", "wording"}
+    {
+        "baselines",
+        "caution",
+        "checkpoints",
+        "curve",
+        "items",
+        "judge",
+        "marginal",
+        "propose",
+        "reach",
+        "table",
+        "transported",
+        "trust",
+        "wording",
+    }
 )
