@@ -129,11 +129,11 @@ def pilot(power: Mapping[str, Any] | None, done: int, seeds: int, left: float, u
     return f"pilot of {done} seeds: {told}; {needed}{rest}"
 
 
-def multiple(found: Multiple) -> dict[str, Any]:
-    """How many times the tokens random would need, as the report takes it."""
+def multiple(found: Multiple, who: str = "Random data") -> dict[str, Any]:
+    """How many times the tokens random, or another, would need, as the report takes it."""
     bound = "less than" if found.value == 0 else "more than" if found.value == float("inf") else None
     times = {"less than": found.smallest, "more than": found.largest, None: found.value}[bound]
-    return {"times": times, "bound": bound, "low": found.low, "high": found.high, "said": found.sentence()}
+    return {"times": times, "bound": bound, "low": found.low, "high": found.high, "said": found.sentence(who)}
 
 
 def group_curves(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -73,6 +73,19 @@ def test_more_code_for_a_model_of_code(first: searching.Searched, place: Path) -
     assert found["cost"]["swarm"]["runs"] == found["counts"]["runs"] == 20
 
 
+def test_the_gain_is_told_in_tokens(first: searching.Searched) -> None:
+    """Proportional with twice the tokens, of as much more text, is better than the proposal here, so it needs less."""
+    (told,) = first.summary["trial"]["multiples"]
+    assert told["against"] == "proportional" and told["tokens"] == [60_000, 120_000] and told["seeds"] == 4
+    assert told["loss"][1] < told["proposal_loss"] < told["loss"][0]
+    assert 1 <= told["low"] <= told["times"] <= told["high"] < 2
+    assert first.summary["cost"]["trial"]["runs"] == 16 + 4
+    screen = searching.lines(first)
+    assert len(screen) <= 24 and any("Proportional would need" in line for line in screen)
+    assert "Proportional would need" in (first.folder / "report.html").read_text()
+    assert any("longer runs of proportional" in one for one in first.summary["limits"])
+
+
 def test_part_of_the_way_is_better_than_none(first: searching.Searched, place: Path) -> None:
     """Twenty runs show that code helps: some of the way to the law's optimum is proposed, and better when tried."""
     found = search(place, "part", bold=False).summary
@@ -129,7 +142,8 @@ def test_the_same_again_from_the_ledger(first: searching.Searched, place: Path) 
     before = sorted((place / "ledger" / "trials").rglob("*.parquet"))
     again = search(place, "again", workers=1)
     assert sorted((place / "ledger" / "trials").rglob("*.parquet")) == before
-    assert again.summary["counts"]["found"] == again.summary["cost"]["swarm"]["runs"] + 16
+    assert again.summary["counts"]["found"] == sum(again.summary["cost"][one]["runs"] for one in ("swarm", "trial"))
+    assert again.summary["trial"]["multiples"] == first.summary["trial"]["multiples"]
     for name in ("proposal", "comparisons", "mixtures", "confidence", "verdict"):
         assert again.summary[name] == first.summary[name]
     assert again.summary["reproduce"]["digest"] == first.summary["reproduce"]["digest"]

@@ -48,9 +48,9 @@ class Multiple:
             return f"less than {self.smallest:g}"
         return f"more than {self.largest:g}" if math.isinf(value) else f"{value:.2g}"
 
-    def sentence(self) -> str:
+    def sentence(self, who: str = "Random data") -> str:
         """In words, never beyond what was run."""
-        found = f"Random data would need {self._told(self.value)} times the tokens for this loss"
+        found = f"{who} would need {self._told(self.value)} times the tokens for this loss"
         low, high = self._told(self.low), self._told(self.high)
         if low == high:
             return f"{found} (both ends of the {self.level:.0%} interval say so)."

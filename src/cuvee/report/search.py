@@ -34,7 +34,7 @@ def render(summary: Mapping[str, Any]) -> str:
     )
     page.add("Mixture", "The proposed mixture", _proposal(summary), _expected(summary))
     page.add("Sampler", "What the sampler does in each source", _sampler(summary))
-    page.add("Trial", "The trial of the proposal", _arms(summary), _comparisons(summary))
+    page.add("Trial", "The trial of the proposal", _arms(summary), _comparisons(summary), _needed(summary))
     page.add("Caution", "How far toward the law's optimum", _caution(summary))
     page.add("Law", "On mixtures left out", _judged(summary))
     page.add("Runs", "Every mixture that was run", _mixtures(summary))
@@ -279,6 +279,24 @@ def _comparisons(summary: Mapping[str, Any]) -> Markup:
     ]
     head = ["Evaluated on", "against", "Difference", "95 % together", "Verdict"]
     return table(head, rows, "The proposal less its rivals", words=2, more=len(found) - MOST) if rows else EMPTY
+
+
+def _needed(summary: Mapping[str, Any]) -> Markup:
+    """What proportional would need for the proposal's loss."""
+    found = blocks.records(mapping(summary.get("trial")).get("multiples"))
+    rows = [
+        [
+            isolated(d.get("evaluation"), 60),
+            isolated(d.get("said"), 300),
+            escape(number(d.get("proposal_loss"))),
+            escape(", ".join(short(one) for one in items(d.get("tokens")))),
+            escape(", ".join(number(one) for one in items(d.get("loss")))),
+        ]
+        for d in found[:MOST]
+    ]
+    head = ["Evaluated on", "", "Loss of the proposal", "Tokens of proportional", "its losses"]
+    caption = "What proportional would need for the proposal's loss, from runs of their own"
+    return table(head, rows, caption, words=2, more=len(found) - MOST) if rows else EMPTY
 
 
 def _group(one: Mapping[Any, Any]) -> str:

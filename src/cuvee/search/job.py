@@ -45,6 +45,7 @@ from ..proof.record import Record
 from ..proof_wording import overlaps, refused
 from . import design, wording
 from .cluster_sources import Clustering, cluster_sources
+from .needed import tokens_needed
 from .runs import Asked, Done, Runs
 from .stock import Grid
 
@@ -397,6 +398,7 @@ class Job:
         found = findings.answers(plan, seeds, self.sets, records, findings.Asked(ALPHA, None, (len(seeds),)))
         comparisons = [findings.as_json(one, "primary") for one in found.primary]
         comparisons += [findings.as_json(one, "group") for one in found.groups]
+        multiples, more = tokens_needed(self.runs, self.natural, PROPOSAL, made, found.primary)
         return {
             "seeds": list(seeds),
             "best_run": best.asked.arm,
@@ -404,7 +406,8 @@ class Job:
             "comparisons": comparisons,
             "unanswered": [[one.against, one.evaluation] for one in found.unanswered],
             "curves": findings.curves(plan, seeds, self.sets, records),
-            "cost": self._cost(made),
+            "multiples": multiples,
+            "cost": self._cost([*made, *more]),
         }
 
     def _proposed(self, fitted: Mapping[str, Any]) -> Floats:

@@ -193,6 +193,11 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             "out by the square root of their distance, which is an assumption; a better mixture may lie farther away, "
             "or elsewhere. --bold proposes the law's optimum."
         )
+    if (summary.get("trial") or {}).get("multiples"):
+        found.append(
+            "What proportional would need comes from longer runs of proportional, through as much more text of the "
+            "same sources. The planned run may have no more of it, and repeating is worth less than new text."
+        )
     if summary.get("sampler"):
         found.append(
             "The sampler's parameters were searched among random ones. Proportional and uniform are not among these, "
@@ -292,6 +297,8 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     share = f"{short(cost['swarm']['tokens'])} tokens in {plural(cost['swarm']['runs'], 'run')}"
     known = f", {plural(counts['found'], 'trial')} found in the ledger" if counts["found"] else ""
     lines.append(f"  cost       {share}; {duration(seconds)} in all{known}")
+    for one in (summary["trial"] or {}).get("multiples", [])[:1]:
+        lines += textwrap.wrap(one["said"], WIDTH, initial_indent="  tokens     ", subsequent_indent="             ")
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
     for warning in summary["warnings"]:
         told = warned(warning, WIDTH)
