@@ -18,7 +18,7 @@ from .engine import files
 from .engine.plan import make, parameters
 from .engine.store import digest
 from .errors import DataError, UsageError
-from .law import caution, trust, wording
+from .law import caution, rounds, trust, wording
 from .law.baselines import BASELINES, Guess
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
@@ -63,6 +63,7 @@ def fit_law(
     at: Mapping[str, float] | None = None,
     resample: int | None = None,
     seed: int = 0,
+    proposer: str = "law",
     skip_bad: bool = False,
     output: str | os.PathLike[str] = "out/fit",
     command: str | None = None,
@@ -80,6 +81,7 @@ def fit_law(
         at: where other columns of the law stand for the proposal [their largest values].
         resample: bootstrap resamples of runs for the intervals.
         seed: of the bootstrap, and of simulated mixtures.
+        proposer: how the best mixture is looked for: "law", the law's own way, or "rounds" (:mod:`cuvee.law.rounds`).
         skip_bad: go on without runs that have no finite outcome.
 
     Raises:
@@ -87,6 +89,7 @@ def fit_law(
     """
     started = time.monotonic()
     kind: Law = make(find("law", law), dict(settings or {}), law)
+    check_proposer(proposer)
     if isinstance(kind, CurveLaw):
         kind.checked()
     table = (
@@ -94,7 +97,7 @@ def fit_law(
         if isinstance(runs, Table)
         else read_runs(Path(runs), sources, losses, Path(arms) if arms else None, skip_bad, kind.card.needs)
     )
-    job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed)
+    job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed, proposer=proposer)
     folder = Path(output)
     with files.lock(folder):
         refuse_foreign(folder, FIT, "fit")
@@ -128,6 +131,8 @@ def fit_table(
     resample: int | None = None,
     seed: int = 0,
     anchor: int | None = None,
+    proposer: str = "law",
+    bounds: Bounds | None = None,
 ) -> dict[str, Any]:
     """What ``fit.json`` says about runs in memory, without what only a command knows; nothing is written.
 
@@ -135,11 +140,19 @@ def fit_table(
         law, name: the law, and what it is called. The others: as for :func:`fit_law`.
         anchor: the group of the runs of the natural mixture: the proposal goes no farther from it than is shown to be
             worth it (:mod:`cuvee.law.caution`), which "caution" tells. None: the law's optimum is proposed.
+        bounds: the natural mixture and the caps, where they do not follow from sizes, tokens and passes.
 
     Raises:
         UsageError, DataError: with a sentence that says what, where and what next.
     """
-    return _Job(law, name, table, objective, sizes, tokens, passes, None, resample, seed, anchor).run()
+    job = _Job(law, name, table, objective, sizes, tokens, passes, None, resample, seed, anchor, proposer, bounds)
+    return job.run()
+
+
+def check_proposer(proposer: str) -> None:
+    """UsageError if there is no such way to look for the best mixture."""
+    if proposer not in rounds.PROPOSERS:
+        raise UsageError(f"proposer is 'law' or 'rounds', not '{proposer}'.")
 
 
 def lines(fitted: Fitted) -> list[str]:
@@ -162,6 +175,8 @@ class _Job:
     resample: int | None
     seed: int
     anchor: int | None = None
+    proposer: str = "law"
+    bounds: Bounds | None = None
 
     def run(self) -> dict[str, Any]:
         law, table, needs = self.law, self.table, self.law.card.needs
@@ -196,7 +211,12 @@ class _Job:
         summary: dict[str, Any] = {
             "format": FIT_FORMAT,
             "title": f"What {len(table):,} runs say",
-            "law": {"name": self.name, "parameters": parameters(law), "gives": law.card.gives[0]},
+            "law": {
+                "name": self.name,
+                "parameters": parameters(law),
+                "gives": law.card.gives[0],
+                "proposer": self.proposer,
+            },
             "counts": {
                 "runs": len(table),
                 "settings": len(np.unique(table.group)),
@@ -278,6 +298,8 @@ class _Job:
     def _natural(self) -> Floats:
         """The natural mixture: by the sources' sizes, or else the mean of the mixtures run."""
         sources = self.table.settings.sources
+        if self.bounds is not None:
+            return self.bounds.prior
         if self.sizes is None:
             return self.table.settings.mixture.mean(0)
         missing = [name for name in sources if not self.sizes.get(name)]
@@ -290,6 +312,8 @@ class _Job:
 
     def _caps(self) -> Floats:
         sources = self.table.settings.sources
+        if self.bounds is not None:
+            return self.bounds.caps
         if self.passes is None:
             return np.ones(len(sources))
         if self.sizes is None or self.tokens is None:
@@ -318,8 +342,8 @@ class _Job:
         sources, natural = table.settings.sources, self._natural()
         runs = table.runs(names[0], law.card.needs)
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
-        best = question.best(law, [[one] for one in full])[0]
-        proposals = question.best(law, many)
+        best = rounds.best(self.proposer, question, law, [[one] for one in full])[0]
+        proposals = rounds.best(self.proposer, question, law, many)
         optimum, step = best, None
         if self.anchor is not None:
             all_runs = [table.runs(name, law.card.needs) for name in names]

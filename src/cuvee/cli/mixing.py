@@ -206,6 +206,13 @@ def mix_search(
     "--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals, 20 or more [400; 40 for trees]."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of resamples and simulated mixtures.")
+@click.option(
+    "--proposer",
+    type=click.Choice(["law", "rounds"]),
+    default="law",
+    show_default=True,
+    help="Look for the best mixture as the law does, or by rounds of random ones.",
+)
 @click.option("--skip-bad", is_flag=True, help="Go on without runs whose outcome is not a finite number.")
 @click.option("-o", "--output", default="out/fit", show_default=True, help="Folder for fit.json and the report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
@@ -222,6 +229,7 @@ def mix_fit(
     at: tuple[str, ...],
     resamples: int | None,
     seed: int,
+    proposer: str,
     skip_bad: bool,
     output: str,
     as_json: bool,
@@ -253,6 +261,7 @@ def mix_fit(
         at=quantities.settings(at) if at else None,
         resample=resamples,
         seed=seed,
+        proposer=proposer,
         skip_bad=skip_bad,
         output=output,
         command=typed(),

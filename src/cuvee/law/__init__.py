@@ -18,6 +18,7 @@ HELPERS = frozenset(
         "marginal",
         "propose",
         "reach",
+        "rounds",
         "table",
         "transported",
         "trust",
