@@ -173,9 +173,38 @@ def test_a_guarded_half_answers_through_the_reusable_holdout(place: Path, tmp_pa
     assert again.summary["holdout"] == told
 
 
+def test_a_ladder_tells_of_the_best_alone(place: Path, tmp_path: Path) -> None:
+    """The better selection is told with its gain; the one after it, which is not ahead, with nothing of its own."""
+    given: dict[str, Any] = {
+        "ledger": tmp_path / "ledger",
+        "ladder": "auto",
+        "against": ["random"],
+        "seeds": 3,
+        "tokens": 19_000,
+    }
+    best = prove(place, "laddered", **given)
+    told = best.summary["holdout"]["kept against random, near"]
+    assert told.startswith("best so far: gain of +")
+    gain = told[told.index("gain") : told.index(", to")]
+    later = prove(place, "laddered", "luck", **given)
+    assert (
+        later.summary["holdout"]["luck against random, near"] == f"not shown to be ahead of the best so far, a {gain}"
+    )
+    again = prove(place, "laddered", **given)
+    assert again.summary["holdout"] == best.summary["holdout"]
+    assert "nothing is known but that" in best.summary["holdout"]["what it cannot show"]
+    other = prove(place, "laddered", "luck", **{**given, "tokens": 8_000})
+    assert gain not in other.summary["holdout"]["luck against random, near"]  # fewer tokens are another yardstick
+    (path,) = (tmp_path / "ledger" / "holdout").glob("*.ladder.json")
+    assert len(json.loads(path.read_bytes())["boards"]) == 2
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        ({"ladder": "auto", "holdout": True}, "give one of them"),
+        ({"ladder": 0.0}, "step of --ladder"),
+        ({"ladder": "steep"}, "step of --ladder"),
         ({"evaluations": {}}, "no evaluation set"),
         ({"seeds": 1}, "One seed"),
         ({"tokens": 39_000}, "more than half"),

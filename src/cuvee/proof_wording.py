@@ -164,13 +164,20 @@ def _followed(one: Mapping[str, Any]) -> str:
 
 
 def holdout(found: Sequence[Mapping[str, Any]], unit: str) -> dict[str, str]:
-    """The answers of the reusable holdout, as the report takes them."""
-    told = {
-        f"{one['arm']} against {one['against']}, {one['evaluation']}": f"gain of {one['gain']:+.4f} {unit} a document "
-        "(or the open half's own number)"
-        for one in found
-    }
+    """The answers of the guarded halves, as the report takes them."""
+    told = {f"{one['arm']} against {one['against']}, {one['evaluation']}": _guarded(one, unit) for one in found}
     return told | ({"what it cannot show": found[0]["limits"]} if found else {})
+
+
+def _guarded(one: Mapping[str, Any], unit: str) -> str:
+    """One answer: of the reusable holdout, or of a ladder, which says whether it is "ahead"."""
+    gain = f"gain of {one['gain']:+.4f} {unit} a document"
+    if "ahead" not in one:
+        return f"{gain} (or the open half's own number)"
+    if one["ahead"]:
+        return f"best so far: {gain}, to the nearest step"
+    best = f"the best so far, a {gain}" if one["gain"] else f"{one['against']}"
+    return f"not shown to be ahead of {best}"
 
 
 def _primary(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -235,7 +242,7 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
         if one["consulted"] > 5:
             found.append(
                 f"The evaluation set '{one['name']}' has been consulted for {one['consulted']} different comparisons: "
-                "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout."
+                "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout or --ladder."
             )
     return found
 

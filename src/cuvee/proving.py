@@ -44,6 +44,7 @@ from .proof.evaluations import EvaluationSet, checked, divide
 from .proof.evaluations import read as read_evaluation
 from .proof.exchange import evaluation_digest, put_rows
 from .proof.holdout import ReusableHoldout
+from .proof.ladder import Ladder
 from .proof.ledger import Ledger, warn
 from .proof.multiples import multiple as tokens_needed
 from .proof.places import apart, harmless, starter
@@ -96,6 +97,7 @@ def prove(
     stop_early: bool = False,
     overlap: Literal["clean", "refuse", "ignore"] = "clean",
     holdout: bool = False,
+    ladder: float | Literal["auto"] | None = None,
     eval_bytes: int | None = None,
     ledger: str | os.PathLike[str] = "out/ledger",
     output: str | os.PathLike[str] = "out/prove",
@@ -120,6 +122,8 @@ def prove(
         policies: policies in training to compare with uniform shuffling on the same documents, instead of baselines.
         tokens: of a trial, by the pool's count. Half of the smallest selection at most.
         margin, effect: in the proxy's unit (bits per byte, nats per example).
+        holdout, ladder: guard half of each evaluation set, which answers by Thresholdout, or by a ladder with a step of
+            this gain ("auto": by the spread of the differences).
         ledger: where trials are kept; those that it holds are not run again.
         reading: columns of the evaluation sets.
         say: told what is going to happen and how long it will take.
@@ -130,7 +134,7 @@ def prove(
     started = time.monotonic()
     question, sets = ask(
         selections, evaluations, against, seeds, seed, proxy, policies, epochs, tokens, equal, margin, effect,
-        stop_early, overlap, holdout, eval_bytes,
+        stop_early, overlap, holdout, eval_bytes, ladder,
     )  # fmt: skip
     folder, store = Path(output), Store(Path(cache) if cache is not None else None)
     apart(folder, Path(ledger))
@@ -168,9 +172,12 @@ def plan(
 
     Nothing is trained for the ledger, and nothing is written outside the cache.
     """
-    names = ("seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect", "stop_early")
+    names: tuple[str, ...] = ("seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect")
+    names += ("stop_early", "overlap", "holdout", "eval_bytes", "ladder")
     defaults = {name: one.default for name, one in inspect.signature(prove).parameters.items()}
-    settings = {name: asked.get(name, defaults[name]) for name in (*names, "overlap", "holdout", "eval_bytes")}
+    settings = {
+        name: asked.get(name, defaults[name]) for name in (*names, "overlap", "holdout", "eval_bytes", "ladder")
+    }
     question, sets = ask(selections, evaluations, against, **settings)
     apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), PROOF, "proof")
@@ -507,20 +514,26 @@ class _Job:
             if one.against != answers.primary[0].against or one.evaluation not in by_name:
                 continue
             other = by_name[one.evaluation]
-            holdout = ReusableHoldout(
-                self.ledger.folder / "holdout" / f"{other.digest}.json", len(other.evaluation.batch)
-            )
             gains = [findings.gains(self.records, one, name) for name in (one.evaluation, other.name)]
-            found.append(
-                {
-                    "arm": one.arm,
-                    "against": one.against,
-                    "evaluation": one.evaluation,
-                    "gain": holdout.ask(*gains),
-                    "limits": holdout.limits(),
-                }
-            )
+            about = {"arm": one.arm, "against": one.against, "evaluation": one.evaluation}
+            place, n = self.ledger.folder / "holdout", len(other.evaluation.batch)
+            if self.question.ladder is not None:
+                step = None if self.question.ladder == "auto" else float(self.question.ladder)
+                ladder = Ladder(place / f"{other.digest}.ladder.json", n, step)
+                told = ladder.ask(gains[1], self._yardstick(one.against))
+                found.append({**about, "gain": told.gain, "ahead": told.ahead, "limits": ladder.limits()})
+            else:
+                holdout = ReusableHoldout(place / f"{other.digest}.json", n)
+                found.append({**about, "gain": holdout.ask(*gains), "limits": holdout.limits()})
         return found
+
+    def _yardstick(self, against: str) -> str:
+        """What gains over this baseline may be compared with: gains of the same recipe, tokens and baseline."""
+        arm = next(arm for arm in self.plan.arms if arm.name == against)
+        recipe, manifest = Recipe(self.question.proxy, arm.policy, arm.epochs), self.engine.pool.manifest
+        drawn = "" if arm.kind in BASELINES else self.draw(arm, self.question.seeds[0]).digest
+        pool = [manifest.span_key(span) for span in manifest.spans]
+        return digest("yardstick", recipe.digest(), arm.tokens, arm.kind, drawn, pool)
 
     def _next(self, answers: findings.Answers, seeds: int) -> str:
         """What to do after this answer."""

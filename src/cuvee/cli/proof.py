@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
+from ..errors import UsageError
 from .group import cli
 from .shared import OVERLAP, RUNNING, TRIALS, evaluation_sets, print_plan, print_result, running, typed, without
 
@@ -49,6 +50,7 @@ from .shared import OVERLAP, RUNNING, TRIALS, evaluation_sets, print_plan, print
 @click.option("--stop-early", is_flag=True, help="Look after half of the seeds, too, and stop if that is enough.")
 @OVERLAP
 @click.option("--holdout", is_flag=True, help="Answer through a reusable holdout, for one set consulted many times.")
+@click.option("--ladder", metavar="STEP", help="Or through a ladder: the best gain so far, in steps of auto, or 0.05.")
 @TRIALS
 @click.option("--require", is_flag=True, help="Exit with status 1 unless every verdict is: better.")
 @click.option("-o", "--output", default="out/prove", show_default=True, help="Folder for the proof and its report.")
@@ -65,6 +67,7 @@ def prove(
     tokens: str | None,
     eval_bytes: str | None,
     skip_bad: bool,
+    ladder: str | None,
     require: bool,
     **flags: Any,
 ) -> None:
@@ -90,6 +93,7 @@ def prove(
         "against": list(against) or None,
         "policies": list(policy),
         "tokens": quantities.count(tokens) if tokens else None,
+        "ladder": _step(ladder),
         "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
     }
     unused = dict.fromkeys(("id_", "token_column", "tokenizer"))
@@ -103,3 +107,15 @@ def prove(
         print_result(result.summary, proving.lines(result), flags)
     if require and not result.better:
         raise SystemExit(1)
+
+
+def _step(text: str | None) -> float | Literal["auto"] | None:
+    """The step of a ladder."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--ladder {text} is no step: write --ladder auto, or a gain like --ladder 0.05.") from None

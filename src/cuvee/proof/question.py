@@ -34,6 +34,7 @@ class Question:
         tokens: of a trial; None for half of the smallest selection, or what suits the proxy.
         margin: a difference smaller than this is called equivalent; ``effect``: one that should be seen. In the unit of
             the proxy's loss.
+        ladder: the step of the guard, or "auto"; None with ``holdout`` for Thresholdout.
     """
 
     selections: tuple[Path, ...]
@@ -51,6 +52,7 @@ class Question:
     holdout: bool
     eval_bytes: int
     alpha: float = 0.05
+    ladder: float | Literal["auto"] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able values, without places on this machine."""
@@ -81,6 +83,7 @@ def ask(
     overlap: Literal["clean", "refuse", "ignore"],
     holdout: bool,
     eval_bytes: int | None,
+    ladder: float | Literal["auto"] | None = None,
 ) -> tuple[Question, dict[str, Paths]]:
     """The arguments as one checked object, and the evaluation sets' paths by name."""
     _check_types(
@@ -88,6 +91,10 @@ def ask(
         {"epochs": epochs, "margin": margin, "effect": effect},
         {"equal": (equal, ("tokens", "cost")), "overlap": (overlap, ("clean", "refuse", "ignore"))},
     )
+    if ladder is not None and ladder != "auto" and (isinstance(ladder, bool | str) or not 0 < float(ladder) <= 1):
+        raise UsageError(f"The step of --ladder is auto, or a gain above 0 and at most 1, not {ladder!r}.")
+    if ladder is not None and holdout:
+        raise UsageError("--holdout and --ladder guard the same half in two ways: give one of them.")
     if not isinstance(proxy, str | Proxy):
         raise UsageError(f"proxy must be a name like 'ngram', or a Proxy, not {type(proxy).__name__}.")
     if against is not None and not isinstance(against, str | list | tuple):
@@ -154,8 +161,9 @@ def ask(
         effect,
         stop_early,
         overlap,
-        holdout,
+        holdout or ladder is not None,
         eval_bytes or model.eval_bytes,
+        ladder=ladder,
     )
     return question, sets
 
