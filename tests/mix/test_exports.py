@@ -16,7 +16,7 @@ import pytest
 import cuvee
 from cuvee import exporting
 from cuvee.errors import DataError, UsageError
-from cuvee.feed.trainers import grain, huggingface, megatron, olmo_core, torchtitan
+from cuvee.feed.trainers import grain, huggingface, megatron, nanotron, olmo_core, streaming, torchtitan
 from cuvee.feed.trainers.base import Mixture, counts_of
 from cuvee.feed.trainers.llama_factory import plain_names
 from tests.command import cuvee as run
@@ -35,7 +35,17 @@ def test_what_trainers_draw(name: str) -> None:
     order = megatron.order(weights, size)
     assert order.tolist() == outputs["megatron_core_0.16.1"]["order"]
     assert order.tolist() == outputs["nanotron_one_epoch_before_shuffle"]["order"]
+    assert nanotron.samples(order, lengths) == outputs["nanotron_one_epoch_before_shuffle"]["sample"]
     assert counts_of(order, 3).tolist() == outputs["megatron_core_0.16.1"]["counts"]
+    every = megatron.order(lengths, sum(lengths))  # without weights, sizes are the weights until all is used up
+    assert every.tolist() == outputs["megatron_core_0.16.1_no_weights_exhaustive"]["order"]
+    shares, places = tuple(Fraction(str(weight)) for weight in weights), ("a", "b", "c")
+    planned = Mixture(places, shares, places, tokens=size, available=tuple(lengths), sequence=1, packed=True)
+    chosen = streaming.export(planned).facts["choose"]
+    for way in ("proportion", "repeat"):  # what Streaming makes of proportions, and of the passes of this plan
+        assert chosen == outputs[f"mosaicml_streaming_0.13.0_{way}"]["choose"]
+    given = outputs["mosaicml_streaming_0.13.0_repeat"]["given_repeat"]
+    assert [float(one) for one in planned.passes()] == pytest.approx(given, rel=1e-15)
     told = outputs["grain_0.2.18"]
     assert grain.integer_proportions(weights) == told["integer_proportions"]
     assert grain.order(told["integer_proportions"], size) == (told["order"], told["key"])
@@ -107,6 +117,10 @@ def test_megatron(mix: Path, tmp_path: Path) -> None:
     folder, _ = exported(mix, tmp_path, "megatron", places={"web": "/d/web", "code": "/d/code", HOSTILE: "/d/w"})
     words = (folder / "data-path.txt").read_text().split()
     assert words == json.loads((folder / "blend.json").read_text())["train"]
+    # the loader reads all three keys, and takes null for a split without data
+    blend, (_, summary) = json.loads((folder / "blend.json").read_text()), exported(mix, tmp_path, "megatron")
+    assert list(blend) == ["train", "valid", "test"] and blend["valid"] is blend["test"] is None
+    assert "valid and test are yours" in summary["use"] and any("null" in note for note in summary["notes"])
     weights, places = [float(one) for one in words[::2]], words[1::2]
     assert places == ["/d/code", "/d/w", "/d/web"] and sum(weights) == pytest.approx(1)
     drawn = counts_of(megatron.order(weights, 1000), 3)
@@ -244,6 +258,21 @@ def test_grain(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     drawn = [plan[t] for t in range(390)]
     assert drawn == list(zip(*grain.order(uneven, 390), strict=True))
     assert np.bincount([source for source, _ in drawn]).tolist() == [290, 70, 30]
+
+
+def test_grain_without_what_has_no_sequence(tmp_path: Path) -> None:
+    """A share of less than a sequence may round to none: it is left out and named; the plan that is written divides by no count of 0."""
+    names, shares = ("web", "rare", "code"), (Fraction(60, 100), Fraction(1, 1000), Fraction(399, 1000))
+    mixture = Mixture(names, shares, names, tokens=10_000, available=(3_000, 500, 9_000), sequence=100, packed=True)
+    made = grain.export(mixture)
+    assert made.facts == {"sources": ["web", "code"], "weights": [3, 2], "repeat": [2, 1]}
+    assert "'rare'" not in str(made.files["mix.py"]) and any(
+        note.endswith("rare. Plan more --tokens, or shorter sequences.") for note in made.notes
+    )
+    (tmp_path / "plan.py").write_text(grain.PLAN)
+    space = types.SimpleNamespace(transforms=types.SimpleNamespace(DatasetSelectionMap=object))
+    plan = executed(tmp_path / "plan.py", grain=space)["Plan"]([range(60), range(90)], made.facts["weights"])
+    assert np.bincount([plan[t][0] for t in range(100)]).tolist() == [60, 40]
 
 
 def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

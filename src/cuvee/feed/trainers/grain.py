@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from ...errors import UsageError
 from ...mix.apportion import apportion
@@ -66,12 +67,14 @@ def export(mixture: Mixture) -> Exported:
         shares = mixture.examples()
         weights = [max(1, round(float(share) * 10**6)) for share in shares]
     scale = math.gcd(*weights)
-    weights = [weight // scale for weight in weights]
+    used = [at for at, weight in enumerate(weights) if weight]  # a count of 0 would be divided by
+    weights = [weights[at] // scale for at in used]
     known = mixture.tokens is not None and mixture.available is not None
-    times = [max(1, math.ceil(one)) for one in mixture.passes()] if known else [1] * len(mixture.names)
+    passes = mixture.passes() if known else [Fraction(1)] * len(mixture.names)
+    times = [max(1, math.ceil(passes[at])) for at in used]
     rows = "".join(
-        f"    source({place!a}).shuffle(seed={mixture.seed + at}).repeat({often}),\n"
-        for at, (place, often) in enumerate(zip(mixture.places, times, strict=True))
+        f"    source({mixture.places[at]!a}).shuffle(seed={mixture.seed + at}).repeat({often}),\n"
+        for at, often in zip(used, times, strict=True)
     )
     text = (
         comment(mixture)
@@ -86,7 +89,13 @@ def export(mixture: Mixture) -> Exported:
     notes = ["The mix ends with its scarcest source: small ones are repeated first, in one order that a seed fixes."]
     if not known:
         notes.append("Sizes or tokens are not known, so nothing is repeated: the mix ends when the first source does.")
-    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {"weights": weights, "repeat": times})
+    if lacking := [name for at, name in enumerate(mixture.names) if at not in used]:
+        notes.append(
+            f"Left out, their shares are less than a sequence of this run: {', '.join(lacking)}. Plan more "
+            "--tokens, or shorter sequences."
+        )
+    facts = {"sources": [mixture.names[at] for at in used], "weights": weights, "repeat": times}
+    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", facts)
 
 
 def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:

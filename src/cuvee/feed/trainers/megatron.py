@@ -40,8 +40,13 @@ def export(mixture: Mixture) -> Exported:
     notes = ["Counts follow the weights to within two samples of each source."]
     if spaced:
         notes.append(f"'{spaced[0]}' holds a space, which --data-path cannot: use blend.json.")
-    files = {"blend.json": json.dumps({"train": words}, indent=1) + "\n"}
+    # the loader asks for all three keys; null is a split without data
+    files = {"blend.json": json.dumps({"train": words, "valid": None, "test": None}, indent=1) + "\n"}
     if not spaced:
         files["data-path.txt"] = " ".join(words) + "\n"
-    use = "--per-split-data-args-path blend.json" if spaced else "--data-path $(cat data-path.txt)"
-    return Exported(files, notes, use)
+    notes.append(
+        "valid and test are yours: in blend.json they are null, which is a run without evaluation (--eval-iters 0). "
+        "With --data-path Megatron cuts them from these sources, by --split."
+    )
+    split = "--per-split-data-args-path blend.json (valid and test are yours)"
+    return Exported(files, notes, split if spaced else "--data-path $(cat data-path.txt), or blend.json by split")

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from ...errors import UsageError
 from .base import Exported, Mixture, comment, quoted
 from .stages import Stage
+
+
+def samples(order: npt.NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
+    """Which sample of its source each place of an order of sources takes."""
+    taken, found = [0] * len(sizes), []
+    for source in order.tolist():
+        found.append(taken[source] % sizes[source])
+        taken[source] += 1
+    return found
 
 
 def stage(name: str, step: int, mixture: Mixture) -> str:
