@@ -19,6 +19,7 @@ from .feed import trainers
 from .feed.trainers.base import Exported, Mixture
 from .feed.trainers.stages import Stage, average, described, export_stages, stages_of
 from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
+from .mix.apportion import apportion
 
 MIXTURE = "mixture.json"
 MIXTURE_FORMAT = 1
@@ -102,7 +103,7 @@ def read_mixture(
         DataError: neither is there, or it is damaged.
         UsageError: a place is named for a source that the mix does not use.
     """
-    found, rows = _read(place)
+    found, rows = read_shares(place)
     if found.get("sampler"):
         worse = [one["against"] for one in found["comparisons"] if one["primary"] and one["verdict"] == "worse"]
         if worse:
@@ -146,8 +147,8 @@ def read_mixture(
     )
 
 
-def _read(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The content of mix.json or fit.json, and its sources."""
+def read_shares(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The content of mix.json, fit.json or search.json, checked against its seal, and the rows of its sources."""
     known = ((MIX, "sources", MIX_FORMAT), (FIT, "proposal", FIT_FORMAT), (SEARCH, "proposal", SEARCH_FORMAT))
     for file, rows, form in known:
         path = place / file if place.is_dir() else place
@@ -184,6 +185,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Sequence[Stage]) -> dict[str, Any]:
     held, run = mixture.available, mixture.tokens
+    planned = None if run is None else apportion(mixture.shares, run).tolist()
     rows = []
     for at, source in enumerate(mixture.names):
         share = mixture.shares[at]
@@ -192,7 +194,7 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Seq
                 "name": source,
                 "place": mixture.places[at],
                 "weight": float(share),
-                "planned": None if run is None else round(share * run),
+                "planned": None if planned is None else planned[at],
                 "available": held[at] if held else None,
                 "documents": mixture.documents[at] if mixture.documents else None,
                 "passes": float(share * run / held[at]) if held and run else None,

@@ -261,7 +261,7 @@ def test_grain(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_grain_without_what_has_no_sequence(tmp_path: Path) -> None:
-    """A share of less than a sequence may round to none: it is left out and named; the plan that is written divides by no count of 0."""
+    """A share of less than a sequence may round to none: it is left out and named, and no count of 0 is divided by."""
     names, shares = ("web", "rare", "code"), (Fraction(60, 100), Fraction(1, 1000), Fraction(399, 1000))
     mixture = Mixture(names, shares, names, tokens=10_000, available=(3_000, 500, 9_000), sequence=100, packed=True)
     made = grain.export(mixture)
@@ -339,6 +339,14 @@ def test_bad_requests(mix: Path, tmp_path: Path, words: list[str], status: int, 
     found = run("mix", "export", mix, *words, "-o", tmp_path / "out")
     assert found.status == status and said in found.error()
     assert not (tmp_path / "out").exists()
+
+
+def test_planned_tokens_are_all_of_the_run(mix: Path, tmp_path: Path) -> None:
+    """Rounded source by source, 0.5, 0.3 and 0.2 of 101 tokens would be 50, 30 and 20."""
+    _, summary = exported(mix, tmp_path, "megatron", tokens=101)
+    assert [one["planned"] for one in summary["sources"]] == [30, 20, 51]
+    # sizes need not be those of the tokenised files, and OLMo-core stops where they fall short
+    assert any("estimates" in note for note in exported(mix, tmp_path, "olmo_core")[1]["notes"])
 
 
 def test_damaged_and_foreign(mix: Path, tmp_path: Path) -> None:

@@ -37,9 +37,11 @@ def export(mixture: Mixture) -> Exported:
             f"    paths: [{quoted(place)}]\n    max_repetition_ratio: {max(1.0, math.ceil(passes * 1000) / 1000)}\n"
         )
     notes = ["A source that cannot supply its tokens within max_repetition_ratio is an error, not a shorter run."]
-    if not known:
-        notes.append(
-            "Sizes or tokens are not known: max_repetition_ratio is 1, raise it for sources that are repeated."
-        )
+    notes.append(
+        "max_repetition_ratio is what the mix's token counts need, and those are estimates unless cuvee mix was given "
+        "--token-column or --tokenizer: where the .npy files hold fewer tokens, raise it."
+        if known
+        else "Sizes or tokens are not known: max_repetition_ratio is 1, raise it for sources that are repeated."
+    )
     facts = {"requested_tokens": mixture.tokens, "seed": mixture.seed, "sequence_length": mixture.sequence}
     return Exported({"source-mixture.yaml": "".join(lines)}, notes, "SourceMixtureList, with requested_tokens", facts)
