@@ -22,6 +22,7 @@ from .engine.plan import make
 from .engine.progress import Progress
 from .engine.store import Store
 from .errors import UsageError
+from .fitting import check_proposer
 from .layout import REPORT, RUNS, SEARCH, Result, publish, refuse_foreign
 from .mixing import check_amounts
 from .pool import Paths, Reading
@@ -40,6 +41,7 @@ from .search.job import BEST, Job, Question
 from .search.prudent import PrudentJob
 from .search.quality_job import Quality
 from .search.runs import Done
+from .search.simplex import Frozen
 
 MEMBERS = "clusters.parquet"
 """Which document is in which cluster, where a search made its own."""
@@ -80,6 +82,10 @@ def search_mix(
     resample: int | None = None,
     eval_bytes: int | None = None,
     bold: bool = False,
+    proposer: str = "law",
+    levels: bool = False,
+    freeze: str | os.PathLike[str] | None = None,
+    changed: Sequence[str] = (),
     ledger: str | os.PathLike[str] = "out/ledger",
     output: str | os.PathLike[str] = "out/search",
     reading: Reading | None = None,
@@ -109,6 +115,11 @@ def search_mix(
             the best mixture run; 0 leaves that out.
         objective: weight of each evaluation set [alike].
         bold: propose the law's optimum itself [only as far toward it as is shown to be better than proportional].
+        proposer: how the law's best mixture is looked for: "law", the law's own way, or "rounds" (as for ``fit_law``).
+        levels: draw groups of sources first, then the sources of each, by names like "web/science".
+        freeze: a folder of an earlier mix, search or fit: the weights that it gives to sources of the pool are held
+            relative to one another, and a mixture of all of these together and the new sources is searched.
+        changed: sources that it knows and that are to be searched all the same.
         reading: columns of pool and evaluation sets.
         say: told what is going to happen.
 
@@ -120,6 +131,7 @@ def search_mix(
         pool, evaluations, runs, iterations, proxy, law, tokens, run_tokens, passes, seeds, seed, objective, overlap,
         resample, eval_bytes, over, clusters, output, reading, workers,
     )  # fmt: skip
+    question = _with(question, output, bold, proposer, levels, freeze, changed, over, clusters)
     folder, store = Path(output), Store(Path(cache) if cache is not None else None)
     apart(folder, Path(ledger))
     tell = harmless(say) if say is not None else None
@@ -128,7 +140,7 @@ def search_mix(
         refuse_foreign(folder, SEARCH, "search")
         job = _job(
             over,
-            replace(question, bold=bold),
+            question,
             store,
             Ledger(ledger, tell or warn),
             executor or Local(workers),
@@ -161,6 +173,8 @@ def plan(
         asked.get(name, defaults[name]) for name in (*names, "overlap", "resample", "eval_bytes", "over", "clusters")
     ]
     question, sets = _ask(pool, evaluations, *given, output, reading, workers)  # type: ignore[call-arg]
+    more = ("bold", "proposer", "levels", "freeze", "changed", "over", "clusters")
+    question = _with(question, output, *(asked.get(name, defaults[name]) for name in more))
     apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), SEARCH, "search")
     store = Store(Path(cache) if cache is not None else None)
@@ -271,6 +285,33 @@ def _ask(
         eval_bytes or model.eval_bytes, clusters=clustering_of(str(clusters)) if clusters is not None else None,
     )  # fmt: skip
     return question, sets
+
+
+def _with(
+    question: Question,
+    output: Any,
+    bold: bool,
+    proposer: str,
+    levels: bool,
+    freeze: str | os.PathLike[str] | None,
+    changed: Sequence[str],
+    over: str | None,
+    clusters: str | int | None,
+) -> Question:
+    """The question with what decides which mixtures are drawn and proposed."""
+    check_proposer(proposer)
+    if over is not None and (levels or proposer != "law"):
+        raise UsageError("--levels and --proposer are about mixtures, and --over searches a sampler: leave them out.")
+    if clusters is not None and levels:
+        raise UsageError("--levels goes by the names of sources, and clusters have none: leave out one of them.")
+    if freeze is None and changed:
+        raise UsageError("--changed names sources that --freeze would hold: give --freeze FOLDER as well.")
+    if freeze is not None and (over is not None or clusters is not None):
+        raise UsageError("--freeze holds weights of a pool's sources: leave out --over and --clusters.")
+    if freeze is not None and Path(freeze).resolve() == Path(output).resolve():
+        raise UsageError(f"{freeze} is to be held and would be overwritten. Choose another place with -o.")
+    frozen = Frozen.read(str(freeze), tuple(changed)) if freeze is not None else None
+    return replace(question, bold=bold, proposer=proposer, levels=levels, frozen=frozen)
 
 
 def _write(folder: Path, summary: dict[str, Any], job: Job) -> Searched:

@@ -132,6 +132,20 @@ def mix_pool(
 @OVERLAP
 @click.option("--bold", is_flag=True, help="Propose the law's optimum, shown to be better than proportional or not.")
 @click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
+@click.option(
+    "--proposer",
+    type=click.Choice(["law", "rounds"]),
+    default="law",
+    show_default=True,
+    help="Look for the law's best mixture as the law does, or by rounds of random ones.",
+)
+@click.option("--levels", is_flag=True, help="Draw groups first, then sources, by names like web/science.")
+@click.option(
+    "--freeze",
+    metavar="FOLDER",
+    help="Hold the weights of an earlier mix, search or fit to one another; search new sources beside them.",
+)
+@click.option("--changed", multiple=True, metavar="NAME", help="A source not to be held, with --freeze (repeatable).")
 @TRIALS
 @click.option("-o", "--output", default="out/search", show_default=True, help="Folder for search.json and the report.")
 @READING
@@ -154,6 +168,7 @@ def mix_search(
     cuvee mix search pool/ --by domain --eval held-out.jsonl
     cuvee mix search pool/ -e code=code.jsonl -e text=text.jsonl --tokens 1B --passes 4
     cuvee mix search pool/ -e held-out.jsonl --proxy transformer --runs 48 --iterations 3
+    cuvee mix search pool/ -e held-out.jsonl --freeze out/before --runs 16 -o out/after
 
     Random mixtures are trained, a law is fitted to their losses, and a mixture between proportional and the law's
     optimum, as far from proportional as is shown to be worth it, is trained against proportional, uniform and the best
@@ -168,7 +183,8 @@ def mix_search(
     if by is not None and flags["clusters"] is not None:
         raise UsageError("--clusters mixes clusters instead of the sources that --by names: give one of them.")
     names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
-    asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, "over", "clusters")}
+    more = ("over", "clusters", "proposer", "levels", "freeze", "changed")
+    asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, *more)}
     weights = quantities.weights(objective) if objective else None
     asked |= {
         "evaluations": list(evaluations),

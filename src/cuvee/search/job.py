@@ -26,6 +26,7 @@ from ..law.judge import group_means, seed_noise, spearman
 from ..law.optimal_mixtures import OptimalMixtures
 from ..law.propose import Bounds
 from ..law.propose import Question as Search
+from ..law.rounds import best as best_mixture
 from ..law.table import Table
 from ..layout import SEARCH_FORMAT, versions
 from ..methods.policy.uniform import Uniform
@@ -47,6 +48,7 @@ from . import design, wording
 from .cluster_sources import Clustering, cluster_sources
 from .needed import tokens_needed
 from .runs import Asked, Done, Runs
+from .simplex import Frozen, Simplex
 from .stock import Grid
 
 Floats = npt.NDArray[np.float64]
@@ -65,6 +67,7 @@ class Question:
     Attributes:
         tokens: of the planned run; None for as many as the pool has. ``run_tokens``: of a proxy run.
         seeds: of the trial of the proposal; 0 leaves it out.
+        levels: whether random mixtures are drawn by groups first. ``frozen``: weights held relative to one another.
     """
 
     runs: int
@@ -83,6 +86,9 @@ class Question:
     eval_bytes: int
     bold: bool = False
     clusters: Clustering | None = None
+    proposer: str = "law"
+    levels: bool = False
+    frozen: Frozen | None = None
 
 
 @dataclass
@@ -113,6 +119,7 @@ class Job:
     members: pa.Table | None = None
     runs: Runs = field(init=False)
     documents: npt.NDArray[np.int64] = field(init=False)
+    simplex: Simplex = field(init=False)
     natural: Floats = field(init=False)
     outcomes: dict[str, float] = field(init=False)
 
@@ -160,14 +167,16 @@ class Job:
                 f"A proxy run of {length:,} tokens is longer than the planned run of {planned:,}. Give fewer "
                 "--run-tokens, or more --tokens."
             )
-        self.natural = sources.natural()
+        natural = sources.natural()
         caps = np.minimum(1.0, question.passes * sources.tokens / planned)
-        Bounds(self.natural, caps)  # refuses caps that leave tokens missing
-        if (self.natural > caps * (1 + 1e-9)).any():
+        Bounds(natural, caps)  # refuses caps that leave tokens missing
+        if (natural > caps * (1 + 1e-9)).any():
             raise UsageError(
                 f"A run of {planned:,} tokens goes through the whole pool {planned / whole:.1f} times, more than "
                 f"--passes {question.passes:g} allow. Give fewer --tokens, or more --passes."
             )
+        self.simplex = Simplex.of(tuple(sources.names), sources.tokens, caps, question.levels, question.frozen)
+        self.natural = self.simplex.full(self.simplex.natural)
         grid = Grid.of(tuple(sources.names), sources.tokens, planned, length)
         self._settle(part, sources, grid, caps)
         self.outcomes = self._outcomes()
@@ -196,14 +205,14 @@ class Job:
         self.runs = Runs(self.engine, part, grid, caps, question.proxy, self.sets, self.ledger, self.progress)
         law = question.law
         if isinstance(law, OptimalMixtures) and not law.one_pass:
-            law = replace(law, one_pass=tuple((sources.tokens / grid.planned).tolist()))
-            if self._mixtures() <= law.numbers(len(sources)):
+            law = replace(law, one_pass=tuple((self.simplex.sizes / grid.planned).tolist()))
+            if self._mixtures() <= law.numbers(len(self.simplex.names)):
                 law = replace(law, shared=True)
             self.question = replace(question, law=law)
 
     def _enough(self) -> None:
         """Refuse a swarm that is too small for its law before anything is trained."""
-        question, k = self.question, len(self.natural)
+        question, k = self.question, len(self.simplex.names)
         numbers, mixtures = question.law.numbers(k), self._mixtures()
         if mixtures <= numbers:
             least = numbers + 1 + 2 * (design.anchor_seeds(numbers + 8) - 1)
@@ -237,13 +246,15 @@ class Job:
 
     def first_round(self) -> list[Asked]:
         """The anchors at their seeds, and random mixtures, each at one of these seeds."""
-        question, caps = self.question, self.runs.caps
+        question = self.question
         seeds = self.swarm_seeds()
-        fixed = design.anchors(self.natural, caps)
-        asked = [Asked(name, mixture, seed) for name, mixture in fixed.items() for seed in seeds]
+        asked = [Asked(name, mixture, seed) for name, mixture in self._anchors().items() for seed in seeds]
         count = design.rounds(question.runs, question.iterations)[0] - len(asked)
-        drawn = design.swarm(self.natural, caps, max(count, 0), question.seed, np.stack(list(fixed.values())))
-        return asked + self._numbered(drawn, 0)
+        return asked + self._numbered(self.simplex.swarm(max(count, 0), question.seed), 0)
+
+    def _anchors(self) -> dict[str, Floats]:
+        """Proportional and uniform, as mixtures of the sources."""
+        return {name: self.simplex.full(one) for name, one in self.simplex.anchors().items()}
 
     def swarm_seeds(self) -> range:
         """The seeds whose documents the swarm is trained on."""
@@ -252,7 +263,8 @@ class Job:
     def _numbered(self, mixtures: Floats, begin: int) -> list[Asked]:
         seeds = self.swarm_seeds()
         return [
-            Asked(f"mixture {begin + at + 1}", one, seeds[(begin + at) % len(seeds)]) for at, one in enumerate(mixtures)
+            Asked(f"mixture {begin + at + 1}", one, seeds[(begin + at) % len(seeds)])
+            for at, one in enumerate(self.simplex.full(mixtures))
         ]
 
     def trains(self) -> str:
@@ -262,7 +274,8 @@ class Job:
         told = f"{question.runs} runs of {self.runs.grid.tokens:,} tokens"
         told += f" in {question.iterations} rounds ({', '.join(map(str, rounds))})" if question.iterations > 1 else ""
         if question.seeds:
-            told += f"; then the proposal and up to 3 rivals at {question.seeds} seeds"
+            rivals = 3 + len(self.simplex.rivals)
+            told += f"; then the proposal and up to {rivals} rivals at {question.seeds} seeds"
         return told
 
     def outlook(self) -> dict[str, Any]:
@@ -277,6 +290,7 @@ class Job:
             "evaluates": [f"{one.name}: {len(one.evaluation.batch):,} documents" for one in self.sets],
             "proxy": f"{name_of(question.proxy)}: {type(question.proxy).summary}",
             "law": question.law_name,
+            **({"holds": wording.held(self.simplex.told)} if self.simplex.told else {}),
             "ledger has": f"{known} of the {len(first)} runs of the first round",
         }
 
@@ -320,22 +334,21 @@ class Job:
         size = np.bincount(group)
         mean = np.stack([np.bincount(group, weights=column) / size for column in shares.T], axis=1)
         outcomes = {name: np.array([one.record.metrics[name] for one in self.done]) for name in self.outcomes}
-        return Table(Settings(self.runs.grid.names, mean[group]), outcomes, group.astype(np.int64))
+        settings = Settings(self.simplex.names, self.simplex.parts(mean)[group])
+        return Table(settings, outcomes, group.astype(np.int64))
 
     def _sizes(self) -> dict[str, int]:
-        return dict(zip(self.runs.grid.names, self.runs.grid.available.tolist(), strict=True))
+        return dict(zip(self.simplex.names, self.simplex.sizes.tolist(), strict=True))
 
     def _refined(self, count: int, number: int) -> list[Asked]:
         """A further round: mixtures that the law fitted so far predicts to be good."""
         question, table = self.question, self.table()
         names, weight = list(self.outcomes), np.array(list(self.outcomes.values()))
         full = [[question.law.fit(table.runs(name, ("mixture",)))] for name in names]
-        bounds = Bounds(self.natural, self.runs.caps)
-        search = Search(
-            self.runs.grid.names, weight, bounds, Settings((), np.empty((1, 0))), seed=question.seed + number
-        )
-        best = search.best(question.law, full)[0]
-        known = np.stack([one.asked.mixture for one in self.done])
+        bounds = Bounds(self.simplex.natural, self.simplex.caps)
+        search = Search(self.simplex.names, weight, bounds, Settings((), np.empty((1, 0))), seed=question.seed + number)
+        best = best_mixture(question.proposer, search, question.law, full)[0]
+        known = self.simplex.parts(np.stack([one.asked.mixture for one in self.done]))
         drawn = design.refined(
             lambda x: search.value(full, 0, x), best, bounds, count, question.seed + 1_000 * number, known
         )
@@ -349,7 +362,7 @@ class Job:
             self.warnings.append(
                 "No run of proportional finished, so the law's optimum is proposed whether or not it is better."
             )
-        return fit_table(
+        fitted = fit_table(
             table,
             question.law,
             question.law_name,
@@ -360,7 +373,10 @@ class Job:
             resample=question.resample or (RESAMPLES if isinstance(question.law, CurveLaw) else None),
             seed=question.seed,
             anchor=int(natural[0]) if len(natural) and not question.bold else None,
+            proposer=question.proposer,
+            bounds=None if self.simplex.whole else Bounds(self.simplex.natural, self.simplex.caps),
         )
+        return self.simplex.rows(fitted, self.runs.grid)
 
     def _cost(self, made: Sequence[Done]) -> dict[str, float]:
         """What runs cost, each trial once."""
@@ -381,10 +397,11 @@ class Job:
         mixtures = {PROPOSAL: self._proposed(fitted)}
         best = self._best_measured()
         if wording.stays(fitted):
-            if best.asked.arm == "proportional":
+            if best.asked.arm == "proportional" and not self.simplex.rivals:
                 return {}
         else:
-            mixtures |= design.anchors(self.natural, self.runs.caps)
+            mixtures |= self._anchors()
+        mixtures |= self.simplex.rivals
         if best.asked.arm not in mixtures and not np.array_equal(best.asked.mixture, mixtures[PROPOSAL]):
             mixtures[BEST] = best.asked.mixture
         first = self.swarm_seeds()[-1] + 1
@@ -430,7 +447,7 @@ class Job:
         self, folder: Path, fitted: dict[str, Any], swarm_cost: dict[str, float], tried: dict[str, Any]
     ) -> dict[str, Any]:
         question, grid = self.question, self.runs.grid
-        fixed = design.anchors(self.natural, self.runs.caps)
+        fixed = self._anchors()
         rows = fitted["proposal"]
         weights = np.array([one["weight"] for one in rows])
         planned = apportion(weights.tolist(), grid.planned)
@@ -448,10 +465,11 @@ class Job:
         settings = group_means(table.runs(next(iter(self.outcomes)), ("mixture",)))[0]
         observed = np.sum([one["weight"] * np.array(one["observed"]) for one in outcomes], axis=0)
         predicted = np.sum([one["weight"] * np.array(one["predicted"], np.float64) for one in outcomes], axis=0)
-        names = sorted({one.asked.arm for one in self.done})
+        names, shares = sorted({one.asked.arm for one in self.done}), self.simplex.full(settings.mixture)
         summary: dict[str, Any] = {
             "format": SEARCH_FORMAT,
-            "title": f"Search of a {self.what} by {len(self.done):,} runs",
+            "title": f"Search of a {self.what} by {len(self.done):,} runs"
+            + (f", {self.simplex.names[0]}" if self.simplex.told else ""),
             "unit": question.proxy.unit,
             "proxy": {"name": name_of(question.proxy), "settings": parameters(question.proxy)},
             "law": fitted["law"],
@@ -474,12 +492,12 @@ class Job:
             "natural_known": True,
             "outcomes": outcomes,
             "mixtures": [
-                {"name": name, "shares": settings.mixture[at].tolist(), "loss": float(observed[at]),
+                {"name": name, "shares": shares[at].tolist(), "loss": float(observed[at]),
                  "predicted": float(predicted[at])}
                 for at, name in enumerate(names)
             ],
             "confidence": self._confidence(table, outcomes, observed, predicted),
-            "surface": self._surface(table) if len(rows) <= 3 else None,
+            "surface": self._surface(table) if len(rows) <= 3 and self.simplex.whole else None,
             "evaluations": [
                 {
                     "name": one.name,
@@ -516,7 +534,9 @@ class Job:
 
     def _more(self, fitted: Mapping[str, Any]) -> dict[str, Any]:
         """What only this kind of search has to say."""
-        return {"clusters": self.clusters} if self.clusters else {}
+        return ({"clusters": self.clusters} if self.clusters else {}) | (
+            {"held": dict(self.simplex.told)} if self.simplex.told else {}
+        )
 
     def _identity(self, fitted: Mapping[str, Any], planned: list[int]) -> list[Any]:
         """What makes one search differ from another."""

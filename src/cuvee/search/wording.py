@@ -22,6 +22,8 @@ from ..report.text import fit, width
 WIDTH, LINES = 80, 24
 FAR_ERROR = 3.0
 ROWS = 8
+BY_SIZE = "by size"
+"""The mixture of all sources by their size, where no weights are held; the trial has it beside the others."""
 BEATEN = "Proportional is proposed, for the law shows nothing better; but a run of the swarm is better"
 STAYS = "Proportional is proposed: nothing measured is shown to be better than proportional"
 UNRELIED = "Proportional is proposed"
@@ -120,6 +122,21 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def held(told: Mapping[str, Any]) -> str:
+    """Which weights are held, in a clause."""
+    sources = sorted(told["sources"].items(), key=lambda one: (-one[1], one[0]))
+    named = ", ".join(f"{safe(name, 24)} {percent(share)}" for name, share in sources[:3])
+    more = f" and {len(sources) - 3:,} more" if len(sources) > 3 else ""
+    return f"{plural(len(sources), 'source')} as in {safe(told['from'], 40)} ({named}{more}); {_new(told)}"
+
+
+def _new(told: Mapping[str, Any]) -> str:
+    new = told["new"]
+    return f"searched: {', '.join(safe(name, 24) for name in new[:3])}" + (
+        f" and {len(new) - 3:,} more" if len(new) > 3 else ""
+    )
+
+
 def warnings(summary: Mapping[str, Any]) -> list[str]:
     """What a user should know before training on the proposal, gravest first."""
     found = []
@@ -198,6 +215,14 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             "What proportional would need comes from longer runs of proportional, through as much more text of the "
             "same sources. The planned run may have no more of it, and repeating is worth less than new text."
         )
+    if summary.get("held"):
+        one = summary["held"]
+        found.append(
+            f"{plural(len(one['sources']), 'source')} keep the weights relative to one another that {one['from']} gave "
+            "them; a better mixture may lie where these differ. Proportional and uniform keep them, too: these sources "
+            f"together count as one beside {plural(len(one['new']), 'other')}. The trial's '{BY_SIZE}' holds nothing: "
+            "every source by its size."
+        )
     if summary.get("sampler"):
         found.append(
             "The sampler's parameters were searched among random ones. Proportional and uniform are not among these, "
@@ -231,10 +256,11 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
         return _next_of_sampler(summary, folder, pool, column, best, command)
     if best is None:
         return f"cuvee mix export {shell_path(folder)} --to megatron"
-    start = f"cuvee mix pool {by}"
-    if best in ("proportional", "uniform"):
-        return f"{start} --with {best} --tokens {summary['tokens']}"
-    rows = [(one["name"], one["best_measured"]) for one in summary["proposal"]]
+    start, holds = f"cuvee mix pool {by}", bool(summary.get("held"))
+    if best == BY_SIZE or (best in ("proportional", "uniform") and not holds):
+        return f"{start} --with {'proportional' if best == BY_SIZE else best} --tokens {summary['tokens']}"
+    shares = best if best in ("proportional", "uniform") else "best_measured"
+    rows = [(one["name"], one[shares]) for one in summary["proposal"]]
     parts = apportion([share for _, share in rows], 10_000).tolist()
     weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part)
     return f"{start} --weights {shell_word(weights)} --tokens {summary['tokens']}"
@@ -282,6 +308,10 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if len(rows) > room:
         rest = percent(sum(one["weight"] for one in rows[room:]))
         lines.append(f"  and {len(rows) - room:,} more with {rest} together")
+    if summary.get("held"):
+        lines += textwrap.wrap(
+            held(summary["held"]), WIDTH, initial_indent="  held       ", subsequent_indent="             "
+        )[:2]
     expected = summary["expected"]
     told = [f"{label} {_loss(expected[name])}" for name, label in LABELS.items()]
     lines.append(f"  predicted  {', '.join(told[:2])}")
