@@ -1,12 +1,14 @@
 """How often 90 % intervals of mixing laws cover the truth: planted swarms, many of them, for every law that proposes.
 
-    python -m bench.mixing [--laws olmix,bimix] [--simulations 200] [--json FILE]
+    python -m bench.mixing [--laws olmix,bimix] [--simulations 200] [--json FILE] [--truth Line]
 
 For each law, losses of its own form are planted for three outcomes of three sources, whose mean has its least inside
 the simplex. Each simulation draws a swarm of runs with noise, fits, and asks whether the intervals hold the planted
-best shares, the planted loss there, and the gain over the natural mixture: those of ``cuvee mix fit``. RegMix has no
-form of its own: its truth is that of ``data_mixing_laws``, and its best shares are the mean of the best draws of that
-truth, which is what it proposes. Counts over 200 simulations have a standard error of 2 %.
+best shares, the planted loss there, and the gain over the natural mixture: those of ``cuvee mix fit``. RegMix and
+Gaussian processes have no form of their own: their truth is that of ``data_mixing_laws``; RegMix's best shares are
+the mean of the best draws of that truth, which is what it proposes; as a line it is also tried on a line. Counts over
+200 simulations have a standard error of 2 %. Resamples are as many as ``cuvee mix fit`` draws, or fewer where the law
+says so.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from cuvee.core import Law, Prediction, Runs, Settings
+from cuvee.core import Card, Law, Prediction, Runs, Settings
 from cuvee.law.autoscale import Autoscale
 from cuvee.law.bimix import Bimix
-from cuvee.law.curve import Curve, CurveLaw
+from cuvee.law.curve import Curve, CurveLaw, Numbers
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.gaussian_process import GaussianProcess
 from cuvee.law.judge import interval, resamples
@@ -61,9 +63,28 @@ class Case:
     """Of the truth, where it is not the law's."""
 
 
+class Line(CurveLaw):
+    """A truth without curvature: a level and a slope for each share; nothing is fitted by it."""
+
+    card: ClassVar[Card] = Card("A planted line.", "law", ("mixture",), "none", "", gives=("loss",))
+
+    def numbers(self, sources: int) -> int:
+        return sources
+
+    def value(self, theta: Numbers, settings: Settings) -> Numbers:
+        return np.asarray(theta[:, :1] + theta[:, 1:] @ settings.mixture.T)
+
+    def starts(self, runs: Runs) -> Floats:
+        return np.zeros((1, 1 + len(runs.settings.sources)))
+
+    def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
+        return {}
+
+
 OLMIX = np.column_stack([np.log(FLOOR), TILT + np.log(SCALE)[:, None]])
 POWERS = np.column_stack([np.log(FLOOR), np.log(WORTH) + 1.2, np.full((3, 3), np.log(0.5))])
 BIMIX = np.column_stack([np.log(np.full((3, 3), 0.8)), np.log(0.3 * WORTH)])
+LINES = np.column_stack([FLOOR + SCALE, 0.5 * TILT])
 AUTOSCALE = np.column_stack([np.log(FLOOR), np.full((3, 3), np.log(0.05)), np.log(0.02 + 0.06 * WORTH)])
 CASES = {
     "data_mixing_laws": [
@@ -77,8 +98,11 @@ CASES = {
     "autoscale": [Case(Autoscale(), AUTOSCALE, 40, 1, 0.005)],
     "nested_mixing": [Case(NestedMixing(), EXPONENTIAL, 24, 1, 0.003, 40, DataMixingLaws())],
     "gaussian_process": [Case(GaussianProcess(), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws())],
-    "regmix": [Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 20, DataMixingLaws())],
-    "regmix:model=linear": [Case(RegMix("linear"), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws())],
+    "regmix": [Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 40, DataMixingLaws())],
+    "regmix:model=linear": [
+        Case(RegMix("linear"), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws()),
+        Case(RegMix("linear"), LINES, 40, 1, 0.02, 40, Line()),
+    ],
 }
 TOKENS, SIZES = (1e9, 2e9, 4e9), (1e8, 2e8, 4e8)
 
@@ -141,10 +165,14 @@ def main() -> None:
     parser.add_argument("--laws", default=",".join(CASES))
     parser.add_argument("--simulations", type=int, default=200)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--truth", help="only cases whose truth has this class's form")
     asked = parser.parse_args()
     rows = []
     for name in asked.laws.split(","):
         for case in CASES[name]:
+            truth = type(case.form or case.law).__name__
+            if asked.truth not in (None, truth):
+                continue
             begun = time.process_time()
             found = [simulate(seed, case) for seed in range(asked.simulations)]
             row = {
@@ -152,6 +180,8 @@ def main() -> None:
                 "mixtures": case.mixtures,
                 "seeds": case.seeds,
                 "noise": case.noise,
+                "truth": truth,
+                "resamples": case.resamples,
                 "simulations": len(found),
                 "weights": np.mean([one["weights"] for one in found], 0).round(4).tolist(),
                 "loss": float(np.mean([one["loss"] for one in found])),

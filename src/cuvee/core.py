@@ -435,6 +435,8 @@ class Law(ABC):
     """What is left out as a whole when the law is judged: "mixture" or a column; None for runs alike but the seed."""
     drawn: ClassVar[str | None] = None
     """What the bootstrap draws as a whole, likewise. Of a drawn column, a question without a value asks about all."""
+    checkpoints: ClassVar[bool] = False
+    """Whether it is about curves of checkpoints, so that those of one run are not left out and drawn together."""
 
     @abstractmethod
     def numbers(self, sources: int) -> int:
@@ -455,6 +457,14 @@ class Law(ABC):
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         """What these runs cannot tell this law, and where its form goes wrong on them: a sentence each, for users."""
+        return []
+
+    def across(self, outcomes: Mapping[str, Runs]) -> list[str]:
+        """What all outcomes of a table say together, by name: a sentence each, for users.
+
+        Raises:
+            UsageError: a parameter names an outcome that is not there.
+        """
         return []
 
 

@@ -179,6 +179,8 @@ class _Job:
     bounds: Bounds | None = None
 
     def run(self) -> dict[str, Any]:
+        if self.law.checkpoints:
+            self.table = self.table.apart()
         law, table, needs = self.law, self.table, self.law.card.needs
         self._check()
         weight = self._objective()
@@ -205,7 +207,7 @@ class _Job:
                     "largest": {one: largest_left_out(law, runs, one) for one in scales},
                     "observed": group_means(runs)[1].tolist(),
                     "predicted": verdict.predicted.tolist(),
-                    "remarks": [*law.remarks(runs, full[-1]), *unlike(runs, full[-1])],
+                    "remarks": [*law.remarks(runs, full[-1]), *([] if law.checkpoints else unlike(runs, full[-1]))],
                 }
             )
         summary: dict[str, Any] = {
@@ -233,7 +235,8 @@ class _Job:
         if self.asked_at:
             summary |= self._ask(names, full, many)
         summary["shown"] = wording.telling(summary)
-        summary["warnings"] = [*self._mingled(), *table.notes, *wording.warnings(summary)]
+        together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
+        summary["warnings"] = [*self._mingled(), *table.notes, *together_said, *wording.warnings(summary)]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
         proposed = [one["weight"] for one in summary["proposal"]]

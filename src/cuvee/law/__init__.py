@@ -3,8 +3,8 @@
 Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
 ``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
 beat, ``trust`` whether a law knows enough, ``marginal`` fits Gaussian processes, ``items`` clusters what models solve,
-``checkpoints`` lays curves of checkpoints over one another, ``transported`` chooses by a transport distance, and
-``table`` reads runs.
+``checkpoints`` lays curves of checkpoints over one another, ``distilled`` compares distilled runs at equal compute,
+``transported`` chooses by a transport distance, and ``table`` reads runs.
 """
 
 HELPERS = frozenset(
@@ -13,6 +13,7 @@ HELPERS = frozenset(
         "caution",
         "checkpoints",
         "curve",
+        "distilled",
         "items",
         "judge",
         "marginal",

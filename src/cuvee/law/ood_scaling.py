@@ -27,8 +27,7 @@ import numpy.typing as npt
 
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import DataError
-from ..proof.power import NORMAL, t_quantile
-from .judge import clusters, interval, resamples
+from .judge import Moved, clusters, few, interval, resamples
 
 Floats = npt.NDArray[np.float64]
 GRID = 100
@@ -105,14 +104,20 @@ class OodScaling(Law):
         return self._both(runs, np.ones(len(runs)))
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
-        return [self._both(runs, row.astype(np.float64)) for row in counts]
+        found: list[Prediction] = [self._both(runs, row.astype(np.float64)) for row in counts]
+        return found if begin is None else [Moved(begin, one, self._wider(runs)) for one in found]
+
+    def _wider(self, runs: Runs, level: float = 0.9) -> float:
+        """Percentiles of few runs are too narrow: those of so many numbers fitted to them, as Student's t says."""
+        n, p = max(clusters(runs)[0], 3), self.numbers(0)
+        return math.sqrt(n / max(n - p, 1)) * few(n - p, level)
 
     def between(self, runs: Runs, fitted: TwoPowers) -> tuple[float, float]:
         """The 95 % interval of the difference of exponents; two sets of runs are taken as three."""
         again = [self._both(runs, row.astype(np.float64)).difference for row in resamples(runs, RESAMPLES, 0)]
-        n, tail = max(clusters(runs)[0], 3), 0.5 + LEVEL / 2
-        wider = math.sqrt(n / (n - 2)) * t_quantile(tail, n - 2) / NORMAL.inv_cdf(tail)
-        low, high = fitted.difference + wider * (np.array(interval(np.array(again), LEVEL)) - fitted.difference)
+        low, high = fitted.difference + self._wider(runs, LEVEL) * (
+            np.array(interval(np.array(again), LEVEL)) - fitted.difference
+        )
         return float(low), float(high)
 
     def _both(self, runs: Runs, weight: Floats) -> TwoPowers:

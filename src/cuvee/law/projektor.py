@@ -8,6 +8,8 @@ data,
 
 by least squares, and between sizes linear in the logarithm: V(N) from N_0 < N_1.
 
+The mixture itself is chosen by climbing V along the slopes of OT (:func:`cuvee.law.transported.choose`).
+
 Inputs: mixtures, columns distance (as :func:`distance` or any other gives it, the same for all rows) and samples; the
 outcome is a performance of which more is better, at two sizes or more (the two largest are used). Cost: least squares.
 Traps: the projection is unbounded, so an accuracy may exceed one; beyond ten times the larger size it is a guess;
@@ -44,7 +46,9 @@ def project(small: Floats, large: Floats, size: Floats, small_size: float, large
 
 
 @dataclass(frozen=True)
-class _Projected(Prediction):
+class Projected(Prediction):
+    """Fitted weights of :func:`features` at one or two sizes."""
+
     sizes: tuple[float, ...]
     weights: tuple[Floats, ...]
     parameters: Mapping[str, Any]
@@ -55,6 +59,19 @@ class _Projected(Prediction):
         if len(found) == 1:
             return found[0]
         return project(found[0], found[1], settings.values["samples"], *self.sizes)
+
+    def slopes(self, settings: Settings) -> tuple[Floats, Floats]:
+        """Derivatives by each share at a fixed distance, float64, (n, k), and by the distance, (n,)."""
+        p, ot = settings.mixture[:, :-1], settings.values["distance"][:, None]
+        found = []
+        for weight in self.weights:
+            by_p, by_product, by_square = weight[2:].reshape(3, -1)
+            by_share = np.column_stack([by_p + (by_product + 2 * by_square * p) * ot, np.zeros(len(p))])
+            found.append(np.column_stack([by_share, weight[1] + p @ by_product + p**2 @ by_square]))
+        every = found[0]
+        if len(found) > 1:
+            every = project(found[0], found[1], settings.values["samples"][:, None], *self.sizes)
+        return every[:, :-1], every[:, -1]
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Projektor(Law):
                 )
             weights.append(np.linalg.lstsq(x, runs.outcome[rows], rcond=None)[0])
         told = {f"{size:g}": weight.tolist() for size, weight in zip(sizes, weights, strict=True)}
-        return _Projected(tuple(sizes.tolist()), tuple(weights), {"weights": told})
+        return Projected(tuple(sizes.tolist()), tuple(weights), {"weights": told})
 
 
 def distance(left: Floats, right: Floats, blur: float = 0.05, steps: int = 500) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ _OUTCOME = re.compile(r"(?:loss|metric)[._/:](.+)")
 _IGNORED = frozenset({"seed", "run", "id", "name", "arm"})
 PROGRESS = frozenset({"tokens", "samples", "compute", "steps"})
 """How far a run had come: what differs between checkpoints of one run."""
+JOINED = ("rows of one run are its checkpoints", "all rows are checkpoints of one run")
+"""How notes begin about rows that belong together."""
 TOLERANCE = 2e-3
 """How far weights may be from summing to one: tables are often rounded to three digits."""
 
@@ -56,6 +58,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.group)
+
+    def apart(self) -> Table:
+        """The same with every row by itself, whatever run it is of."""
+        return replace(self, cluster=None, notes=tuple(one for one in self.notes if not one.startswith(JOINED)))
 
     def runs(self, outcome: str, needs: Sequence[str]) -> Runs:
         """The runs as a law with these needs sees them: nothing of the settings that it does not name."""
@@ -165,10 +171,10 @@ def from_arrow(
         cluster = _clusters(settings, group, np.array(table.column("run").to_pylist(), object).astype(str)[keep])
     if cluster is not None and len(np.unique(cluster)) == 1:
         cluster = None
-        notes.append("all rows are checkpoints of one run, or of runs alike: errors and intervals are far too small")
+        notes.append(f"{JOINED[1]}, or of runs alike: errors and intervals are far too small")
     elif cluster is not None:
         runs, sets = len(np.unique(group)), len(np.unique(cluster))
-        notes.append(f"rows of one run are its checkpoints: {runs:,} settings are {sets:,} that share no run")
+        notes.append(f"{JOINED[0]}: {runs:,} settings are {sets:,} that share no run")
     return Table(settings, {label: column[keep] for label, column in found.items()}, group, tuple(notes), cluster)
 
 
