@@ -106,6 +106,19 @@ def test_items_that_lack_a_size_are_counted(tmp_path: Path) -> None:
     assert found.status == 3 and "four sizes or more" in found.error()
 
 
+def test_a_long_ladder_is_clustered_by_half_of_it() -> None:
+    x = items(np.random.default_rng(0))
+    runs = table(x["loss.pass"], compute=x["compute"], item=x["item"])
+    short = runs.take(x["compute"] < 0.9e20)
+    for law, given, rungs in (
+        (ClusteringOnDifficulty(), runs, 4),
+        (ClusteringOnDifficulty(half=False), runs, 8),
+        (ClusteringOnDifficulty(), short, 7),
+        (ClusteringOnDifficulty(half=True), short, 4),
+    ):
+        assert law.fit(given).parameters["rungs_clustered"] == rungs
+
+
 def test_items_drawn_twice_count_twice() -> None:
     x = items(np.random.default_rng(0))
     runs = table(x["loss.pass"], compute=x["compute"], item=x["item"])

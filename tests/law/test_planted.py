@@ -150,6 +150,29 @@ def test_nested_mixing_reaches_a_larger_run() -> None:
     assert fitted.parameters["tokens"]["error"] < 0.005 and fitted.parameters["size"]["alpha"] > 0
 
 
+def test_nested_mixing_keeps_losses_at_two_sizes_apart() -> None:
+    """Two values are no curve: the fit is that of the larger's runs alone, and says nothing at the smaller."""
+    random = np.random.default_rng(0)
+    mixture = np.repeat(random.dirichlet([2.5, 1.5, 1.0], 12), 6, 0)
+    tokens, size = np.tile([1e9, 4e9], 36), np.tile(np.repeat([1e8, 2e8, 4e8], 2), 12)
+    outcome = loss(mixture, 0) + (1e8 / tokens) ** 0.3 + (1e7 / size) ** 0.4
+
+    def runs(rows: Any) -> Runs:
+        settings = Settings(NAMES, mixture[rows], {"tokens": tokens[rows], "parameters": size[rows]})
+        return Runs(settings, outcome[rows], groups_of(settings))
+
+    every, most = runs(np.full(72, True)), runs(tokens == 4e9)
+    fitted = NestedMixing().fit(every)
+    asked = Settings(NAMES, mixture)
+    np.testing.assert_array_equal(fitted.at(asked), NestedMixing().fit(most).at(asked))
+    assert np.isnan(fitted.at(every.settings)[tokens == 1e9]).all()
+    np.testing.assert_allclose(fitted.at(every.settings)[tokens == 4e9], most.outcome, atol=1e-3)
+    (said,) = NestedMixing().remarks(every, fitted)
+    assert "The 36 runs below 4e+09 were set aside" in said
+    (said,) = NestedMixing().remarks(most, NestedMixing().fit(most))
+    assert "set aside" not in said
+
+
 def test_regmix_ranks_mixtures() -> None:
     pytest.importorskip("lightgbm")
     runs, fresh = swarm(120, 0.01), swarm(60, 0.0, seed=9)

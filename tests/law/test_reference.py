@@ -66,6 +66,15 @@ def test_one_proportion() -> None:
     assert np.isnan(critical_share(c, slope, intercept, c - 0.1))
 
 
+def test_critical_shares_are_shares() -> None:
+    """Of log(L - 1) = share - 0.5 and of the same curve falling: the range, nothing, or where the bound is met."""
+    losses = 1 + np.exp(np.array([0.0, 0.25, 1.0, 2.0]) - 0.5)
+    assert [critical_share(1.0, 1.0, -0.5, one) for one in losses] == pytest.approx([0, 0.25, 1, 1])
+    assert np.isnan(critical_share(1.0, 1.0, -0.5, losses[0] - 0.01))
+    assert [critical_share(1.0, -1.0, 0.5, one) for one in losses] == pytest.approx([1, 0.75, 0, 0])
+    assert np.isnan(critical_share(1.0, -1.0, 0.5, losses[0] - 0.01))
+
+
 @pytest.mark.parametrize("metric", [0, 1])
 def test_olmix(metric: int) -> None:
     inputs, outputs = case("olmix/log_linear_k4")

@@ -61,6 +61,16 @@ def test_d_cpt_says_what_is_open() -> None:
     assert remarks("d_cpt", table(falling, parameters=sizes, tokens=tokens, share=share)) == ""
 
 
+def test_d_cpt_looks_at_the_fewest_tokens() -> None:
+    """Planted so that more of the corpus raises its loss at 2e9 tokens, and nowhere at 2e11."""
+    columns = [one.ravel() for one in np.meshgrid(np.linspace(0, 1, 7), [2e9, 1e10, 5e10, 2e11], [5e8, 2e9])]
+    share, tokens, sizes = columns
+    data = 30 * share**0.6 / (tokens / 1e6) ** 0.4
+    planted = 1.5 + 8 / (sizes / 1e6) ** 0.35 + data + 0.3 / (share + 0.1) ** 0.6
+    said = remarks("d_cpt", table(planted, parameters=sizes, tokens=tokens, share=share))
+    assert "raises its own loss at shares of" in said and "with 2e+09 tokens" in said and "2e+11" not in said
+
+
 def test_other_laws_say_what_is_open() -> None:
     clean, noisy = (one.ravel() for one in np.meshgrid([100.0, 1e3, 1e4], [1e3, 1e5]))
     said = remarks("noise_price", table(1 + 5 / (clean + 0.5 * noisy) ** 0.4, clean=clean, noisy=noisy))

@@ -12,7 +12,8 @@ of all by a monotone curve through (0, 0), the models whose full scores are know
 curve by splines; here it is isotonic and piecewise linear.
 
 Inputs: one row per model and item: columns compute and item (a number), the outcome a pass rate. Cost: O(items^2
-rungs). Traps: clusters are made and fitted on the same ladder unless ``half`` of it makes them; kept items are easier
+rungs). Traps: a cluster that is made by the rates it is then fitted to looks better than it is, so of ``LADDER`` sizes
+or more every other one makes the clusters (fewer would hold too little of a curve to cluster by); kept items are easier
 than the whole, so their own score must never be published as the benchmark's.
 """
 
@@ -32,6 +33,8 @@ from .items import clusters, isotonic
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+LADDER = 8
+"""Sizes of models from which on half of them make the clusters."""
 
 
 def fit_cluster(compute: Floats, rate: Floats, guess: float) -> Floats:
@@ -96,12 +99,12 @@ class Difficulty(Prediction):
 @dataclass(frozen=True)
 class ClusteringOnDifficulty(Law):
     """``radius``: of a cluster, per rung; ``least``: its fewest items; ``guess``: the score of guessing; ``half``:
-    cluster on every other rung only; ``rise``: how far a cluster's rate must have risen."""
+    cluster on every other rung only [with ``LADDER`` or more]; ``rise``: how far a cluster's rate must have risen."""
 
     radius: float = 0.08
     least: int = 10
     guess: float = 0.0
-    half: bool = False
+    half: bool | None = None
     rise: float = 0.05
 
     left_out: ClassVar[str | None] = "compute"
@@ -155,7 +158,8 @@ class ClusteringOnDifficulty(Law):
                 "Leave those items out."
             )
         rate = total / seen
-        used = rate[:, ::2] if self.half else rate
+        half = len(compute) >= LADDER if self.half is None else self.half
+        used = rate[:, ::2] if half else rate
         label = clusters(used, self.radius * np.sqrt(used.shape[1]), self.least)
         number = int(label.max()) + 1
         curves = np.array(
@@ -169,4 +173,5 @@ class ClusteringOnDifficulty(Law):
         part = rate[inside].mean(0) if inside.any() else rate.mean(0)
         x, y = isotonic(np.append(part, [0.0, 1.0]), np.append(rate.mean(0), [0.0, 1.0]))
         told = {"clusters": number, "kept": int(kept.sum()), "items_kept": int(inside.sum()), "items": len(items)}
+        told["rungs_clustered"] = used.shape[1]
         return Difficulty(items, label, curves, kept, float(compute[0]), self.guess, (x, y), told)

@@ -102,7 +102,13 @@ def one_proportion(share: Floats, loss: Floats, delta: float = 0.02, grid: int =
 
 
 def critical_share(c: float, slope: float, intercept: float, bound: float) -> float:
-    """The share at which the curve of :func:`one_proportion` meets ``bound``; NaN if it never does."""
+    """The largest share at which the curve of :func:`one_proportion` is within ``bound``; NaN if it nowhere is.
+
+    Shares are from 0 to 1, so 1 where the curve never reaches the bound. Of a curve that falls, the least such share.
+    """
     if not bound > c or slope == 0:
         return float("nan")
-    return float((np.log(bound - c) - intercept) / slope)
+    share = float((np.log(bound - c) - intercept) / slope)
+    if slope > 0:
+        return min(share, 1.0) if share >= 0 else float("nan")
+    return max(share, 0.0) if share <= 1 else float("nan")

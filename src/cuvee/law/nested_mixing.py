@@ -6,8 +6,9 @@ taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In
 curves of all mixtures, which is what makes three points a curve enough (the paper shares it by validation sets).
 
 Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
-and said so. Cost: milliseconds. Traps: errors add up from stage to stage, so each stage's own is among the parameters;
-every D should end its own schedule, or the exponent is that of runs that never cooled down.
+and said so, and of two values the runs at the larger alone are fitted. Cost: milliseconds. Traps: errors add up from
+stage to stage, so each stage's own is among the parameters; every D should end its own schedule, or the exponent is one
+of runs that never cooled down.
 
 A question that names its tokens and parameters is answered there, by the same stages taken to them; so the law is
 judged at the sizes of the runs left out, and whole mixtures are left out and drawn.
@@ -84,7 +85,7 @@ class _Nested(Prediction):
             found[rows] = curve.at(Settings(settings.sources, settings.mixture[rows]))
         for stage, name, target in zip(("tokens", "size"), ("tokens", "parameters"), self.target, strict=True):
             if isinstance(self.parameters[stage], str) and name in settings.values:  # then no curve leads elsewhere
-                known = np.append(self.runs.settings.values[name], target)
+                known = [self.runs.settings.values[name].max(), target]
                 found[~np.isin(settings.values[name], known)] = np.nan
         return found
 
@@ -155,20 +156,30 @@ class NestedMixing(Law):
         """The first two stages: each mixture's loss taken to a size, and what each stage was."""
         values = runs.settings.values
         mixture, loss = runs.settings.mixture, runs.outcome
-        size = values["parameters"]
+        held = {name: values[name] for name in ("tokens", "parameters")}
         told: dict[str, Any] = {}
-        for stage, target in (("tokens", tokens), ("size", parameters)):
-            column = values["tokens"] if stage == "tokens" else size
-            if len(np.unique(column)) < 3:
-                told[stage] = "left out: fewer than three values"
+        for stage, name, target in (("tokens", "tokens", tokens), ("size", "parameters", parameters)):
+            column = held[name]
+            if len(np.unique(column)) < 3:  # losses at different sizes do not belong into one fit
+                most = column == column.max()
+                mixture, loss = mixture[most], loss[most]
+                held = {other: kept[most] for other, kept in held.items()}
+                told[stage] = "left out: fewer than three values" + ("" if most.all() else ", the largest alone fitted")
                 continue
-            key = np.column_stack([mixture, size]) if stage == "tokens" else mixture
+            key = np.column_stack([mixture, held["parameters"]]) if stage == "tokens" else mixture
             _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
             loss, alpha, error = shared_power(curve.ravel(), column, loss, target)
             told[stage] = {"alpha": alpha, "error": error, "at": target}
-            mixture, size = mixture[first], size[first]
+            mixture, held = mixture[first], {other: kept[first] for other, kept in held.items()}
         return Runs(Settings(runs.settings.sources, mixture), loss, np.arange(len(loss))), told
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
-        missing = [stage for stage in ("tokens", "size") if isinstance(fitted.parameters[stage], str)]
-        return [f"There are fewer than three values of {name}: nothing was taken to a larger one." for name in missing]
+        found = []
+        for stage, name in (("tokens", "tokens"), ("size", "parameters")):
+            if isinstance(fitted.parameters[stage], str):
+                column = runs.settings.values[name]
+                said = f"There are fewer than three values of {stage}: nothing was taken to a larger one."
+                if less := int((column < column.max()).sum()):
+                    said += f" The {less:,} runs below {column.max():g} were set aside: a fit is to losses of one size."
+                found.append(said)
+        return found
