@@ -21,7 +21,9 @@ EFFECT = np.array([[0.9, 0.1, 0.0], [0.05, 0.9, 0.05], [0.3, 0.2, 0.5]]) / 100
 """How much a unit of each source (columns) lowers each loss, in the world of :func:`run`."""
 
 
-def run(mix: cuvee.OnlineMix, turns: int = 10**9, world: dict[str, Any] | None = None) -> list[dict[str, float]]:
+def run(
+    mix: cuvee.OnlineMix, turns: int = 10**9, world: dict[str, Any] | None = None, cost: float | None = None
+) -> list[dict[str, float]]:
     """Train in a world where the law is exact; the weights of every turn."""
     found, given = [], {"seen": np.zeros(3)} if world is None else world
     while not mix.done and len(found) < turns:
@@ -36,7 +38,7 @@ def run(mix: cuvee.OnlineMix, turns: int = 10**9, world: dict[str, Any] | None =
         if "gradients" in turn.asks:
             slopes = np.random.default_rng(turn.number).normal(size=(6, 4))
             told["gradients"] = slopes @ slopes.T
-        mix.update(losses_of(mix, given["seen"]) if turn.measure else None, **told)
+        mix.update(losses_of(mix, given["seen"]) if turn.measure else None, cost=cost, **told)
     return found
 
 
@@ -85,7 +87,7 @@ def test_shares_and_the_end(policy: str) -> None:
         owed = (0.0 if turn.restart else owed) + shares * len(turn.order) - counts
         assert np.abs(owed[shares > 0]).max() < 1.5
         trained += len(turn.order)
-        run(mix, 1, world)
+        run(mix, 1, world, cost=0)
     assert trained == mix.spent == 300
     assert sum(mix.weights().values()) == pytest.approx(1)
     with pytest.raises(UsageError, match="the training is over"):
@@ -110,6 +112,26 @@ def test_measuring_is_paid_for() -> None:
     mix.propose()
     mix.update(losses_of(mix, np.zeros(3)), cost=40)
     assert mix.spent == len(begun("skill_it").propose().order) + 40
+
+
+@pytest.mark.parametrize(("policy", "paid"), [("doge", 2.0), ("doremi", 1 / 3)])
+def test_a_proxy_is_as_long_as_it_was_told(policy: str, paid: float, tmp_path: Path) -> None:
+    """Trained on and paid for, a proxy takes the units of its restart, though nobody said what measuring costs."""
+    mix, world = begun(policy, total=3_000, journal=tmp_path / "mix.jsonl"), {"seen": np.zeros(3)}
+    spans: list[list[float]] = []
+    while not mix.done:
+        turn, before = mix.propose(), mix.spent
+        if turn.restart:
+            spans.append([turn.restart, 0.0, 0.0])
+        run(mix, 1, world)
+        spans[-1][1] += len(turn.order)
+        spans[-1][2] += mix.spent - before
+        assert mix.spent - before == pytest.approx(len(turn.order) * (1 + paid * bool(turn.asks)), abs=1)
+    for promised, trained, spent in spans:
+        assert spent == pytest.approx(promised, abs=25)  # whole units a turn
+        assert trained <= spent
+    assert sum(spent for _, _, spent in spans) == 3_000
+    assert cuvee.OnlineMix.replay(tmp_path / "mix.jsonl").state() == mix.state()
 
 
 @pytest.mark.parametrize(

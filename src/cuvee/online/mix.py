@@ -41,6 +41,9 @@ MOST = 10**8
 """Units of a training: a turn's order is an array of them."""
 ESTIMATES = ("matrix", "drops", "squares", "graph")
 """Parts of a policy's state that tell what it has found out: journals hold them, and nothing reads them."""
+PAID: dict[str, float] = {"excess": 1 / 3, "gradients": 2.0}
+"""What measuring costs by unit of a turn: a reference model reads it, a forward pass being a third of a step; gradients
+are taken of it and of as many units held out."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Proposal:
         loss_weights: by name: what the loss of a unit of this source is multiplied by; on average 1 over the turn.
         measure: whether :meth:`OnlineMix.update` will need every source's held-out loss.
         asks: what else it will need, among "excess" and "gradients" (:class:`cuvee.core.Feedback`).
-        restart: if above 0, begin with a new model now, and a rate schedule of so many units.
+        restart: if above 0, begin with a new model now, and a rate schedule of so many units, those that measuring is
+            counted for among them: the place in it is what :attr:`OnlineMix.spent` has grown by since.
         reference: keep the model as it is after this turn: the excess is over its losses.
     """
 
@@ -193,7 +197,7 @@ class OnlineMix:
         *,
         excess: Numbers | None = None,
         gradients: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
-        cost: float = 0.0,
+        cost: float | None = None,
     ) -> None:
         """Take in what was measured after training on the proposal, and go on to the next turn; once for each turn.
 
@@ -201,7 +205,9 @@ class OnlineMix:
             losses: each source's mean held-out loss now, at least 0.
             excess: by source the mean, over the turn, of max(loss - reference's loss, 0); sources without may lack.
             gradients: (2 k, 2 k): see :class:`cuvee.core.Feedback`.
-            cost: units that measuring is to be counted for.
+            cost: units that measuring is to be counted for. By default ``PAID`` for excess and gradients, without which
+                a proxy would end before the ``restart`` that it was given; held-out losses count nothing, since how
+                many you measure is not known here.
 
         Raises:
             UsageError: nothing was proposed since the last update; something that was asked for is missing, or was
@@ -233,6 +239,8 @@ class OnlineMix:
             raise UsageError(
                 f"{self.name} needs the losses before training: OnlineMix(..., losses={{'web': 5.5, ...}})."
             )
+        if cost is None:
+            cost = float(sum(PAID.get(ask, 0.0) for ask in turn.asks) * int(counts.sum()))
         number = isinstance(cost, int | float | np.integer | np.floating) and not isinstance(cost, bool)
         if not number or not 0 <= cost < math.inf:
             raise UsageError(f"cost must be a number of units of at least 0, not {cost!r}.")
