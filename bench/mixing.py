@@ -29,6 +29,7 @@ from cuvee.law.bimix import Bimix
 from cuvee.law.curve import Curve, CurveLaw, Numbers
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.gaussian_process import GaussianProcess
+from cuvee.law.implicit_domains import ImplicitDomains
 from cuvee.law.judge import interval, resamples
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.olmix import Olmix
@@ -82,6 +83,7 @@ class Line(CurveLaw):
 
 
 OLMIX = np.column_stack([np.log(FLOOR), TILT + np.log(SCALE)[:, None]])
+IMPLICIT = np.column_stack([np.log(FLOOR), *(tilt + np.log(0.6 * SCALE)[:, None] for tilt in (TILT, 1.8 * TILT.T))])
 POWERS = np.column_stack([np.log(FLOOR), np.log(WORTH) + 1.2, np.full((3, 3), np.log(0.5))])
 BIMIX = np.column_stack([np.log(np.full((3, 3), 0.8)), np.log(0.3 * WORTH)])
 LINES = np.column_stack([FLOOR + SCALE, 0.5 * TILT])
@@ -97,6 +99,7 @@ CASES = {
     "bimix": [Case(Bimix(), BIMIX, 40, 1, 0.005)],
     "autoscale": [Case(Autoscale(), AUTOSCALE, 40, 1, 0.005)],
     "nested_mixing": [Case(NestedMixing(), EXPONENTIAL, 24, 1, 0.003, 40, DataMixingLaws())],
+    "implicit_domains": [Case(ImplicitDomains(), IMPLICIT, 60, 1, 0.01)],
     "gaussian_process": [Case(GaussianProcess(), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws())],
     "regmix": [Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 40, DataMixingLaws())],
     "regmix:model=linear": [
