@@ -179,6 +179,21 @@ def test_aioli_learns_the_matrix() -> None:
     assert (own[~np.eye(3, dtype=bool)] == 0).all() and own[2, 2] == own.max()
 
 
+@pytest.mark.parametrize("ema", [None, 0.3])
+def test_aioli_trains_on_a_prior_first(ema: float | None) -> None:
+    """A fifth of the training is the prior's; then the weights begin from ones, accumulated or smoothed."""
+    prior = np.array([0.2, 0.7, 0.1])
+    policy = Aioli(rounds=2, eta=2.0, ema=ema, prior=tuple(10 * prior))
+    rounds, states = run(policy, 2.0, told=world())
+    assert not rounds[0].asks and rounds[0].epochs == pytest.approx(0.4)
+    near(counts(rounds[:1]), prior)
+    ends = [at for at, one in enumerate(rounds) if not one.asks]
+    assert len(ends) == 3 and sum(one.epochs for one in rounds[1 : ends[1] + 1]) == pytest.approx(0.8, abs=0.1)
+    gain = [law.gains(states[at]["matrix"]) for at in ends[1:]]
+    wanted = np.sum(gain, axis=0) if ema is None else gain[-1]
+    np.testing.assert_allclose(states[-1]["mixture"], law.shares(2.0 * wanted), rtol=1e-12)
+
+
 def test_aiolis_sweeps_never_take_more_than_half() -> None:
     """Dear measuring makes fewer rounds, not rounds without training on what was learned."""
     rounds, _ = run(Aioli(rounds=4, share=0.5), told=lambda number, one: Feedback(0.2, np.ones(3), np.ones(3)))
@@ -278,6 +293,7 @@ def test_equitable_funds_the_steepest_or_the_worst() -> None:
         (TwoSet, {"p": 1.0}),
         (TwoSet, {"s": 0.0}),
         (UpsampleEnd, {"last": 0.0}),
+        (Aioli, {"prior_share": 1.0}),
     ],
 )
 def test_bad_parameters_are_refused(kind: Any, given: dict[str, Any]) -> None:

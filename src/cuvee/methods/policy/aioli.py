@@ -10,6 +10,9 @@ round,
     p_j <- p_j exp(eta sum_i A_ij) / Z,                      without ``ema``: over rounds the steps add up;
     M <- (1 - ema) A + ema M,  p_j = exp(eta sum_i M_ij) / Z,    with it: from uniform each time.
 
+Shares that another method found on shorter runs are a ``prior``: the training begins on them, for ``prior_share`` of it
+(``prior_steps`` in the public code), and then the first round from p = 1/k.
+
 Inputs: domains; held-out losses, on ``held`` of the examples. State: O(k^2). Cost: the sweeps are training on mixtures
 that nobody wants, ``share`` of it, and every stretch needs the losses of all held-out examples: k * sweeps * rounds
 times. Both are counted.
@@ -36,12 +39,14 @@ from ...online import law
 from ...online.law import Floats
 from ...online.mixture import Groups, MixturePolicy, Turn, missing_is_zero
 
+PRIOR = -2  # marks the turn on the prior
+
 
 @dataclass(frozen=True)
 class Aioli(MixturePolicy):
     """``rounds``, ``sweeps``, ``factor``, ``eta``, ``ema``: see above. ``share``: of a round that is swept.
     ``diagonal``: the ablation in which domains help themselves alone. ``prior``: shares by domain, in the order of
-    their names, to begin from [uniform]. ``held``: share of the examples kept out of training to measure on.
+    their names, and ``prior_share``: see above. ``held``: share of the examples kept out of training to measure on.
     """
 
     rounds: int = 5
@@ -52,6 +57,7 @@ class Aioli(MixturePolicy):
     share: float = 0.4
     diagonal: bool = False
     prior: tuple[float, ...] = ()
+    prior_share: float = 0.2
     held: float = 0.05
 
     card: ClassVar[Card] = Card(
@@ -73,8 +79,8 @@ class Aioli(MixturePolicy):
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.sweeps < 1:
             raise UsageError("aioli: rounds and sweeps must be at least 1.")
-        if not 0 < self.share < 1 or not 0 < self.held < 1:
-            raise UsageError("aioli: share and held must be above 0 and below 1.")
+        if not (0 < self.share < 1 and 0 < self.held < 1 and 0 < self.prior_share < 1):
+            raise UsageError("aioli: share, held and prior_share must be above 0 and below 1.")
         if not (0 <= self.eta < np.inf) or (self.ema is not None and not 0 <= self.ema < 1):
             raise UsageError("aioli: eta must be at least 0, and ema at least 0 and below 1.")
 
@@ -98,7 +104,10 @@ class Aioli(MixturePolicy):
 
     def turn(self, state: State, epochs: float, draw: Draw) -> Turn:
         k, step, number = len(state["mixture"]), int(state["step"][0]), int(state["round"][0])
-        whole, stretches = epochs / self.rounds, len(state["mixture"]) * self.sweeps
+        first = self.prior_share * epochs if self.prior else 0.0
+        if first and not state["done"].any():
+            return Turn(state["mixture"], first, mark=PRIOR)
+        whole, stretches = (epochs - first) / self.rounds, len(state["mixture"]) * self.sweeps
         left = epochs - float(state["done"][0])
         if step == 0 and left < 2.0 * float(state["swept"][0]):  # too late to act on another sweep
             return Turn(state["mixture"], max(left, 0.5 / state["sizes"].sum()))
@@ -115,6 +124,8 @@ class Aioli(MixturePolicy):
         found = super().account(state, turn, counts)
         if turn.mark >= 0:
             return found
+        if turn.mark == PRIOR:
+            return {**found, "begun": found["done"], "mixture": np.full(len(counts), 1.0 / len(counts))}
         none = np.zeros_like(state["drops"])
         after = {"round": state["round"] + 1, "step": np.zeros(1, np.int64), "begun": found["done"]}
         return {**found, **after, "drops": none, "squares": none}
