@@ -33,8 +33,10 @@ Floats = npt.NDArray[np.float64]
 FAR = 10.0
 """Beyond so many times the larger measured size a projection is a guess."""
 TOLERANCE = 1e-9
+LEAST = 1e-3
+"""A share below is looked at as if it were this: a source's first few points promise more than its first percent."""
 STILL = 0.1
-"""Of the first step: a climb whose last step is longer has not come to rest."""
+"""Of the first step: a climb whose last steps go farther, on average, has not come to rest."""
 
 
 class MixtureDistance:
@@ -158,26 +160,27 @@ def choose(
         raise UsageError(f"choose: begin must be {k} shares that sum to 1.")
     path, told = [p], []
     for _ in range(steps + 1):
-        p = path[-1]
+        p = np.maximum(path[-1], LEAST) / np.maximum(path[-1], LEAST).sum()
         away, potential = distance.at(p)
         values = {"distance": np.array([away]), "samples": np.array([float(samples)])}
         settings = Settings(tuple(sources), p[None], values)
         by_share, by_distance = fitted.slopes(settings)
         climb = by_share[0] + by_distance[0] * potential
         told.append((float(fitted.at(settings)[0]), away, float(climb.max() - p @ climb)))
-        path.append(nearest(p + rate * (climb - float(p @ climb))))
+        path.append(nearest(path[-1] + rate * (climb - float(p @ climb))))
     (performance, away, slope), before = told[-1], told[0][0]
     notes = []
     if samples > FAR * max(fitted.sizes):
         notes.append(f"{samples:g} samples are {samples / max(fitted.sizes):.0f} times the largest size measured.")
-    first, last = (float(np.abs(path[at + 1] - path[at]).max()) for at in (0, steps - 1))
+    late = steps - max(1, steps // 10)  # to and fro at a border is rest
+    first, last = float(np.abs(path[1] - path[0]).max()), float(np.abs(path[steps] - path[late]).max()) / (steps - late)
     if last > STILL * first > 0:
         notes.append("The climb has not come to rest. Give more steps, or another rate.")
     if by_distance[0] > 0:
         notes.append(
             "More distance to validation data is predicted to help there: the regression is not to be trusted."
         )
-    return Chosen(p, performance, before, away, slope, np.array(path[:-1]), tuple(notes))
+    return Chosen(path[steps], performance, before, away, slope, np.array(path[:-1]), tuple(notes))
 
 
 def nearest(point: Floats) -> Floats:
