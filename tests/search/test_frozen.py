@@ -15,6 +15,7 @@ import pytest
 import cuvee
 from cuvee import searching
 from cuvee.errors import CuveeError, DataError, UsageError
+from cuvee.report.search import render
 from cuvee.search import design
 from cuvee.search.simplex import Frozen, Simplex
 from cuvee.search.wording import BY_SIZE
@@ -161,7 +162,16 @@ def test_runs_screen_and_export_are_of_real_sources(after: searching.Searched, t
     exported = cuvee.export_mix(after.folder, "megatron", output=tmp_path / "export")
     shares = {one["name"]: one["weight"] for one in exported.summary["sources"]}
     assert shares == pytest.approx(after.weights, abs=1e-4)
-    assert "<script" not in (after.folder / "report.html").read_text()
+    page = (after.folder / "report.html").read_text()
+    assert "<script" not in page and "keep their weights to one another" in page
+
+
+def test_a_report_of_hostile_sources(after: searching.Searched) -> None:
+    """Names of held sources are shown as text; nothing that is not a share is shown as one."""
+    told = {"from": "<script>\x1b", "sources": {"<script>\x1b": 0.5, "b": "x", "c": None}, "new": 3}
+    page = render({**after.summary, "held": told})
+    assert "<script" not in page and "\x1b" not in page
+    assert "keep their weights" not in render({**after.summary, "held": {"sources": ["a"]}})
 
 
 def test_the_search_that_was_frozen_may_itself_be_held(after: searching.Searched, place: Path) -> None:

@@ -33,6 +33,7 @@ def render(summary: Mapping[str, Any]) -> str:
         [picture for picture in shown if picture],
     )
     page.add("Mixture", "The proposed mixture", _proposal(summary), _expected(summary))
+    page.add("Held", "The sources that keep their weights to one another", _held(summary))
     page.add("Sampler", "What the sampler does in each source", _sampler(summary))
     page.add("Trial", "The trial of the proposal", _arms(summary), _comparisons(summary), _needed(summary))
     page.add("Caution", "How far toward the law's optimum", _caution(summary))
@@ -202,6 +203,16 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
     head = ["Source", "Weight", "from", "to (90 %)", "Tokens", "Passes", "Proportional", "passes", "Uniform", "passes"]
     head += ["Best run", "Law's optimum"]
     return table(head, rows, "Weights, tokens and passes of the planned run", more=len(found) - MOST)
+
+
+def _held(summary: Mapping[str, Any]) -> Markup:
+    """The sources whose weights were held, and what each is of all of them."""
+    told = mapping(summary.get("held"))
+    shares = [(as_text(name), finite(share) or 0.0) for name, share in mapping(told.get("sources")).items()]
+    ordered = sorted(shares, key=lambda one: (-one[1], one[0]))
+    rows = [[isolated(name, 80), escape(percent(share))] for name, share in ordered[:MOST]]
+    caption = f"As in {cut(as_text(told.get('from')), 60)}; the law knows them as one source"
+    return table(["Source", "Of these sources"], rows, caption, more=len(shares) - MOST) if rows else EMPTY
 
 
 def _sampler(summary: Mapping[str, Any]) -> Markup:
