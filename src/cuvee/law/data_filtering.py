@@ -6,9 +6,9 @@ With n_j samples seen after pass j over a pool, and a use b < 0 that halves ever
     y = a n_1^{b_1} prod_{j >= 2} (n_j / n_{j-1})^{b_j} + d,    b_j = b (1/2)^((j - 1) / tau).
 
 ``form="code"`` is the release's: a stands inside the power and d is multiplied, too, so that long runs fall below d.
-``form="data"`` is its other objective, in which samples decay instead: y = (a sum_j (n_j - n_{j-1}) (1/2)^(j / tau))^b
-+ d. A union of pools with shares s_i is passed over as a whole: b_j is the mean of b_i (1/2)^((j - 1) s_i / tau_i)
-weighted by s_i, since a pool of share s_i waits 1 / s_i as long for its next pass.
+``form="data"`` is its other objective, in which samples decay instead: y = (a sum_j (n_j - n_{j-1})
+(1/2)^((j - 1) / tau))^b + d. A union of pools with shares s_i is passed over as a whole: b_j is the mean of
+b_i (1/2)^((j - 1) s_i / tau_i) weighted by s_i, since a pool of share s_i waits 1 / s_i as long for its next pass.
 
 Inputs: mixtures whose sources are pools (one row per pool alone suffices), columns samples (seen) and pass (samples in
 one pass over the row's union). The outcome is an error, of which less is better. Cost: a fraction of a second. Traps:

@@ -5,9 +5,10 @@ trees (LightGBM: rate 0.01, at most 1,000 trees, seed 42, early stopping after 3
 the proposal is the mean of the best 128 of simulated mixtures.
 
 Trees stop early on a tenth of the mixtures, dealt by the rank of their loss, and never on those that a judgement is
-made with; the release stops on the set it reports. Below 60 runs trees need small leaves (3 to 5), else they predict
-the mean: ``leaf`` 0 chooses. Simulated mixtures, 20,000 (the paper: 100,000), lie around the natural one at many
-strengths, not at one only.
+made with; the release stops on the set it reports. With fewer than 20 mixtures nothing can be spared to stop on,
+and at most 300 trees are made. Below 60 runs trees need small leaves (3 to 5), else they predict the mean: ``leaf`` 0
+chooses. Simulated mixtures, 20,000 (the paper: 100,000), lie around the natural one at many strengths, not at one only;
+none are drawn near the best of them.
 
 Inputs: mixtures and one loss. Cost: a second a fit with trees. Traps: trees cannot extrapolate, and are flat near their
 minimum; a formula errs half as much with 32 runs of six sources and with 128 (measured in its claim); ``model=linear``

@@ -5,6 +5,10 @@ Algorithm 1. For N scores and M domains a setting has (N + 4) M numbers: weights
 alpha_mn = a_n b_mn / sum_i a_i b_mi; steepness 10^(3 u), threshold ``widest`` u, power u and floor u / 1000, with a, b
 and all u uniform between 0 and 1.
 
+The steepness is one reading of two. The algorithm's line can be read as 10^(3 u), 1 to 1,000 with every decade as
+likely, and as 10^3 u, uniform from 0 to 1,000, of which nine tenths lie above 100. The first is taken: with ``widest``
+0.1 a steepness above 100 is nearly a cut of one height, so under the second reading hardly any setting would be soft.
+
 The paper's ``widest`` is 0.1, since its pool is many times the run; a tenth of a pool that a run goes through once
 would be repeated ten times. Here it is twice the run's share of the pool, 0.1 at least and 1 at most: so thresholds are
 on average where the run's tokens end if every domain gives as much of its own. The setting in which all domains have

@@ -1,14 +1,15 @@
 """One search of QuaDMix's sampler: random parameters instead of mixtures, a regression on them, the mean of the best.
 
 The paper runs 3,000 proxies, fits boosted trees to their losses by the parameters, predicts 100,000 random settings and
-takes the mean of the best ten: that is ``law=regmix``. A few dozen runs say little about dozens of parameters. So where
-no law is asked for, ridge is fitted to what settings do instead of to what they are
-(:class:`cuvee.search.quality.Effects`). On 56 runs of a pool of five domains with two scores, this raised the rank
-correlation on settings left out from 0.33 (ridge on parameters; trees 0.52) to 0.74. It predicts 5,000 random settings
-and those that were run; and since the mean of settings is no mean of samplers, the means of the best 1, 2, ... 10 are
-predicted anew, and the best is taken. Best is what has the least bound, the prediction and 1.645 standard deviations of
-those of bootstrap resamples, among settings whose effects lie within those that were measured (``--bold``: the least
-prediction anywhere; a law of 22 runs then gave all to one domain, and the trial was worse than random by 0.2 bits).
+takes the mean of the best ten: that is ``law=regmix``, here with 20,000 settings, and of steepness the logarithm is
+averaged. A few dozen runs say little about dozens of parameters. So where no law is asked for, ridge is fitted to what
+settings do instead of to what they are (:class:`cuvee.search.quality.Effects`). On 56 runs of a pool of five domains
+with two scores, this raised the rank correlation on settings left out from 0.33 (ridge on parameters; trees 0.52) to
+0.74. It predicts 5,000 random settings and those that were run; and since the mean of settings is no mean of samplers,
+the means of the best 1, 2, ... 10 are predicted anew, and the best is taken. Best is what has the least bound, the
+prediction and 1.645 standard deviations of those of bootstrap resamples, among settings whose effects lie within those
+that were measured (``--bold``: the least prediction anywhere; a law of 22 runs then gave all to one domain, and the
+trial was worse than random by 0.2 bits).
 
 Losses of the worst fifth count as the best of them: some settings leave hardly any text, and a law that has to follow
 these misses the others. There is no path from proportional to a sampler along which a law could be asked, as there is

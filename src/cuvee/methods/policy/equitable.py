@@ -13,7 +13,8 @@ falls most: power 1 is the mean over domains, a large one the worst domain. No d
 equal share, and each is believed by an optimistic fit (0.8 quantile of the gain over 12 resamples).
 
 Inputs: domains; held-out losses. Cost: curves are fitted anew in each turn, some 10 ms a domain. To collect data rather
-than to train, with prices per example, call :func:`cuvee.online.budget.allocate` in a loop of yours.
+than to train, with prices per example, call :func:`cuvee.online.budget.allocate` in a loop of yours: here ``costs``
+shape the shares alone, the turns are as many examples as without them, and no budget of costs is kept.
 
 Traps: in training all domains share one model, so a loss falls with other domains' examples too, and with time; the
 curve takes all of it for the domain's own. A domain of high irreducible loss is the worst for ever: a large power
@@ -35,7 +36,8 @@ from ...online.mixture import Groups, MixturePolicy, Turn
 
 @dataclass(frozen=True)
 class Equitable(MixturePolicy):
-    """``power``: of the welfare, 1 to 100. ``costs``: of an example of each domain, in the order of their names [1].
+    """``power``: of the welfare, 1 to 100. ``costs``: of an example of each domain, in the order of their names [1];
+    they shape shares, and no budget of them is kept.
     ``rounds``: turns after the four first, which take ``explore`` of the training. ``least``: of an equal share.
     ``held``: share of the examples kept out of training.
     """

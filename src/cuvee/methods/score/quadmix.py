@@ -16,8 +16,10 @@ is better: what ``cuvee rate`` writes, the ``selection.parquet`` of a selection 
 
 Block: "score", the logarithm of S. Notes: rows that were rated; mean and deviation of each score.
 
-Deviations: ranks come from a keyed sample of ``sample`` rows (exact in a smaller pool; the paper takes 10,000); sizes
-are bytes where no column has tokens; ``limit`` bounds the copies; the budget is met to the row.
+Deviations: the paper's line for random steepness reads as 10^(3 u) or as 10^3 u; a search draws the first, every decade
+from 1 to 1,000 as likely, since the second would make nearly all settings hard cuts. Ranks come from a keyed sample of
+``sample`` rows (exact in a smaller pool; the paper takes 10,000); sizes are bytes where no column has tokens; ``limit``
+bounds the copies; the budget is met to the row.
 
 Cost: one pass for the sample, one to score. Traps: with a small threshold little of the pool is left, and is then
 repeated; what is good for a scorer need not be good for the model, and a domain's rank says nothing about how good the
