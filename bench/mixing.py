@@ -30,7 +30,7 @@ from cuvee.law.curve import Curve, CurveLaw, Numbers
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.gaussian_process import GaussianProcess
 from cuvee.law.implicit_domains import ImplicitDomains
-from cuvee.law.judge import interval, resamples
+from cuvee.law.judge import interval, resamples, together
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.olmix import Olmix
 from cuvee.law.optimal_mixtures import OptimalMixtures
@@ -143,7 +143,8 @@ def simulate(seed: int, case: Case) -> dict[str, Any]:
     for outcome in range(3):
         runs = Runs(settings, noisy[:, outcome], groups_of(settings))
         full.append([law.fit(runs)])
-        many.append(law.refit(runs, resamples(runs, case.resamples, seed), full[-1][0]))
+        counts = resamples(together(runs, law.drawn), case.resamples, seed)
+        many.append(law.refit(runs, counts, full[-1][0]))
     proposals, proposed = question.best(law, many), question.best(law, full)
     covers = []
     for at in range(3):
