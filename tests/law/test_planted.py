@@ -14,7 +14,7 @@ from cuvee.errors import DataError, UsageError
 from cuvee.law.clustering_on_difficulty import ClusteringOnDifficulty
 from cuvee.law.cross_domain_d_cpt import CrossDomainDCpt
 from cuvee.law.curve import Curve, CurveLaw, minimise
-from cuvee.law.d_cpt import DCpt, best_share, largest_share, rising
+from cuvee.law.d_cpt import DCpt, best_share, largest_share, losses, rising
 from cuvee.law.data_filtering import DataFiltering, best_union
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.downstream_log import DownstreamLog, misaligned
@@ -212,6 +212,13 @@ def test_d_cpt() -> None:
     shares = np.linspace(1e-3, 1, 1000)
     brute = shares[int(np.argmin(truth(1e9, 2e9 / shares, shares)))]
     assert best_share(fitted, 1e9, 2e9) == pytest.approx(brute, abs=0.05)
+    # finer than the grid that is searched first: the bound is met, and no neighbour is better
+    share = largest_share(general, 1e9, 8e9, bound)
+    assert losses(general, 1e9, 8e9, np.array([1 - share]))[0] == pytest.approx(bound, rel=1e-10)
+    best = best_share(fitted, 1e9, 2e9)
+    beside = best + np.array([-1e-4, 0.0, 1e-4])
+    assert losses(fitted, 1e9, 2e9 / beside, beside).argmin() == 1 and abs(best * 1_000 - round(best * 1_000)) > 1e-6
+    assert np.isnan(largest_share(general, 1e9, 8e9, 0.1))
 
 
 def test_cross_domain_d_cpt_predicts_a_domain_left_out() -> None:

@@ -85,7 +85,7 @@ class DCpt(CurveLaw):
         return found
 
 
-NEAR_ZERO = 0.05
+NEAR_ZERO, ZOOMS = 0.05, 4
 NAMES = ("E", "A", "B", "C", "alpha", "beta", "gamma", "eta", "eps")
 BOUNDS = (
     (-1.5, -1.0, -1.0, -4.0, -2.0, -2.0, -2.5, -2.5, -4.0),
@@ -117,37 +117,45 @@ def unidentified(runs: Runs) -> list[str]:
     return found
 
 
+def losses(law: Any, parameters: float, tokens: Any, share: Floats) -> Floats:
+    """A fit's losses at these shares, with one number of parameters: float64, as many as shares."""
+    every = np.ones(len(share))
+    values = {"parameters": parameters * every, "tokens": tokens * every, "share": share}
+    return np.asarray(law.at(Settings((), np.empty((len(share), 0)), values)), np.float64)
+
+
 def rising(law: Any, parameters: float, tokens: float, grid: int = 101) -> Floats:
     """The shares at which a fit says that more of a corpus raises its own loss: float64, possibly empty."""
     share = np.linspace(0.0, 1.0, grid)
-    every = np.ones(grid)
-    at = law.at(
-        Settings((), np.empty((grid, 0)), {"parameters": parameters * every, "tokens": tokens * every, "share": share})
-    )
-    return share[1:][np.diff(at) > 0]
+    return share[1:][np.diff(losses(law, parameters, tokens, share)) > 0]
 
 
 def largest_share(general: Any, parameters: float, tokens: float, bound: float, grid: int = 1_000) -> float:
     """The largest share of the domain at which the general loss stays within ``bound``; NaN if none does.
 
+    Looked for on a grid, and three times on a grid between two of its shares: to 1e-12.
+
     Args:
         general: a fit to the general loss, whose share is of general text: one minus the domain's.
     """
-    share = np.linspace(0.0, 1.0, grid + 1)
-    every = np.ones(grid + 1)
-    settings = Settings(
-        (), np.empty((grid + 1, 0)), {"parameters": parameters * every, "tokens": tokens * every, "share": 1 - share}
-    )
-    fine = np.flatnonzero(general.at(settings) <= bound)
-    return float(share[fine[-1]]) if len(fine) else float("nan")
+    low, high = 0.0, 1.0
+    for _ in range(ZOOMS):
+        share = np.linspace(low, high, grid + 1)
+        fine = np.flatnonzero(losses(general, parameters, tokens, 1 - share) <= bound)
+        if not len(fine):
+            return float("nan")
+        low, high = share[fine[-1]], share[min(int(fine[-1]) + 1, grid)]
+    return float(low)
 
 
 def best_share(domain: Any, parameters: float, domain_tokens: float, grid: int = 1_000) -> float:
-    """With a fixed number of domain tokens, repeated nowhere, the share r at D = domain_tokens / r of least loss."""
-    share = np.linspace(1 / grid, 1.0, grid)
-    settings = Settings(
-        (),
-        np.empty((grid, 0)),
-        {"parameters": parameters * np.ones(grid), "tokens": domain_tokens / share, "share": share},
-    )
-    return float(share[int(np.nanargmin(domain.at(settings)))])
+    """With a fixed number of domain tokens, repeated nowhere, the share r at D = domain_tokens / r of least loss.
+
+    Looked for as :func:`largest_share` is. With the general fit and the tokens of general text it is that text's share.
+    """
+    low, high = 1 / grid, 1.0
+    for _ in range(ZOOMS):
+        share = np.linspace(low, high, grid)
+        best = int(np.nanargmin(losses(domain, parameters, domain_tokens / share, share)))
+        low, high = share[max(best - 1, 0)], share[min(best + 1, grid - 1)]
+    return float(share[best])
