@@ -19,7 +19,7 @@ from ..command import cuvee
 HEAD = """
 import sys
 from ray.cluster_utils import Cluster
-found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 print(found.address, flush=True)
 sys.stdin.read()
 """
@@ -100,15 +100,15 @@ def without_rays() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
-def in_session(session: int) -> list[str]:
-    """The commands of living processes of a session."""
-    found = []
+def in_session(session: int) -> dict[int, str]:
+    """The commands of living processes of a session, by their numbers."""
+    found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
                 state, _, _, its = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
                 if int(its) == session and state != "Z":
-                    found.append((folder / "cmdline").read_text()[:80])
+                    found[int(folder.name)] = (folder / "cmdline").read_text()
             except (OSError, ValueError):
                 continue
     return found
@@ -123,7 +123,7 @@ def pool(tmp_path: Path) -> Path:
 
 def test_a_signal_takes_a_cluster_of_its_own_down(tmp_path: Path, pool: Path) -> None:
     driver = lasting(tmp_path, pool)
-    assert any("raylet" in one for one in in_session(driver.pid))
+    assert any("raylet" in one for one in in_session(driver.pid).values())
     driver.send_signal(signal.SIGTERM)
     assert (*driver.communicate(timeout=60), driver.returncode) == ("", "", 143)
     deadline = time.monotonic() + 10
@@ -143,7 +143,7 @@ def test_a_joined_cluster(tmp_path: Path, pool: Path, head: tuple[str, subproces
         assert refused.returncode == 4 and f"{address} asks for a token" in last and "RAY_AUTH_MODE=token" in last
         assert [line for line in refused.stderr.splitlines() if not line.startswith("connecting")] == [last]
     said = " ".join(planned(tmp_path, pool, token).stdout.split())
-    assert f"would join the cluster {address}, which has 1 node with 1 CPU" in said and "memory" not in said
+    assert f"would join the cluster {address}, which has 1 node with 2 CPUs" in said and "memory" not in said
     driver = lasting(tmp_path, pool, **token)
     driver.send_signal(signal.SIGINT)
     out, err = driver.communicate(timeout=60)
@@ -156,6 +156,33 @@ def test_a_joined_cluster(tmp_path: Path, pool: Path, head: tuple[str, subproces
     assert (driver.returncode, out) == (4, "")
     assert err.startswith(f"error: The Ray cluster {address} is gone") and err.count("\n") == 1
     assert "the same command goes on" in err and not (tmp_path / "out").exists()
+
+
+def test_a_job_starts_one_worker_a_node(tmp_path: Path, pool: Path, head: tuple[str, subprocess.Popen[str]]) -> None:
+    """Not a second one in advance, which would find nothing to do."""
+    address, processes = head
+    token = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "c" * 64}
+    command = [sys.executable, "-m", "cuvee.cli", "profile", str(pool), "--on", "ray", "--workers", "1", "--quiet"]
+    started = []
+    for number in range(3):  # the first finds one that the cluster started with
+        known = workers(processes.pid)
+        job = subprocess.Popen(
+            [*command, "--cache", f"cache{number}", "-o", f"out{number}"],
+            cwd=tmp_path,
+            env={**without_rays(), "HOME": str(tmp_path), **token},
+        )
+        new: set[int] = set()
+        while job.poll() is None:
+            new |= workers(processes.pid) - known
+            time.sleep(0.05)
+        assert job.returncode == 0
+        started.append(len(new))
+    assert min(started[1:]) == 1, "a busy machine may be late once"
+
+
+def workers(session: int) -> set[int]:
+    """Worker processes of the cluster in a session."""
+    return {number for number, one in in_session(session).items() if "default_worker" in one or "ray::" in one}
 
 
 def test_a_server_that_does_not_answer(tmp_path: Path, pool: Path) -> None:

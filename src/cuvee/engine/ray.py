@@ -147,11 +147,12 @@ class Ray:
             nodes = [node for node in self.library.nodes() if node["Alive"]]
             look = _remote(self.library, _look)
             found = {}
-            for node in nodes:
-                near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                asked = look.options(scheduling_strategy=near, num_cpus=0)
-                name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
-                found[name] = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
+            with ray_cluster.without_spares(self.library, nodes):
+                for node in nodes:
+                    near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                    asked = look.options(scheduling_strategy=near, num_cpus=0)
+                    name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
+                    found[name] = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
             for name, answer in found.items():
                 self._compare(name, self._ask(answer, name), token, expected)
         except OSError as error:

@@ -29,6 +29,8 @@ CONNECT_SECONDS = 30.0
 SLOW_SECONDS = 3.0
 """Joining that takes longer than this is worth a line."""
 ASK_SECONDS = 2.0
+RESERVE_SECONDS = 0.1
+"""How long cores are waited for, and then held, while a job makes its first request."""
 GONE_SECONDS = 20.0
 """A head that nobody can reach for so long is given up. (Ray ends the process after 60 s.)"""
 FROZEN_SECONDS = 45.0
@@ -115,6 +117,30 @@ def leave(ray: Any) -> None:
         ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
         ray._raylet.Config.initialize("")
     supervisor.last_words()
+
+
+@contextlib.contextmanager
+def without_spares(ray: Any, nodes: list[dict[str, Any]]) -> Iterator[None]:
+    """A job's first task, without the second worker process that Ray starts for it.
+
+    A node answers the first request of a job with two: one for the task, and one in advance if a core is free. The
+    second costs a third of a CPU second and finds nothing to do where threads of the first take all cores. So all cores
+    are reserved while the request is made. That is for clusters of one node; where others use some of its cores, the
+    reservation is not waited for.
+    """
+    cores = [node["Resources"].get("CPU", 0.0) for node in nodes]
+    if len(cores) != 1 or cores[0] < 1:
+        yield
+        return
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    reserved = placement_group([{"CPU": cores[0]}])
+    try:
+        reserved.wait(RESERVE_SECONDS)
+        yield
+        time.sleep(RESERVE_SECONDS)  # the request is on its way
+    finally:
+        remove_placement_group(reserved)
 
 
 class Lifeline:
