@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .proving import Proved, prove
     from .rating.job import Rated, rate
     from .selecting import Selected, select
+    from .utilities import Utilities, end_utilities
 
 _LAZY = {
     "Ray": "engine.ray",
@@ -44,6 +45,8 @@ _LAZY = {
     "pretrain": "pretraining",
     "Pretrained": "pretraining",
     "search_mix": "searching",
+    "end_utilities": "utilities",
+    "Utilities": "utilities",
     "Searched": "searching",
     "Mixed": "mixing",
     "guard": "near_duplicates",
@@ -75,8 +78,10 @@ __all__ = [
     "Searched",
     "Selected",
     "UsageError",
+    "Utilities",
     "WriteResult",
     "__version__",
+    "end_utilities",
     "export_mix",
     "fit_law",
     "guard",

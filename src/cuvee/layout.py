@@ -22,6 +22,7 @@ PROOF = "proof.json"
 MIX = "mix.json"
 FIT = "fit.json"
 SEARCH = "search.json"
+UTILITIES = "utilities.json"
 RUNS = "runs.csv"
 CLUSTERS = "clusters.parquet"
 DEDUPLICATED = "selection without duplicates"
@@ -33,6 +34,7 @@ PROOF_FORMAT = 1
 MIX_FORMAT = 1
 FIT_FORMAT = 1
 SEARCH_FORMAT = 1
+UTILITIES_FORMAT = 1
 """Raised when an older cuvee could misread the file."""
 
 
@@ -95,7 +97,6 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if own == PLAN and names and (CLUSTERS in names) != (kind == DEDUPLICATED):
         raise UsageError(f"{folder} holds the result of another command. Choose another place with -o.")
-    if names and (
-        own not in names or names - {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, SEARCH, RUNS, REPORT, REJECTS}
-    ):
+    known = {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, SEARCH, RUNS, UTILITIES, REPORT, REJECTS}
+    if names and (own not in names or names - known):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

@@ -40,10 +40,11 @@ def mix() -> None:
     cuvee mix pool/ --by domain --tokens 1B                weights, tokens, passes
     cuvee mix pool/ --by domain --with temperature:tau=3.3
     cuvee mix search pool/ --by domain --eval held.jsonl   learn weights from small runs, and try them
+    cuvee mix utilities pool/ --by domain -e held.jsonl    what each source is worth at the end of training
     cuvee mix fit runs.csv                                 learn weights from finished runs
     cuvee mix export out/mix --to megatron                 the configuration that a trainer reads
 
-    A pool in a folder called search, fit or export is named ./search, ./fit or ./export.
+    A pool in a folder called search, utilities, fit or export is named ./search, ./utilities, ./fit or ./export.
     """
 
 

@@ -1,0 +1,148 @@
+"""cuvee mix utilities: a planted source that helps, the same again from the ledger, and refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cuvee
+from cuvee import utilities
+from cuvee.errors import DataError, UsageError
+from cuvee.proof.ledger import Ledger
+from cuvee.proof.proxies.transformer import Transformer
+from tests.command import cuvee as command
+
+pytest.importorskip("torch")
+PROXY = "transformer:context=32,batch=8"
+WORDS = {"common": "common ordinary talk of days", "rare": "zymurgy quartz vexes jinxed", "odd": "MMXXIV :: 7731 <> 09"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool of one large and two small sources, and held-out text like the source ``rare``."""
+    folder = tmp_path_factory.mktemp("utilities")
+    random = np.random.default_rng(0)
+
+    def text(source: str) -> str:
+        return " ".join(random.permutation(WORDS[source].split())[0] for _ in range(32))
+
+    sizes = {"common": 80, "rare": 16, "odd": 16}
+    rows = [{"text": text(name), "domain": name} for name, size in sizes.items() for _ in range(size)]
+    held = [{"text": text("rare")} for _ in range(12)]
+    (folder / "pool.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (folder / "held.jsonl").write_text("".join(json.dumps(one) + "\n" for one in held))
+    return folder
+
+
+def run(place: Path, name: str, **asked: Any) -> utilities.Utilities:
+    given: dict[str, Any] = {"evaluations": {"held": place / "held.jsonl"}, "proxy": PROXY, "seeds": 3, "workers": 2}
+    given |= {"method": "upsample_end:share=0.6,last=0.4", "only": ["rare", "odd"], "overlap": "ignore"}
+    given |= {"ledger": place / "ledger", "output": place / name, "cache": place / "cache"}
+    return cuvee.end_utilities(place / "pool.jsonl", **{**given, **asked})
+
+
+@pytest.fixture(scope="module")
+def first(place: Path) -> utilities.Utilities:
+    return run(place, "first")
+
+
+def test_the_source_like_the_evaluation_helps(first: utilities.Utilities) -> None:
+    found = {one["name"]: one for one in first.summary["utilities"]}
+    assert found["rare"]["verdict"] == "helps" and found["rare"]["low"] > 0
+    assert found["odd"]["utility"] < 0 < first.by_source["rare"] == found["rare"]["utility"]
+    assert found["rare"]["utility"] == pytest.approx(np.mean(found["rare"]["differences"]))
+    losses = first.summary["losses"]["held"]
+    assert losses["without rare"] - losses["full"] == pytest.approx(found["rare"]["utility"])
+    assert "most is lost without rare" in first.summary["verdict"]
+
+
+def test_shares_passes_and_costs_are_told(first: utilities.Utilities) -> None:
+    found = first.summary
+    rows = {one["name"]: one for one in found["sources"]}
+    rare, odd = rows["rare"], rows["odd"]
+    assert rare["final"] + odd["final"] == pytest.approx(0.6)  # by size among their like
+    assert rare["final"] / odd["final"] == pytest.approx(rare["available"] / odd["available"])
+    assert rare["passes"] == pytest.approx(0.4 * rare["final"] * found["tokens"] / rare["available"])
+    assert rare["passes"] > rows["common"]["passes"] and rare["passes_before"] == pytest.approx(0.6)
+    cost = found["cost"]
+    assert cost["trials"] == 9 and cost["whole_runs"] == 9 * found["run_tokens"]
+    assert cost["tokens"] == pytest.approx((0.6 + 9 * 0.4) * found["run_tokens"], rel=0.05)
+    screen = utilities.lines(first)
+    assert len(screen) <= 24 and all(len(line) <= 80 for line in screen[:-1]) and "rare" in screen[0] + screen[1]
+    page = (first.folder / "report.html").read_text()
+    assert "What is each source worth?" in page and "Passes before" in page
+
+
+def test_the_same_again_trains_nothing(
+    first: utilities.Utilities, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model and ends are in the ledger; more seeds train theirs alone, from the same beginning."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Transformer, "train", never)
+    again = run(place, "again", workers=1)
+    for name in ("utilities", "comparisons", "sources", "verdict"):
+        assert again.summary[name] == first.summary[name]
+    assert again.digest == first.digest and again.summary["cost"]["found"] == 9
+    assert len(list(Ledger(place / "ledger").records())) == 9
+    assert len(list((place / "ledger" / "models").glob("*.safetensors"))) == 1
+
+
+def test_a_damaged_model_is_made_again(first: utilities.Utilities, place: Path) -> None:
+    """To the same bytes, so that no end is trained again."""
+    (path,) = (place / "ledger" / "models").glob("*.safetensors")
+    before = path.read_bytes()
+    path.write_bytes(before[: len(before) // 2])
+    again = run(place, "mended")
+    assert path.read_bytes() == before and again.digest == first.digest
+    assert len(list(Ledger(place / "ledger").records())) == 9
+
+
+def test_wrong_requests_are_sentences(place: Path, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"evaluations": {}}, UsageError, "no evaluation set"),
+        ({"seeds": 1}, UsageError, "--seeds must be"),
+        ({"proxy": "ngram"}, UsageError, "Only a transformer"),
+        ({"proxy": "transformer:schedule=wsd"}, UsageError, "schedule is this command's own"),
+        ({"method": "cooldown"}, UsageError, "upsample_end"),
+        ({"method": "upsample_end:last=1"}, UsageError, "below 1"),
+        ({"method": "upsample_end:domains=poetry"}, UsageError, "no domain is called 'poetry'"),
+        ({"only": ["poetry"]}, UsageError, "no source 'poetry'"),
+        ({"only": "rare"}, UsageError, "list of sources"),
+        ({"weights": {"rare": 0.5, "odd": 0.5}, "only": ["common"]}, UsageError, "nothing of 'common'"),
+        ({"weights": {"rare": 1.0}, "only": []}, UsageError, "one source alone"),
+        ({"run_tokens": 10**9}, UsageError, "--run-tokens must be"),
+        ({"overlap": "refuse", "evaluations": {"held": place / "pool.jsonl"}}, DataError, "."),
+    ]
+    for asked, kind, said in cases:
+        with pytest.raises(kind, match=said):
+            run(place, "refused", **{**asked, "ledger": tmp_path / "ledger"})
+    assert not (place / "refused").exists() and not (tmp_path / "ledger").exists()
+
+
+def test_the_command(first: utilities.Utilities, place: Path) -> None:
+    words = ["mix", "utilities", place / "pool.jsonl", "-e", f"held={place / 'held.jsonl'}", "--by", "domain", "-q"]
+    words += ["--with", "upsample_end:share=0.6,last=0.4", "--only", "rare", "--only", "odd", "--overlap", "ignore"]
+    words += ["--proxy", PROXY, "--seeds", 3, "--ledger", place / "ledger", "--cache", place / "cache"]
+    done = command(*words, "-o", place / "typed", "--json")
+    assert done.status == 0
+    assert json.loads(done.out)["utilities"] == first.summary["utilities"]
+    planned = command(*words, "-o", place / "never", "--plan")
+    assert planned.status == 0 and "then 3 ends" in planned.out
+    assert not (place / "never").exists()
+
+
+def test_every_field_is_explained(first: utilities.Utilities) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "mix.md").read_text("utf-8")
+    told = page[page.index("### utilities.json") :]
+    known = set(re.findall(r"`([^`]+)`", told))
+    summary = first.summary
+    parts = [summary["sources"][0], summary["utilities"][0], summary["cost"]]
+    assert set(summary) | {name for one in parts for name in one} <= known
