@@ -242,7 +242,8 @@ def warnings(summary: Mapping[str, Any], answers: Answers, question: Question) -
         if one["consulted"] > 5:
             found.append(
                 f"The evaluation set '{one['name']}' has been consulted for {one['consulted']} different comparisons: "
-                "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout or --ladder."
+                "the best of many is partly luck. Confirm it on documents that were never looked at, or use --holdout "
+                "or --ladder."
             )
     return found
 
