@@ -16,7 +16,7 @@ import pytest
 import cuvee
 from cuvee import exporting
 from cuvee.errors import DataError, UsageError
-from cuvee.feed.trainers import grain, huggingface, megatron, nanotron, olmo_core, streaming, torchtitan
+from cuvee.feed.trainers import grain, huggingface, megatron, nanotron, olmix, olmo_core, streaming, torchtitan
 from cuvee.feed.trainers.base import Mixture, counts_of
 from cuvee.feed.trainers.llama_factory import plain_names
 from tests.command import cuvee as run
@@ -299,6 +299,72 @@ def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert all(part.often is None for part in made.positional[0])
 
 
+def test_litdata(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are of documents; where a source is repeated by the plan, the screen says when the mix ends."""
+    module = types.SimpleNamespace(CombinedStreamingDataset=Recorder, StreamingDataset=Recorder)
+    monkeypatch.setitem(__import__("sys").modules, "litdata", module)
+    folder, summary = exported(mix, tmp_path, "litdata")
+    made = executed(folder / "mixed.py")["mixed"]
+    assert made.named["iterate_over_all"] is False  # with weights True is an error there
+    tokens = np.array(made.named["weights"]) * np.array([4000, 2000, 1000])
+    np.testing.assert_allclose(tokens / tokens.sum(), list(SHARES.values()))
+    assert [one.positional for one in made.positional[0]] == [("data/code",), (f"data/{HOSTILE}",), ("data/web",)]
+    assert summary["facts"]["reached"] == 0.5 and any("after about 50% of the run" in one for one in summary["notes"])
+    _, short = exported(mix, tmp_path, "litdata", tokens=40_000)
+    assert short["facts"]["reached"] == 1 and not any("of the run" in one for one in short["notes"])
+
+
+def test_seqio(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[tuple[Any, ...]] = []
+    registry = types.SimpleNamespace(add=lambda *given: added.append(given))
+    monkeypatch.setitem(__import__("sys").modules, "seqio", types.SimpleNamespace(MixtureRegistry=registry))
+    folder, summary = exported(mix, tmp_path, "seqio", packed=True, places={"web": "c4.en:2"})
+    executed(folder / "mixture.py")
+    ((name, rates),) = added
+    assert [task for task, _ in rates] == ["code", "poem_s_x_y_z", "c4.en:2"] and name == "cuvee_mix"
+    assert [rate for _, rate in rates] == pytest.approx(list(SHARES.values()))
+    assert summary["facts"]["tasks"]["web"] == "c4.en:2"
+    for places, said in (({"web": "a b"}, "'a b' is no name"), ({"web": "code"}, "Two sources have the task 'code'")):
+        with pytest.raises(UsageError, match=said):
+            exported(mix, tmp_path, "seqio", places=places)
+
+
+def test_olmix(mix: Path, tmp_path: Path) -> None:
+    """Products along the tree are the shares, factors the passes; a source with topics is no topic itself."""
+    folder, _ = exported(mix, tmp_path, "olmix")
+    found = read_yaml(folder / "mix.yaml")["mix"]
+    assert {name: one["weight"] for name, one in found.items()} == pytest.approx(SHARES)
+    assert {name: one["repetition_factor"] for name, one in found.items()} == {"code": 1.0, HOSTILE: 2.0, "web": 1.25}
+
+    def written(*names: str) -> Any:
+        shares = (Fraction(1, 2), Fraction(1, 6), Fraction(1, 3))
+        made = olmix.export(Mixture(names, shares, names, tokens=600, available=(100, 200, 100)))
+        (tmp_path / "mix.yaml").write_text(str(made.files["mix.yaml"]))
+        return read_yaml(tmp_path / "mix.yaml")["mix"]
+
+    tree = written("dclm/science", "arxiv", "dclm/sport")
+    assert list(tree) == ["dclm", "arxiv"] and tree["dclm"]["weight"] == pytest.approx(5 / 6)
+    assert tree["dclm"]["weight"] * tree["dclm"]["sport"]["weight"] == pytest.approx(1 / 3)
+    assert tree["dclm"]["science"]["repetition_factor"] == 3.0 and "repetition_factor" not in tree["dclm"]
+    for names in (("dclm/science", "dclm", "web"), ("dclm/weight", "web", "code"), ("dclm/", "web", "code")):
+        with pytest.raises(UsageError, match="olmix"):
+            written(*names)
+
+
+def test_regmix_and_doremi(mix: Path, tmp_path: Path) -> None:
+    folder, summary = exported(mix, tmp_path, "regmix", places={"web": "train_the_pile_cc"})
+    found = read_yaml(folder / "mixture.yaml")
+    assert found["train"] == pytest.approx({"train_code": 0.3, "train_poem_s_x_y_z": 0.2, "train_the_pile_cc": 0.5})
+    assert found["valid"] == {"valid_code": 1.0, "valid_poem_s_x_y_z": 1.0, "valid_the_pile_cc": 1.0}
+    assert summary["facts"]["prefixes"]["web"] == "train_the_pile_cc"
+    with pytest.raises(UsageError, match="prefix 'train_code'"):
+        exported(mix, tmp_path, "regmix", places={"web": "train_code"})
+    folder, _ = exported(mix, tmp_path, "doremi")
+    weights = json.loads((folder / "domain_weights.json").read_text())
+    assert weights["train_domain_weights"] == pytest.approx(SHARES)
+    assert weights["eval_domain_weights"] == weights["train_domain_weights"]
+
+
 def test_order(mix: Path, tmp_path: Path) -> None:
     folder, _ = exported(mix, tmp_path, "order")
     order = np.load(folder / "order.npy")
@@ -327,7 +393,7 @@ def test_a_fit_is_exported_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--to", "megatrom"], 2, "No trainer is called 'megatrom'. There are: axolotl, grain"),
+        (["--to", "megatrom"], 2, "No trainer is called 'megatrom'. X
         (["--to", "grain", "--data", "wiki=/d"], 2, "no source called 'wiki'"),
         (["--to", "grain", "--data", "wiki"], 2, "Write --data web=/data/web"),
         (["--to", "order", "--sequence-length", "0"], 2, "--sequence-length must be at least 1"),

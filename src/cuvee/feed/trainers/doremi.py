@@ -1,0 +1,27 @@
+"""DoReMi's training code: weights of domains for training and for evaluation as JSON, drawn at random.
+
+Names are those of the domains' folders, and are sorted there. Weights are of packed sequences, its default, and so
+shares of tokens.
+"""
+
+from __future__ import annotations
+
+import json
+
+from .base import Exported, Mixture
+
+STAGES = (
+    "One run a stage, from the checkpoint of the one before, with a seed of its own. Each reads its domains from their "
+    "beginning."
+)
+
+
+def export(mixture: Mixture) -> Exported:
+    """``domain_weights.json``, as --domain_config_path takes it."""
+    weights = dict(sorted(zip(mixture.names, mixture.weights(), strict=True)))
+    text = json.dumps({"train_domain_weights": weights, "eval_domain_weights": weights}, indent=1) + "\n"
+    notes = [
+        "Draws are random, of packed sequences: without packing the weights would count documents.",
+        "Evaluation has the weights of training; they count for its mean alone, and are yours to change.",
+    ]
+    return Exported({"domain_weights.json": text}, notes, "--domain_config_path domain_weights.json")
