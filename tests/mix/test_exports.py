@@ -393,7 +393,7 @@ def test_a_fit_is_exported_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--to", "megatrom"], 2, "No trainer is called 'megatrom'. X
+        (["--to", "megatrom"], 2, "No trainer is called 'megatrom'. There are: axolotl, doremi, grain"),
         (["--to", "grain", "--data", "wiki=/d"], 2, "no source called 'wiki'"),
         (["--to", "grain", "--data", "wiki"], 2, "Write --data web=/data/web"),
         (["--to", "order", "--sequence-length", "0"], 2, "--sequence-length must be at least 1"),
