@@ -292,8 +292,8 @@ def mix_fit(
     "--to",
     required=True,
     metavar="TRAINER",
-    help="megatron, olmo_core, nanotron, torchtitan, axolotl, llama_factory, streaming, grain, huggingface; or order, "
-    "for a trainer of your own.",
+    help="megatron, olmo_core, olmix, nanotron, torchtitan, axolotl, llama_factory, streaming, litdata, grain, seqio, "
+    "huggingface, regmix, doremi; or order, for a trainer of your own.",
 )
 @click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where a source is (repeatable) [data/NAME].")
 @click.option("--tokens", metavar="N", help="Tokens of the run, where the mix does not say.")
