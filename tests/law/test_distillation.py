@@ -130,15 +130,23 @@ def test_equal_compute() -> None:
     """By hand: 1e9 tokens of a teacher of thrice the size cost as much as 2e9 supervised ones, and 8e9 with its own."""
     alone = [(1e8, tokens, 0, 0, 0, 4 - 0.1 * np.log2(tokens / 1e9)) for tokens in (1e9, 4e9, 1.6e10)]
     one = compared(rows(*alone, (1e8, 1e9, 2.5, 3e8, 2e9, 3.8)))[0]
-    assert (one.teacher_free.tokens, one.teacher_paid.tokens) == pytest.approx((2e9, 8e9))
-    assert one.teacher_free.value == pytest.approx(3.8 - 3.9) and one.teacher_paid.value == pytest.approx(3.8 - 3.7)
-    assert np.isnan(one.teacher_free.low)
+    assert (one.excluded.tokens, one.predictions.tokens, one.included.tokens) == pytest.approx((1e9, 2e9, 8e9))
+    found = [each.value for each in (one.excluded, one.predictions, one.included)]
+    assert found == pytest.approx([3.8 - 4.0, 3.8 - 3.9, 3.8 - 3.7])
+    assert np.isnan(one.predictions.low)
     told = said([one])
-    assert "teacher at hand, distilled students are better than supervised ones of their size in 1 of 1" in told[0]
-    assert "training counted, distilled students are better than supervised ones of their size in 0 of 1" in told[1]
+    assert [f"in {better} of 1 comparisons" in each for better, each in zip((1, 1, 0), told, strict=True)] == [True] * 3
+    assert [part in each for part, each in zip(("nothing of", "predictions", "training"), told, strict=True)] == [
+        True
+    ] * 3
     far = compared(rows(*alone, (1e8, 1e9, 2.5, 3e8, 2e11, 3.8), (3e8, 1e9, 2.5, 3e8, 2e9, 3.8)))
-    assert [np.isnan(each.teacher_paid.value) for each in far] == [True, True]
-    assert "No supervised run of equal size and compute" in said(far)[1]
+    assert [np.isnan(each.included.value) for each in far] == [True, True]
+    assert "No supervised run of equal size and compute" in said(far)[2]
+    (unknown,) = compared(rows(*alone, (1e8, 1e9, 2.5, 0, 0, 3.8)))
+    assert (
+        unknown.excluded.value == pytest.approx(-0.2)
+        and np.isnan([unknown.predictions.value, unknown.included.value]).all()
+    )
 
 
 def test_equal_compute_with_seeds() -> None:
@@ -147,9 +155,9 @@ def test_equal_compute_with_seeds() -> None:
     each = [(1e8, tokens, 0, 0, 0, 4.0) for tokens in (1e9, 4e9)] + [(1e8, 1e9, 2.5, 3e8, 2e9, 3.8)]
     runs = rows(*(one for one in each for _ in range(6)))
     noisy = Runs(runs.settings, runs.outcome + random.normal(0, 0.01, 18), runs.group)
-    free = compared(noisy)[0].teacher_free
-    assert free.low < -0.209 < free.high < 0
-    assert free.high - free.low == pytest.approx(2 * 2.13 * 0.01 * np.sqrt(1 / 6 + 0.5 / 6), rel=0.5)
+    one = compared(noisy)[0].predictions
+    assert one.low < -0.209 < one.high < 0
+    assert one.high - one.low == pytest.approx(2 * 2.13 * 0.01 * np.sqrt(1 / 6 + 0.5 / 6), rel=0.5)
 
 
 def test_through_the_command(tmp_path: Path) -> None:
@@ -161,4 +169,4 @@ def test_through_the_command(tmp_path: Path) -> None:
     assert found["verdict"].startswith("distillation predicts runs left out to 0.0")
     one = found["asked"]["val"]
     assert one["low"] < one["value"] < one["high"]
-    assert sum("At equal compute" in each for each in found["warnings"]) == 2
+    assert sum("At equal compute" in each for each in found["warnings"]) == 3

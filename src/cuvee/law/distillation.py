@@ -13,7 +13,7 @@ Beside a far better teacher L_T + L_T^(-c0) (...)^gamma' is left; a far worse on
 student without bounds. Every number but c0 is positive. Huber's loss of logarithms, from many starts.
 
 What was measured is compared, too: each distilled run with supervised runs of its own size at the same compute, 6 N D
-for training and 2 N_T D for the teacher's predictions, once with and once without the teacher's own 6 N_T D_T.
+for training alone, with 2 N_T D for the teacher's predictions, and with the teacher's own 6 N_T D_T besides.
 
 Inputs: columns parameters, tokens, teacher_loss, teacher_parameters, teacher_tokens; the last three 0 in runs without a
 teacher. Cost: seconds. Traps: nine numbers of the second stage ask for three teachers, sizes and token counts or more;

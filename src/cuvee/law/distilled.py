@@ -2,9 +2,9 @@
 
 For the comparison no law is fitted. Training takes 6 N D operations for N parameters and D tokens, and a teacher's
 predictions on D tokens 2 N_T D. A student distilled on D tokens is compared with one of its own size that was trained
-without a teacher on so many tokens as make up the same compute: with the teacher at hand (its predictions count), and
-with the teacher's own training, 6 N_T D_T, counted in full. Supervised losses are taken between measured ones, in a
-straight line over the logarithm of tokens, and never beyond them.
+without a teacher on so many tokens as make up the same compute: with nothing of the teacher counted (its predictions
+are kept, or many students share them), with its predictions, and with its own training, 6 N_T D_T, besides. Supervised
+losses are taken between measured ones, in a straight line over the logarithm of tokens, and never beyond them.
 """
 
 from __future__ import annotations
@@ -84,14 +84,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One distilled setting: its student's size and tokens, its teacher's loss, and both comparisons."""
+    """One distilled setting: its student's size and tokens, its teacher's loss, and what is counted in the comparison:
+
+    nothing of the teacher, its predictions, or its training besides.
+    """
 
     parameters: float
     tokens: float
     teacher_loss: float
     loss: float
-    teacher_free: Difference
-    teacher_paid: Difference
+    excluded: Difference
+    predictions: Difference
+    included: Difference
 
 
 def compared(runs: Runs) -> list[Comparison]:
@@ -99,7 +103,7 @@ def compared(runs: Runs) -> list[Comparison]:
 
     Args:
         runs: columns parameters, tokens, teacher_loss, teacher_parameters and teacher_tokens; the last three are 0 in
-            runs without a teacher. A teacher of 0 tokens has a cost that is not known, which gives NaN where it counts.
+            runs without a teacher. The cost of a teacher of 0 parameters or tokens is not known: NaN where it counts.
     """
     settings, mean, times = group_means(runs)
     n, d, loss, size, seen = (
@@ -110,15 +114,15 @@ def compared(runs: Runs) -> list[Comparison]:
     taught = np.flatnonzero(loss > 0)
     found = []
     for at in taught[np.lexsort((loss[taught], d[taught], n[taught]))]:
-        free = d[at] * (1 + size[at] / (3 * n[at]))
-        paid = free + size[at] * seen[at] / n[at] if size[at] > 0 and seen[at] > 0 else math.nan
+        taken = d[at] * (1 + size[at] / (3 * n[at])) if size[at] > 0 else math.nan
+        paid = taken + size[at] * seen[at] / n[at] if seen[at] > 0 else math.nan
         own = np.flatnonzero((loss <= 0) & (n == n[at]))
         own = own[np.argsort(d[own], kind="stable")]
-        both = [
+        each = [
             _difference(float(mean[at]), float(times[at]), d[own], mean[own], times[own], float(tokens), noise, freedom)
-            for tokens in (free if size[at] > 0 else math.nan, paid)
+            for tokens in (d[at], taken, paid)
         ]
-        found.append(Comparison(float(n[at]), float(d[at]), float(loss[at]), float(mean[at]), *both))
+        found.append(Comparison(float(n[at]), float(d[at]), float(loss[at]), float(mean[at]), *each))
     return found
 
 
@@ -146,8 +150,9 @@ def said(comparisons: list[Comparison]) -> list[str]:
     """What the comparisons come to, a sentence each."""
     found = []
     for name, words in (
-        ("teacher_free", "with the teacher at hand"),
-        ("teacher_paid", "with the teacher's training counted"),
+        ("excluded", "with nothing of the teacher counted"),
+        ("predictions", "with the teacher's predictions counted"),
+        ("included", "with the teacher's training counted"),
     ):
         every: list[Difference] = [getattr(one, name) for one in comparisons]
         known = [one for one in every if math.isfinite(one.value)]

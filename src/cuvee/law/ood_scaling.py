@@ -8,7 +8,8 @@ separately to the losses of the same runs on a set like the training data and on
 
 What is reported is alpha inside less alpha outside, with an interval over resampled runs, whose two losses stay
 together. Percentiles of few runs are too narrow and are widened as Student's t is: of planted tables of 5 to 30 runs
-95 to 99 of 100 intervals held the difference (unwidened: 88 to 92). Fits are least squares in logarithms.
+95 to 99 of 100 intervals held the difference (unwidened: 88 to 92). So are the 90 % intervals of predictions: of 200
+planted tables of 6 to 16 runs each 88 to 94 % held the loss (``bench/asking.py``). Least squares in logarithms.
 
 Inputs: columns size and loss_inside; the outcome is the loss outside. Cost: milliseconds. Traps: where the irreducible
 loss is not small, a fit without it gives too small an exponent; with it, few sizes do not tell E from alpha; runs that
