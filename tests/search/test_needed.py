@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuvee.errors import DataError
 from cuvee.proof.multiples import crossing
 from cuvee.search import needed
 from cuvee.search.stock import Grid
@@ -75,6 +76,16 @@ def test_it_is_where_the_curve_falls_to_the_loss(
 
 def curve_of(steps: np.ndarray) -> np.ndarray:
     return np.array([curve(one) for one in steps])
+
+
+def test_runs_too_short_for_a_document_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Asked(monkeypatch)
+
+    def refused(*_: Any) -> list[Any]:
+        raise DataError("less than a document")
+
+    monkeypatch.setattr(needed, "at_times", refused)
+    assert given.ask(0.7, "worse") == []
 
 
 def test_nothing_beyond_what_was_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError
 from ..proof.multiples import multiple
 from ..proof.verdict import Comparison
 from ..proof_wording import multiple as told
@@ -58,7 +59,10 @@ def tokens_needed(
         mean = {name: np.mean([one[name] for one in losses[max(losses)].values()]) for name in better}
         if times > 1 and all(mean[name] <= np.mean(list(wanted[name].values())) for name in better):
             break
-        done = at_times(runs, natural, times, seeds)
+        try:
+            done = at_times(runs, natural, times, seeds)
+        except DataError:  # a source's stock would be less than a document
+            continue
         further += done
         if all(one.record.status == "finished" for one in done):
             losses[times] = {one.asked.seed: one.record.metrics for one in done}
