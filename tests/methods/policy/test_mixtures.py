@@ -250,6 +250,28 @@ def test_doge_follows_the_gradients() -> None:
     assert not any(one.restart for one in run(Doge(1.0, 6), told=world())[0])
 
 
+def test_doge_towards_an_unseen_domain() -> None:
+    """The target is never trained on, and its held-out gradient alone says who gains, whatever the others' say."""
+    slopes = np.zeros((6, 3))
+    slopes[:3] = [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]]  # the target, web, had no examples in the turn
+    slopes[3:] = [[0.0, 5.0, 0.0], [3.0, 1.0, 0.0], [0.0, 5.0, 0.0]]
+    policy = Doge(updates=6, step=0.2, target=NAMES[1])
+    rounds, states = run(policy, told=lambda number, one: Feedback(0.0, None, None, None, slopes @ slopes.T))
+    for one in rounds:
+        assert (examples().domain[one.order] != 1).all()
+    near(counts(rounds[:1]), [0.5, 0.0, 0.5])
+    assert rounds[1].weight.mean() == pytest.approx(1)
+    v = slopes[4] / np.linalg.norm(slopes[4])
+    score = np.array([v[0], v[1]])  # of gradients cut to norm 1
+    wanted = law.tilted(np.full(2, 0.5), score, 0.2)
+    np.testing.assert_allclose(states[0]["mixture"], [wanted[0], 0.0, wanted[1]], rtol=1e-5)
+    assert rounds[-1].note["mixture"][1] == 0 and rounds[-1].note["mixture"][0] > 0.5
+    with pytest.raises(UsageError, match="nothing is left to train on"):
+        Doge(target="+".join(NAMES)).init(examples())
+    with pytest.raises(UsageError, match="no domain is called 'moon'"):
+        Doge(target="moon").init(examples())
+
+
 def test_equitable_funds_the_steepest_or_the_worst() -> None:
     """Planted curves: the mean looks at slopes, a large power at the domain that is worst."""
     a, b, e = np.array([4.0, 9.0, 3.0]), np.array([0.8, 0.3, 0.5]), np.array([0.01, 0.01, 0.8])

@@ -11,6 +11,9 @@ normalised; then the model begins anew, for the rest, on the mean of w over all 
 anew: the one training there is follows w. ``step`` is the paper's learning rate over mu, 5e-4 / 0.01; there it falls
 with the rate's schedule and every step has an update, here it stays and an update is a stretch.
 
+With ``target``, domains that are named there are never trained on, and v is the gradient of their held-out loss alone:
+the paper's generalisation to an unseen target. The others are numbered j then.
+
 Inputs: domains; gradients on the stretch and on as many held-out examples. State: O(k). Cost: the proxy is thrown away,
 and each update takes a gradient of every domain twice, which is counted.
 
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ...core import Card, Draw, Feedback, State
 from ...errors import UsageError
@@ -34,13 +38,15 @@ from ...online.mixture import Groups, MixturePolicy, Turn
 @dataclass(frozen=True)
 class Doge(MixturePolicy):
     """``proxy``: share of the training, above 0; 1 is one training without an end. ``updates``, ``step``: see above.
-    ``most``: where scores are cut. ``held``: share of the examples kept out of training.
+    ``most``: where scores are cut. ``target``: domains to do well on without training on them, joined by + [all
+    domains, and all are trained on]. ``held``: share of the examples kept out of training.
     """
 
     proxy: float = 0.3
     updates: int = 20
     step: float = 0.05
     most: float = 5.0
+    target: str = ""
     held: float = 0.05
 
     restarts: ClassVar[bool] = True
@@ -69,18 +75,23 @@ class Doge(MixturePolicy):
         return self.held
 
     def start(self, groups: Groups) -> State:
-        k = len(groups)
-        weights = {"mixture": np.full(k, 1.0 / k), "sum": np.zeros(k)}
+        k, trained = len(groups), ~groups.named(self.target, "doge")
+        if not trained.any():
+            raise UsageError("doge: target names every domain, so nothing is left to train on. Name fewer.")
+        weights = {"mixture": trained / trained.sum(), "sum": np.zeros(k)}
+        if self.target:
+            weights["trained"] = trained
         return {**weights, "updates": np.zeros(1, np.int64), "part": np.zeros(1, np.int64)}
 
     def turn(self, state: State, epochs: float, draw: Draw) -> Turn:
-        k, part, number = len(state["mixture"]), int(state["part"][0]), int(state["updates"][0])
+        part, number = int(state["part"][0]), int(state["updates"][0])
         whole = self.proxy * epochs
         if number < self.updates or self.proxy == 1:
-            equal = np.full(k, 1.0 / k)
+            trained = _trained(state)
+            equal = trained / trained.sum()
             restart = whole * (part == 0 and self.proxy < 1)
             length = whole / self.updates / 3.0  # two thirds are the gradients of scores
-            return Turn(equal, length, ("gradients",), restart, False, k * state["mixture"], 1)
+            return Turn(equal, length, ("gradients",), restart, False, trained.sum() * state["mixture"], 1)
         left = max(epochs - float(state["done"][0]), 0.5 / state["sizes"].sum())
         return Turn(state["sum"] / number, left, restart=left * (part < 2), mark=2)
 
@@ -89,6 +100,26 @@ class Doge(MixturePolicy):
 
     def learn(self, state: State, turn: Turn, feedback: Feedback) -> State:
         assert feedback.gradients is not None
-        mixture = law.tilted(state["mixture"], law.from_gradients(feedback.gradients, self.most), self.step)
-        mixture = law.shares(np.maximum(np.log(mixture), law.LOWEST))
+        trained = _trained(state)
+        score = law.from_gradients(_toward(feedback.gradients, trained), self.most)
+        own = law.tilted(state["mixture"][trained], score, self.step)
+        mixture: law.Floats = np.zeros(len(trained))
+        mixture[trained] = law.shares(np.maximum(np.log(own), law.LOWEST))
         return {**state, "mixture": mixture, "sum": state["sum"] + mixture, "updates": state["updates"] + 1}
+
+
+def _trained(state: State) -> npt.NDArray[np.bool_]:
+    """The domains that are trained on, (k,)."""
+    return state.get("trained", np.full(len(state["mixture"]), True))
+
+
+def _toward(products: law.Floats, trained: npt.NDArray[np.bool_]) -> law.Floats:
+    """Products of the trained domains' gradients and of the target's mean one, (2 s, 2 s) for s trained domains."""
+    if trained.all():
+        return products
+    k, s = len(trained), int(trained.sum())
+    there = ~trained & (np.diag(products)[k:] > 0)
+    pick = np.zeros((2 * s, 2 * k))
+    pick[np.arange(s), np.flatnonzero(trained)] = 1.0
+    pick[s, k:] = there / max(int(there.sum()), 1)
+    return pick @ products @ pick.T
