@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cuvee.core import Runs, Settings
+from cuvee.errors import UsageError
 from cuvee.law.autoscale import Autoscale
 from cuvee.law.bimix import Bimix
 from cuvee.law.curve import Curve
@@ -20,6 +21,7 @@ from cuvee.law.loss_to_loss import LossToLoss
 from cuvee.law.olmix import Olmix
 from cuvee.law.projektor import Projektor, features, project
 from cuvee.law.propose import Bounds, Question, mean_of_best
+from cuvee.law.reach import outside
 from cuvee.law.value_of_ood import best_weight, risk
 
 from .planted import at, table
@@ -220,6 +222,29 @@ def test_projektor() -> None:
     projected = project(small, large, np.full(len(p), float(inputs["N"])), inputs["N0"], inputs["N1"])
     np.testing.assert_allclose(projected, outputs["projected_to_N"], rtol=1e-8)
     assert features(mixture, np.ones(len(p))).shape[1] == 8
+
+
+def test_projected_accuracies_end_at_one() -> None:
+    """0.5 + 0.1 log10 N passes 1 at 100,000 samples; shares of a hundred, and what is bounded by hand, go on."""
+    random = np.random.default_rng(0)
+    mixture, ot = np.tile(random.dirichlet(np.ones(3), 12), (2, 1)), random.uniform(1, 2, 24)
+    samples = np.repeat([100.0, 1000.0], 12)
+    settings = Settings(names(3), mixture, {"distance": ot, "samples": samples})
+    accuracy = 0.5 + 0.1 * np.log10(samples) - 0.05 * ot
+    runs = Runs(settings, accuracy, np.arange(24))
+    far = Settings(names(3), mixture[:1], {"distance": np.ones(1), "samples": np.array([1e9])})
+
+    def asked(law: Projektor, scale: float = 1.0) -> float:
+        return float(law.fit(Runs(settings, scale * accuracy, runs.group)).at(far)[0])
+
+    assert asked(Projektor()) == 1.0
+    assert asked(Projektor(), 100.0) == pytest.approx(135.0)
+    assert asked(Projektor(most=100), 100.0) == 100.0
+    assert asked(Projektor(most=np.inf)) == pytest.approx(1.35)
+    (said,) = outside(runs, far)
+    assert said == "samples is 1e+09, and was measured at 100 to 1000: 1e+06 times as large, where any law is a guess"
+    with pytest.raises(UsageError, match="most must be above 0"):
+        Projektor(most=0)
 
 
 def test_regmix() -> None:

@@ -12,9 +12,9 @@ The mixture itself is chosen by climbing V along the slopes of OT (:func:`cuvee.
 
 Inputs: mixtures, columns distance (as :func:`distance` or any other gives it, the same for all rows) and samples; the
 outcome is a performance of which more is better, at two sizes or more (the two largest are used). Cost: least squares.
-Traps: the projection is unbounded, so an accuracy may exceed one; beyond ten times the larger size it is a guess;
-entropic distances are biased, which is why the Sinkhorn divergence is taken; the distance costs O(n^2): use one or two
-thousand rows.
+Traps: the line in log size knows no bound, so accuracies are cut at one; beyond ten times the larger size it is a
+guess; entropic distances are biased, which is why the Sinkhorn divergence is taken; the distance costs O(n^2): use one
+or two thousand rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Card, Law, Prediction, Runs, Settings
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,13 +52,15 @@ class Projected(Prediction):
     sizes: tuple[float, ...]
     weights: tuple[Floats, ...]
     parameters: Mapping[str, Any]
+    most: float = np.inf
 
     def at(self, settings: Settings) -> Floats:
         x = features(settings.mixture, settings.values["distance"])
         found = [x @ weight for weight in self.weights]
-        if len(found) == 1:
-            return found[0]
-        return project(found[0], found[1], settings.values["samples"], *self.sizes)
+        every = found[0]
+        if len(found) > 1:
+            every = project(found[0], found[1], settings.values["samples"], *self.sizes)
+        return every if np.isinf(self.most) else np.clip(every, 0.0, self.most)
 
     def slopes(self, settings: Settings) -> tuple[Floats, Floats]:
         """Derivatives by each share at a fixed distance, float64, (n, k), and by the distance, (n,)."""
@@ -76,7 +78,10 @@ class Projected(Prediction):
 
 @dataclass(frozen=True)
 class Projektor(Law):
-    """Least squares at two sizes, and a line in log size between them."""
+    """Least squares at two sizes, and a line in log size between them. ``most``: the best a performance can be, 0 the
+    worst; infinity for no bounds [1 if all outcomes lie between 0 and 1, as accuracies do; else no bounds]."""
+
+    most: float = float("nan")
 
     card: ClassVar[Card] = Card(
         summary="Performance from the mixture and its transport distance to validation data, by size.",
@@ -92,6 +97,10 @@ class Projektor(Law):
         evidence="oracle: the release's regression and projection, 66 mixtures at two sizes, to 1e-8",
         gives=("performance",),
     )
+
+    def __post_init__(self) -> None:
+        if self.most <= 0:
+            raise UsageError(f"projektor: most must be above 0, not {self.most:g}.")
 
     def numbers(self, sources: int) -> int:
         return 3 * sources - 1
@@ -110,7 +119,10 @@ class Projektor(Law):
                 )
             weights.append(np.linalg.lstsq(x, runs.outcome[rows], rcond=None)[0])
         told = {f"{size:g}": weight.tolist() for size, weight in zip(sizes, weights, strict=True)}
-        return Projected(tuple(sizes.tolist()), tuple(weights), {"weights": told})
+        most = self.most
+        if np.isnan(most):
+            most = 1.0 if runs.outcome.min() >= 0.0 and runs.outcome.max() <= 1.0 else np.inf
+        return Projected(tuple(sizes.tolist()), tuple(weights), {"weights": told}, most)
 
 
 def distance(left: Floats, right: Floats, blur: float = 0.05, steps: int = 500) -> float:

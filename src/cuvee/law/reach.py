@@ -9,6 +9,8 @@ from ..core import Prediction, Runs, Settings
 from ..errors import UsageError
 
 Floats = npt.NDArray[np.float64]
+FAR = 10.0
+"""So many times beyond what was measured a law has nothing to stand on."""
 
 
 def hull_distance(measured: Floats, asked: Floats) -> Floats:
@@ -77,7 +79,10 @@ def outside(runs: Runs, settings: Settings, tolerance: float = 0.01) -> list[str
             least, most = f"{known.min():.4g}", f"{known.max():.4g}"
             span = f"{least} to {most}" if least != most else f"{least} alone"
             worst = asked.max() if asked.max() > known.max() else asked.min()
-            found.append(f"{name} is {worst:.4g}, and was measured at {span}")
+            clause = f"{name} is {worst:.4g}, and was measured at {span}"
+            if 0 < FAR * known.max() < worst:
+                clause += f": {worst / known.max():.3g} times as large, where any law is a guess"
+            found.append(clause)
     return found
 
 
