@@ -293,6 +293,24 @@ def test_equitable_funds_the_steepest_or_the_worst() -> None:
     assert last[30.0][worst] > 0.5 > last[1.0][worst]
 
 
+def test_equitable_sees_what_domains_share() -> None:
+    """Where every example is as good as any, the cheapest domain is bought once the turns have told it."""
+    a, b, e = np.array([4.0, 9.0, 3.0]), np.array([0.8, 0.5, 0.5]), np.array([0.01, 0.01, 0.1])
+    seen = np.zeros(3)
+
+    def told(number: int, one: Round) -> Feedback:
+        if number == 0:
+            seen[:] = 0
+        seen[:] += np.bincount(examples().domain[one.order], minlength=3)
+        return Feedback(0.0, None, a * seen.sum() ** -b + e)
+
+    last = {}
+    for shared in (False, True):
+        policy = Equitable(power=1.0, explore=0.2, rounds=6, costs=(1.0, 4.0, 4.0), shared=shared)
+        last[shared] = run(policy, 4.0, told)[1][-1]["mixture"]
+    assert last[True][0] > 0.9 > last[False][0]
+
+
 @pytest.mark.parametrize(
     ("kind", "given"),
     [

@@ -17,8 +17,8 @@ than to train, with prices per example, call :func:`cuvee.online.budget.allocate
 shape the shares alone, the turns are as many examples as without them, and no budget of costs is kept.
 
 Traps: in training all domains share one model, so a loss falls with other domains' examples too, and with time; the
-curve takes all of it for the domain's own. A domain of high irreducible loss is the worst for ever: a large power
-spends much on it as long as it falls at all.
+curve takes all of it for the domain's own, unless ``shared``, which learns nothing where domains grow in equal parts. A
+domain of high irreducible loss is the worst for ever: a large power spends much on it as long as it falls at all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 
 from ...core import Card, Draw, Feedback, State
 from ...errors import UsageError
-from ...online import budget
+from ...online import budget, sharing
 from ...online.mixture import Groups, MixturePolicy, Turn
 
 
@@ -39,7 +39,8 @@ class Equitable(MixturePolicy):
     """``power``: of the welfare, 1 to 100. ``costs``: of an example of each domain, in the order of their names [1];
     they shape shares, and no budget of them is kept.
     ``rounds``: turns after the four first, which take ``explore`` of the training. ``least``: of an equal share.
-    ``held``: share of the examples kept out of training.
+    ``held``: share of the examples kept out of training. ``shared``: curves in which other domains' examples count by a
+    fitted part (:mod:`cuvee.online.sharing`).
     """
 
     power: float = 2.0
@@ -48,6 +49,7 @@ class Equitable(MixturePolicy):
     explore: float = 0.3
     least: float = 0.1
     held: float = 0.05
+    shared: bool = False
 
     card: ClassVar[Card] = Card(
         summary="Each domain gets what its learning curve and cost ask for, for the mean or the worst loss.",
@@ -98,10 +100,12 @@ class Equitable(MixturePolicy):
         if not enough or not usable.any():
             return known
         have, step = given[-1, usable], max(turn.length * float(state["sizes"].sum()), 1.0)
-        fits = budget.fit_curves(given[:, usable], losses[:, usable], 12)
-        curves = budget.believed(fits, budget.optimistic(fits, have, np.full(len(have), step / len(have))))
+        fit = sharing.fit_shared if self.shared else budget.fit_curves
+        fits = fit(given[:, usable], losses[:, usable], 12)
+        curves = budget.believed(list(fits), budget.optimistic(list(fits), have, np.full(len(have), step / len(have))))
+        together = sharing.SharedCurves(curves.a, curves.b, curves.e, getattr(fits[0], "share", 0.0))
         costs = np.array(self.costs or [1.0] * k)[usable]
-        more = budget.allocate(curves, have, step * float(costs.mean()), costs, None, self.power)
+        more = sharing.allocate_shared(together, have, step * float(costs.mean()), costs, None, self.power)
         mixture = np.full(k, 1.0 / k)
         mixture[usable] = usable.mean() * more / more.sum()
         return {**known, "mixture": self.least / k + (1.0 - self.least) * mixture}
