@@ -74,7 +74,8 @@ class Distillation(Law):
   booktitle={International Conference on Machine Learning},
   year={2025}
 }""",
-        evidence="planted parameters: predictions recovered; limits in closed form",
+        evidence="planted parameters; limits in closed form; claim: reproduced (6 seeds): a teacher "
+        "pays while letters are few, not if it is trained for one student",
         gives=("loss",),
     )
 

@@ -82,7 +82,7 @@ class FineLine(Law):
   journal={arXiv preprint arXiv:2404.01204},
   year={2024}
 }""",
-        evidence="planted curves: the last values foretold, and metrics that differ between sizes named",
+        evidence="planted curves; claim: not reproduced (8 seeds): curves alike, forecasts worse than the last value",
         gives=("metric",),
     )
 
