@@ -15,6 +15,7 @@ from cuvee import utilities
 from cuvee.errors import DataError, UsageError
 from cuvee.proof.ledger import Ledger
 from cuvee.proof.proxies.transformer import Transformer
+from cuvee.report.utilities import render
 from tests.command import cuvee as command
 
 pytest.importorskip("torch")
@@ -146,3 +147,22 @@ def test_every_field_is_explained(first: utilities.Utilities) -> None:
     summary = first.summary
     parts = [summary["sources"][0], summary["utilities"][0], summary["cost"]]
     assert set(summary) | {name for one in parts for name in one} <= known
+
+
+def test_the_report_bears_what_is_missing_or_hostile(first: utilities.Utilities) -> None:
+    """Any value may be absent, of another kind, or somebody else's text."""
+    assert "<script" not in render({})
+    hostile = "<script>alert(1)</script>\x1b[31m"
+
+    def spoilt(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: spoilt(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [spoilt(one) for one in value]
+        return hostile if isinstance(value, str) else value
+
+    page = render(spoilt(first.summary))
+    assert "<script>alert" not in page and "\x1b" not in page and "&lt;script&gt;" in page
+    for name in first.summary:
+        for other in (None, hostile, 7, [hostile], {"x": None}):
+            assert "</html>" in render({**first.summary, name: other})
