@@ -95,8 +95,8 @@ def trial(seed: int) -> Measured:
     errors = np.array([list(one.errors.values()) for one in told])
     known = np.isfinite(errors[:, 0])
     nearest = np.nan_to_num(errors, nan=np.inf).argmin(1)
-    for place, arm in enumerate((OURS, LAST, LOSS)):
-        found[arm] = {ERROR: float(errors[known, place].mean()), NEAREST: float((nearest == place).mean())}
+    for column, arm in enumerate((OURS, LAST, LOSS)):
+        found[arm] = {ERROR: float(errors[known, column].mean()), NEAREST: float((nearest == column).mean())}
     both = alike({name: small[name] for name in parts}, {name: large[name] for name in parts})
     own = np.diag(both.matrix)
     others = both.matrix[~np.eye(len(own), dtype=bool)]
