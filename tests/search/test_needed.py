@@ -11,7 +11,7 @@ import pytest
 
 from cuvee.errors import DataError
 from cuvee.proof.multiples import crossing
-from cuvee.search import needed
+from cuvee.search import needed, wording
 from cuvee.search.stock import Grid
 
 NATURAL = np.array([0.75, 0.25])
@@ -104,6 +104,18 @@ def test_nothing_is_run_where_it_is_open_or_there_is_no_more_text(monkeypatch: p
     assert given.ask(1.5, "better") == [] and given.times == []
     given.runs.counts = False  # a sampler's runs have no stocks
     assert given.ask(1.5, "better") == []
+
+
+def test_why_nothing_is_told_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where runs take so much of the pool that there is no text for longer ones."""
+    summary: dict[str, Any] = {"run_tokens": 600, "tokens": 1_000, "optimism": 0.0, "proxy": {"name": "ngram"}}
+    summary |= {"comparisons": [{"primary": True, "against": "proportional", "verdict": "better"}], "trial": {}}
+
+    def said(**more: Any) -> bool:
+        return any("Give fewer --run-tokens" in one for one in wording.limits({**summary, **more}))
+
+    assert said() and not said(run_tokens=500) and not said(sampler={"ratings": ""})
+    assert not said(comparisons=[{"primary": True, "against": "proportional", "verdict": "not shown"}])
 
 
 def test_runs_that_diverged_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,12 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             "out by the square root of their distance, which is an assumption; a better mixture may lie farther away, "
             "or elsewhere. --bold proposes the law's optimum."
         )
+    gained = any(one["against"] == "proportional" and one["verdict"] == "better" for one in primary(summary))
+    if gained and 2 * summary["run_tokens"] > summary["tokens"] and not summary.get("sampler"):
+        found.append(
+            "How many times the tokens proportional would need is not told: runs take more than half of the planned "
+            "run's tokens, so there is no text for longer ones. Give fewer --run-tokens."
+        )
     if (summary.get("trial") or {}).get("multiples"):
         found.append(
             "What proportional would need comes from longer runs of proportional, through as much more text of the "
