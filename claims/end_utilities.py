@@ -30,7 +30,7 @@ from cuvee.proof.proxy import Watch
 from cuvee.search.ending import Course, left_out, rates
 
 from .harness import Claim, Found, Measured, Texts, demo, split
-from .online import CODE, of_bytes
+from .online import of_bytes
 from .reuse import SHARED, by_domain
 
 LARGE, WANTED = "fiction", ("code-python", "python-docs", "sqlite-docs")
@@ -45,7 +45,9 @@ CLAIM = Claim(
     judges=(
         "../search/ending.py",
         "policy/uniform.py",
-        *(f"../{path}" for path in (*CODE, *SHARED, "proof/proxies/text_model.py", "proof/proxies/transformer.py")),
+        "../proof/loop.py",
+        *(f"../proof/proxies/{name}.py" for name in ("packing", "text_model", "transformer")),
+        *(f"../{path}" for path in SHARED),
     ),
     metrics={
         RANK: "Spearman, over the six sources, of what ends and whole runs say, in one seed",
