@@ -70,6 +70,14 @@ def test_a_held_source_of_weight_0_is_never_drawn() -> None:
     assert found.natural == pytest.approx([7 / 8, 1 / 8])  # b's tokens are no part of it
 
 
+def test_what_is_worth_a_warning() -> None:
+    assert Simplex.of(NAMES, TOKENS, np.ones(4), frozen=held(a=0.5, b=0.5)).notes == []
+    one = Simplex.of(NAMES, TOKENS, np.ones(4), frozen=held(a=0.5, x=0.3, y=0.2)).notes
+    assert one[0].startswith("No longer in the pool, of 3 sources in before: x, y. The others")
+    assert one[1] == "Of the pool's sources before knows 'a' alone, so nothing is held to another."
+    assert Simplex.of(NAMES, TOKENS, np.ones(4)).notes == []
+
+
 def test_a_source_with_the_name_of_the_part() -> None:
     names = ("2 held", "a", "b")
     found = Simplex.of(names, TOKENS[:3], np.ones(3), frozen=held(a=0.5, b=0.5))
@@ -82,6 +90,7 @@ def test_a_source_with_the_name_of_the_part() -> None:
         (held(x=0.5, y=0.5), "gives weights to none of the pool's unchanged sources"),
         (Frozen("before", {"a": 0.5, "x": 0.5}, ("a",)), "gives weights to none of the pool's unchanged sources"),
         (held(a=0.25, b=0.25, c=0.25, d=0.25), "gives weights to all 4 sources of the pool, so nothing is left"),
+        (Frozen("before", {"a": 0.5, "x": 0.5}, ("x",)), "--changed names 'x', which is no source of the pool"),
         (held(a=0.0, b=0.0, x=1.0), "gives weight 0 to all sources that it shares with the pool"),
     ],
 )

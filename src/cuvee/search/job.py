@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..checks import usable
 from ..core import Columns, Law, Settings
 from ..engine.executor import Executor
 from ..engine.plan import parameters
@@ -113,6 +114,9 @@ class Job:
 
     engine: Engine = field(init=False)
     opened: Opened = field(init=False)
+    reading: Reading = field(init=False)
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of the pool, and those that cannot be used."""
     sets: list[EvaluationSet] = field(init=False)
     met: overlap.Overlap = field(init=False)
     clusters: dict[str, Any] | None = None
@@ -126,7 +130,7 @@ class Job:
     def open(self, pool: Paths, sets: Mapping[str, Paths], reading: Reading) -> None:
         """Open pool and evaluation sets; nothing is read but their heads, and the evaluation sets."""
         question = self.question
-        self.opened = open_stage(pool, reading, self.store)
+        self.opened, self.reading = open_stage(pool, reading, self.store), reading
         spec = self.opened.spec
         if spec.text is None:
             raise UsageError("The pool has no texts to train on. Name their column with --text.")
@@ -142,7 +146,9 @@ class Job:
     def prepare(self) -> None:
         """Count the sources, look for evaluation text in them, and decide what runs are made of."""
         question = self.question
-        self.engine.ensure_facts(self.engine.pool)
+        known = self.engine.columns(domain_by_convention=self.opened.domain_by_convention)
+        self.rows = {"rows": known.n_rows + known.rejected, "rejected": known.rejected}
+        self.warnings += usable(self.engine, known, self.reading)
         columns = self._columns()
         check_sources(count_sources(columns), "cluster" if self.question.clusters else self.opened.spec.domain)
         self.met = overlap.find(self.engine, [one.evaluation for one in self.sets], [])
@@ -177,6 +183,7 @@ class Job:
             )
         self.simplex = Simplex.of(tuple(sources.names), sources.tokens, caps, question.levels, question.frozen)
         self.natural = self.simplex.full(self.simplex.natural)
+        self.warnings += self.simplex.notes
         grid = Grid.of(tuple(sources.names), sources.tokens, planned, length)
         self._settle(part, sources, grid, caps)
         self.outcomes = self._outcomes()
@@ -479,6 +486,7 @@ class Job:
                 "found": self.runs.found,
                 "tokens": int(grid.available.sum()),
                 "documents": int(self.documents.sum()),
+                **self.rows,
             },
             "tokens": grid.planned,
             "run_tokens": grid.tokens,

@@ -20,6 +20,7 @@ from ..errors import DataError, UsageError
 from ..exporting import read_shares
 from ..law.propose import Bounds
 from ..mix.base import poured
+from ..report.terminal import plural
 from . import design, levels
 from .stock import Grid
 from .wording import BY_SIZE
@@ -115,6 +116,11 @@ class Simplex:
         two_level: bool,
         frozen: Frozen,
     ) -> Simplex:
+        absent = [name for name in frozen.changed if name not in names]
+        if absent:
+            raise UsageError(
+                f"--changed names '{absent[0]}', which is no source of the pool. There are: {', '.join(names[:12])}."
+            )
         known = [at for at, name in enumerate(names) if name in frozen.weights and name not in frozen.changed]
         weight = np.array([frozen.weights[names[at]] for at in known])
         new = [at for at in range(len(names)) if at not in known]
@@ -163,6 +169,21 @@ class Simplex:
     def whole(self) -> bool:
         """Whether the parts are the sources."""
         return not self.told
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the sources held, a sentence each."""
+        found, held, gone = [], list(self.told.get("sources", ())), self.told.get("gone", ())
+        if gone:
+            found.append(
+                f"No longer in the pool, of {plural(len(held) + len(gone), 'source')} in {self.told['from']}: "
+                f"{', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}. The others keep their relative weights."
+            )
+        if len(held) == 1:
+            found.append(
+                f"Of the pool's sources {self.told['from']} knows '{held[0]}' alone, so nothing is held to another."
+            )
+        return found
 
     def full(self, mixtures: Floats) -> Floats:
         """Mixtures of parts, (..., m), as mixtures of sources, (..., k)."""
