@@ -24,7 +24,7 @@ from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.propose import Bounds, Question
 from .law.reach import outside
-from .law.table import PROGRESS, Table, read_runs
+from .law.table import SIZES, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
 from .report.terminal import plural
@@ -34,7 +34,6 @@ Fits = list[list[Prediction]]
 """Fits to resamples: one list for each outcome."""
 LEVEL = 0.9
 """Of all intervals."""
-SIZES = PROGRESS | {"parameters"}
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
 

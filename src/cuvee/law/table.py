@@ -1,14 +1,16 @@
-"""Reading finished runs: a CSV, JSONL or Parquet file that anybody made, or cuvee's own ledger of trials.
+"""Reading finished runs: a CSV, JSON or Parquet file that anybody made, or cuvee's own ledger of trials.
 
 One row a run. Columns by their names:
 
     mix.NAME or weight.NAME    share of training tokens from a source; they sum to one in every row
     loss.NAME or metric.NAME   what came out, less being better unless the law says other
     run                        rows of one run are its checkpoints: they are left out and drawn together
-    seed, id, name, arm        ignored
+    name, arm                  rows of one name whose shares differ by rounding alone are one mixture
+    seed, id                   ignored
     any other number           a setting that a law may ask for: parameters, tokens, share, samples, ...
 
-The dot may be an underscore, a slash or a colon. Runs alike in mixture and settings differ in the seed alone.
+The dot may be an underscore, a slash or a colon. Runs alike in mixture, in the settings that the law looks at, and in
+size and progress differ in the seed alone; other columns (seconds, losses that are not asked for) tell none apart.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import pyarrow as pa
 
 from ..core import Runs, Settings
 from ..errors import DataError, UsageError
+from .opened import open_table
 
 Floats = npt.NDArray[np.float64]
 _MIXTURE = re.compile(r"(?:mix|weight)[._/:](.+)")
@@ -34,8 +37,12 @@ PROGRESS = frozenset({"tokens", "samples", "compute", "steps"})
 """How far a run had come: what differs between checkpoints of one run."""
 JOINED = ("rows of one run are its checkpoints", "all rows are checkpoints of one run")
 """How notes begin about rows that belong together."""
+SIZES = PROGRESS | {"parameters"}
+"""By these runs differ, whether a law looks at them or not."""
 TOLERANCE = 2e-3
 """How far weights may be from summing to one: tables are often rounded to three digits."""
+SAME = 5e-3
+"""How far shares of runs of one name may be apart: whole documents do not make up any share exactly."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def read_runs(
     losses: Sequence[str] | None = None,
     arms: str | Path | None = None,
     skip_bad: bool = False,
-    inputs: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
 ) -> Table:
     """Read a table of runs, or a ledger's folder together with a table of what its arms are.
 
@@ -86,6 +93,7 @@ def read_runs(
         arms: for a ledger: a table with a column ``arm`` and each arm's shares and settings.
         skip_bad: pass over runs without a finite outcome, and say how many.
         inputs: columns that the law looks at: settings, whatever their names look like, unless ``losses`` names them.
+            Runs alike in these, in mixture and in ``SIZES`` are one setting; None: alike in all columns of numbers.
 
     Raises:
         UsageError, DataError: with the row and column that cannot be used.
@@ -95,30 +103,7 @@ def read_runs(
         return _from_ledger(place, arms, losses, skip_bad, inputs)
     if arms is not None:
         raise UsageError("--arms belongs to a ledger's folder: a table of runs holds its mixtures itself.")
-    return from_arrow(_open(place), str(place), sources, losses, skip_bad, inputs)
-
-
-def _open(path: Path) -> pa.Table:
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet
-
-            return pyarrow.parquet.read_table(path, page_checksum_verification=False)
-        if path.suffix in (".jsonl", ".ndjson"):
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-        import pyarrow.csv
-
-        delimiter = "\t" if path.suffix in (".tsv", ".tab") else ","
-        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
-    except FileNotFoundError:
-        raise DataError(
-            f"There is no file {path}. Name a CSV, JSONL or Parquet table of runs, or a ledger's folder."
-        ) from None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read as a table of runs: {told}.") from error
+    return from_arrow(open_table(place), str(place), sources, losses, skip_bad, inputs)
 
 
 def from_arrow(
@@ -127,7 +112,7 @@ def from_arrow(
     sources: Sequence[str] | None,
     losses: Sequence[str] | None,
     skip_bad: bool = False,
-    inputs: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
 ) -> Table:
     """Runs from an Arrow table; ``name`` stands in messages. See :func:`read_runs`."""
     twice = sorted({one for one in table.column_names if table.column_names.count(one) > 1})
@@ -135,8 +120,8 @@ def from_arrow(
         raise DataError(f"{name} has two columns called '{twice[0]}'. Give every column its own name.")
     if not table.num_rows:
         raise DataError(f"{name} holds no run. Give one row for every finished run.")
-    shares = _named(table, sources, _MIXTURE, name, "--sources", inputs)
-    outcomes = _named(table, losses, _OUTCOME, name, "--loss", inputs)
+    shares = _named(table, sources, _MIXTURE, name, "--sources", inputs or ())
+    outcomes = _named(table, losses, _OUTCOME, name, "--loss", inputs or ())
     if not outcomes:
         raise DataError(
             f"{name} has no column of outcomes. Call them loss.NAME, or name them with --loss; "
@@ -145,7 +130,9 @@ def from_arrow(
     others = [
         one
         for one in table.column_names
-        if one not in {*shares.values(), *outcomes.values(), *_IGNORED} and _numeric(table.column(one).type)
+        if one not in {*shares.values(), *outcomes.values(), *_IGNORED}
+        and (one in (inputs or ()) or not (_MIXTURE.fullmatch(one) or _OUTCOME.fullmatch(one)))
+        and _numeric(table.column(one).type)
     ]
     bad = np.zeros(table.num_rows, bool)
     found = {label: _numbers(table, column, name) for label, column in outcomes.items()}
@@ -164,8 +151,17 @@ def from_arrow(
     if bad.all():
         raise DataError(f"No run of {name} has finite outcomes, so there is nothing to learn from.")
     keep = ~bad
-    settings = Settings(tuple(shares), mixture[keep], {one: column[keep] for one, column in values.items()})
-    group = groups_of(settings)
+    values = {one: column[keep] for one, column in values.items()}
+    told = {one: column for one, column in values.items() if inputs is None or one in {*inputs, *SIZES}}
+    mixture = _of_one_name(mixture[keep], told, _names(table, keep))
+    settings = Settings(tuple(shares), mixture, values)
+    group = groups_of(Settings(settings.sources, mixture, told))
+    unseen = [one for one, column in values.items() if one not in told and column.min() < column.max()]
+    if unseen:
+        notes.append(
+            f"{_listed(unseen[:6], 'and')} {'is' if len(unseen) == 1 else 'are'} not looked at: runs alike in all else "
+            "count as one setting with several seeds"
+        )
     cluster = None
     if "run" in table.column_names:
         cluster = _clusters(settings, group, np.array(table.column("run").to_pylist(), object).astype(str)[keep])
@@ -176,6 +172,29 @@ def from_arrow(
         runs, sets = len(np.unique(group)), len(np.unique(cluster))
         notes.append(f"{JOINED[0]}: {runs:,} settings are {sets:,} that share no run")
     return Table(settings, {label: column[keep] for label, column in found.items()}, group, tuple(notes), cluster)
+
+
+def _names(table: pa.Table, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
+    """Equal numbers for runs of one name, or else of one arm: int64, (kept,); None where no column names them."""
+    for column in ("name", "arm"):
+        if column in table.column_names:
+            told = np.array(table.column(column).to_pylist(), object).astype(str)[keep]
+            return np.unique(told, return_inverse=True)[1].ravel().astype(np.int64)
+    return None
+
+
+def _of_one_name(mixture: Floats, values: Mapping[str, Floats], name: npt.NDArray[np.int64] | None) -> Floats:
+    """Mixtures, (n, k), where those of one name and alike settings that are within ``SAME`` become their mean."""
+    if name is None or not mixture.shape[1]:
+        return mixture
+    keys = np.column_stack([name, *values.values()])
+    found = mixture.copy()
+    of = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(of, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
+        if 0 < np.ptp(mixture[rows], axis=0).max() <= SAME:
+            found[rows] = mixture[rows].mean(0)
+    return found
 
 
 def _rows(places: npt.NDArray[np.int64], most: int = 6) -> str:
@@ -280,7 +299,7 @@ def _mixture(table: pa.Table, shares: Mapping[str, str], name: str) -> Floats:
 
 
 def _from_ledger(
-    folder: Path, arms: str | Path | None, losses: Sequence[str] | None, skip_bad: bool, inputs: Sequence[str]
+    folder: Path, arms: str | Path | None, losses: Sequence[str] | None, skip_bad: bool, inputs: Sequence[str] | None
 ) -> Table:
     from ..proof.ledger import Ledger
 
@@ -289,7 +308,7 @@ def _from_ledger(
             f"{folder} is a folder. If it is a ledger of trials, name with --arms a table that has a column 'arm' and "
             "each arm's shares (mix.NAME)."
         )
-    told = _open(Path(arms))
+    told = open_table(Path(arms))
     if "arm" not in told.column_names:
         raise DataError(f"{arms} has no column 'arm'. Give one row for every arm of the ledger.")
     place = {arm: at for at, arm in enumerate(told.column("arm").to_pylist())}

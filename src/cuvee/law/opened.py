@@ -1,0 +1,83 @@
+"""Opening a table of runs as people save them: CSV of any delimiter, tabs, lines or an array of JSON, Parquet."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import DataError
+
+DELIMITERS = (",", "\t", ";")
+"""Of a header, the first that stands in it."""
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def open_table(path: Path) -> pa.Table:
+    """The file's rows, whatever its columns are.
+
+    CSV may be separated by commas, semicolons (numbers may then have a decimal comma) or tabs, and be UTF-8 or, as
+    spreadsheets save "Unicode text", UTF-16 with its mark; JSON may be an object a line or one array of objects.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read as a table.
+    """
+    try:
+        table = _read(path)
+        _ = table.column_names  # decodes them
+        return table
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no file {path}. Name a CSV, JSONL or Parquet table of runs, or a ledger's folder."
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text. Save it as CSV in UTF-8 (in a spreadsheet: CSV UTF-8).") from None
+    except RecursionError:
+        raise DataError(f"{path} cannot be read as a table of runs: its JSON is too deep.") from None
+    except (pa.ArrowException, ValueError, OSError) as error:
+        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read as a table of runs: {told}.") from error
+
+
+def _read(path: Path) -> pa.Table:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(path, page_checksum_verification=False)
+    content = path.read_bytes()
+    if content.startswith(_WIDE):
+        content = content.decode("utf-16").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if path.suffix in (".jsonl", ".ndjson", ".json") or content.lstrip()[:1] in (b"[", b"{"):
+        return _json(content.decode())
+    import pyarrow.csv
+
+    header, _, rest = content.lstrip().partition(b"\n")
+    found = [one for one in DELIMITERS if one.encode() in header] or [","]
+    delimiter = "\t" if path.suffix in (".tsv", ".tab") else found[0]
+    point = "," if delimiter == ";" and b"," in rest else "."
+    return pyarrow.csv.read_csv(
+        io.BytesIO(content),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+        convert_options=pyarrow.csv.ConvertOptions(decimal_point=point),
+    )
+
+
+def _json(text: str) -> pa.Table:
+    """Objects one after the other, or in one array. Not by pyarrow, which a first line of ``null`` makes crash."""
+    decoder, rows, at = json.JSONDecoder(), [], 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        value, at = decoder.raw_decode(text, at)
+        rows += value if isinstance(value, list) else [value]
+    if not rows:
+        raise ValueError("it holds no row")
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError('every run must be an object like {"mix.web": 0.7, "loss": 2.1}')
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
