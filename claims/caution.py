@@ -4,13 +4,14 @@
 more, and keeps more of the possible gain than rules that add up the worst of each error. Against it stands that the
 least of a fitted surface flatters (the winner's curse), more so where the law's form is wrong.
 
-**Small scale.** Planted losses of six sources, whose natural shares are drawn anew: exponentials of the shares, powers
-of them with repetition that fades, the same with another fading for every source and bumps of no law's form, and one
-whose least is at proportional. Swarms of 24 and 64 runs as ``cuvee mix search`` designs them, with little and with
-much noise; a law of powers that knows what one pass is, and an exponential one where it is wrong. Each seed has two
-swarms of every kind. The proposal goes as far as ``cuvee.law.caution`` lets it. Arms: that; the law's own optimum
-("bold"); the mean of the resamples' optima ("bagged"); a bound that adds the 95 % quantiles of both errors on the way
-to the law's optimum ("added quantiles"); and one that trusts the form and takes resamples alone ("resamples alone").
+**Small scale.** Planted losses of sources whose natural shares are drawn anew: exponentials of the shares, powers of
+them with repetition that fades, the same with another fading for every source and bumps of no law's form, and one whose
+least is at proportional. Swarms as ``cuvee mix search`` designs them: 24 runs of six sources with little noise, 64 with
+much, and 64 runs of 24 sources, hardly more than the law has numbers; a law of powers that knows what one pass is, and
+an exponential one where it is wrong. Each seed has three swarms of every kind. The proposal goes as far as
+``cuvee.law.caution`` lets it. Arms: that; the law's own optimum ("bold"); the mean of the resamples' optima ("bagged");
+a bound that adds the 95 % quantiles of both errors on the way to the law's optimum ("added quantiles"); and one that
+trusts the form and takes resamples alone ("resamples alone").
 
 **Reproduced** if at most 5 % of all proposals are worse than proportional and more of the possible gain is kept than
 by added quantiles, by the 95 % interval of the difference. **Direction only** if only one of both holds. **Not
@@ -39,8 +40,6 @@ from .harness import Claim, Found, Measured
 OURS, BOLD, BAGGED, ADDED, ALONE = "cautious", "bold", "bagged", "added quantiles", "resamples alone"
 ARMS = (OURS, BOLD, BAGGED, ADDED, ALONE)
 WORSE, KEPT, MOVED = "worse than proportional", "gain kept", "moved"
-SOURCES = 6
-NAMES = tuple("abcdef")
 FAMILIES = (
     ("exponential", "powers"),
     ("powers", "powers"),
@@ -49,8 +48,8 @@ FAMILIES = (
     ("null", "powers"),
 )
 """What is planted, and the law that is fitted."""
-SWARMS = ((24, 0.002), (64, 0.01))
-"""Runs, and the standard deviation of their noise."""
+SWARMS = ((6, 24, 0.002), (6, 64, 0.01), (24, 64, 0.005))
+"""Sources, runs, and the standard deviation of their noise."""
 CLAIM = Claim(
     name="caution",
     judges=("../law/caution.py", "../law/propose.py", "../law/optimal_mixtures.py", "../search/design.py"),
@@ -109,9 +108,11 @@ class Swarm:
     errors: Array
 
 
-def swarm(kind: str, law_name: str, number: int, noise: float, random: np.random.Generator) -> Swarm:
+def swarm(kind: str, law_name: str, size: tuple[int, int, float], random: np.random.Generator) -> Swarm:
     """Runs with noise, a law fitted to them and to their resamples, and its errors."""
-    natural = np.sort(random.dirichlet(np.full(SOURCES, 3.0)))[::-1]
+    sources, number, noise = size
+    names = tuple(f"source {at}" for at in range(sources))
+    natural = np.sort(random.dirichlet(np.full(sources, 3.0)))[::-1]
     natural = np.maximum(natural, 0.02) / np.maximum(natural, 0.02).sum()
     caps = np.minimum(1.0, 4 * natural)
     surface = planted(kind, natural, random)
@@ -121,11 +122,11 @@ def swarm(kind: str, law_name: str, number: int, noise: float, random: np.random
     others = design.swarm(natural, caps, number - 2 * seeds, seed, fixed)
     x = np.concatenate([np.repeat(fixed, seeds, 0), others])
     group = np.concatenate([np.repeat([0, 1], seeds), 2 + np.arange(len(others))])
-    runs = Runs(Settings(NAMES, x), surface(x) + random.normal(0, noise, len(x)), group)
+    runs = Runs(Settings(names, x), surface(x) + random.normal(0, noise, len(x)), group)
     law: Law = DataMixingLaws(restarts=12) if law_name == "exponential" else OptimalMixtures(one_pass=tuple(natural))
     fitted = law.fit(runs)
     many = law.refit(runs, resamples(runs, CLAIM.settings["resamples"], seed), fitted)
-    question = Question(NAMES, np.ones(1), Bounds(natural, caps), Settings((), np.empty((1, 0))))
+    question = Question(names, np.ones(1), Bounds(natural, caps), Settings((), np.empty((1, 0))))
     return Swarm(
         surface,
         natural,
@@ -143,7 +144,7 @@ def possible(one: Swarm) -> float:
 
     def objective(x: Array) -> tuple[Array, Array]:
         here = one.surface(x)
-        moved = [(one.surface(x + 1e-6 * row) - here) / 1e-6 for row in np.eye(SOURCES)]
+        moved = [(one.surface(x + 1e-6 * row) - here) / 1e-6 for row in np.eye(len(one.natural))]
         return here, np.stack(moved, axis=1)
 
     begin = np.concatenate([one.natural[None], one.best[None], one.mixtures[:10]])
@@ -184,8 +185,8 @@ def trial(seed: int) -> Measured:
     moved: dict[str, list[bool]] = {arm: [] for arm in ARMS}
     gained, most = dict.fromkeys(ARMS, 0.0), 0.0
     for family, (kind, law) in enumerate(FAMILIES):
-        for size, (number, noise) in enumerate(SWARMS):
-            one = swarm(kind, law, number, noise, np.random.default_rng([seed, family, size]))
+        for at, size in enumerate(SWARMS):
+            one = swarm(kind, law, size, np.random.default_rng([seed, family, at]))
             step = caution.cautious(one.natural, one.proposals, one.full, one.resampled, one.mixtures, one.errors)
             proposed = {OURS: one.natural + step.t * (step.toward - one.natural), **other_rules(one)}
             most += possible(one)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from cuvee.core import Runs, Settings
-from cuvee.law.caution import LEVEL, ROUGH, Step, cautious, distance, left_out, misfit
+from cuvee.law.caution import LEVEL, ROUGH, Step, cautious, distance, left_out, level, misfit
 from cuvee.law.data_mixing_laws import DataMixingLaws
 
 from .planted import NAMES, swarm
@@ -36,6 +36,11 @@ def step(errors: Floats, spread: float = 0.0) -> Step:
     return cautious(NATURAL, proposals, bowl(BEST), lambda b, x: bowl(proposals[b])(x), measured, np.asarray(errors))
 
 
+def either(size: float) -> Floats:
+    """Errors of both signs, which cancel in any even number of them from the first."""
+    return size * np.tile([1.0, -1.0], 6)
+
+
 def test_a_law_without_errors_is_believed() -> None:
     found = step(np.zeros(10))
     assert found.t == 1 and found.moved == pytest.approx(0.3) and found.optimism == pytest.approx(0, abs=1e-12)
@@ -44,17 +49,46 @@ def test_a_law_without_errors_is_believed() -> None:
 
 
 def test_the_larger_the_errors_the_shorter_the_way() -> None:
-    found = [step(np.full(10, one)).t for one in (0.0, 0.004, 0.01, 0.016, 0.024, 0.1)]
+    found = [step(either(one)).t for one in (0.0, 0.004, 0.01, 0.016, 0.024, 0.1)]
     assert found == sorted(found, reverse=True)
     assert found[0] == 1 and 0 < found[2] < 1 and found[-1] == 0
 
 
 def test_the_bound_is_of_the_root_of_distance() -> None:
-    """All errors alike: the bound is the predicted difference plus the error, scaled."""
-    found = step(np.full(10, 0.004)).path
+    """All errors alike but for their signs: the bound is the predicted difference plus the error, scaled."""
+    found = step(either(0.004)).path
     z = NormalDist().inv_cdf(LEVEL)
     assert found[1:, 3] == pytest.approx((found[:, 1] + z * 0.004 * found[:, 0] ** ROUGH)[1:])
     assert misfit(np.tile(BEST, (10, 1)), np.full(10, 0.004), NATURAL) == pytest.approx(0.004 / 0.3**ROUGH)
+
+
+def test_a_law_that_misses_the_natural_mixture_is_told_by_those_near_it() -> None:
+    """Mixtures near it that are all worse than predicted count against every step, however short; far ones do not."""
+    near, far = np.tile(0.9 * NATURAL + 0.1 * BEST, (4, 1)), np.tile(BEST, (8, 1))
+    measured = np.concatenate([far, near])
+    for errors, expected in (([0.0] * 8 + [0.02] * 4, 0.02), ([0.02] * 8 + [0.0] * 4, 0.0), ([-0.02] * 12, 0.0)):
+        assert level(measured, np.array(errors), NATURAL) == pytest.approx(expected)
+    missed = np.array([0.0] * 8 + [0.02] * 4)
+    found = cautious(NATURAL, BEST[None].repeat(3, 0), bowl(BEST), lambda b, x: bowl(BEST)(x), measured, missed)
+    assert found.t == 0 and found.path[0, 3] == 0 and found.path[1, 3] > 0.015
+    assert level(measured, np.full(12, np.nan), NATURAL) == 0
+
+
+def test_more_sources_ask_for_more() -> None:
+    """Up to six count as six; beyond, the bound grows with the root of how many directions there are."""
+
+    def bound(sources: int) -> float:
+        natural = np.full(sources, 1 / sources)
+        best = natural + np.where(np.arange(sources) == 0, 0.1, -0.1 / (sources - 1))
+        measured = best[None].repeat(12, 0)
+        found = cautious(natural, best[None].repeat(3, 0), flat, lambda b, x: flat(x), measured, either(0.01))
+        return float(found.path[-1, 3])
+
+    def flat(x: Floats) -> Floats:
+        return np.ones(len(x))
+
+    assert bound(3) == pytest.approx(bound(6)) == pytest.approx(NormalDist().inv_cdf(LEVEL) * 0.01)
+    assert bound(21) == pytest.approx(2 * bound(6))
 
 
 def test_the_way_leads_to_the_mean_of_the_optima() -> None:

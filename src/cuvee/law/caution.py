@@ -3,7 +3,8 @@
 A law promises a gain over the natural mixture, and the least of a fitted surface is where the law flatters most. So not
 that optimum is aimed at, but the mean of the optima of the laws that bootstrap resamples of the runs have: what single
 runs decide differs between resamples and cancels (Breiman, "Bagging Predictors", 1996). How wrong the promised
-difference may be on the way there, t of it, has two sources, taken as independent:
+difference may be on the way there, t of it, has three sources, the first two
+taken as independent:
 
 * **Refits**, with the standard deviation r(t) over resamples of the difference that each predicts.
 * **Misfit.** The natural mixture was run itself. For every other mixture i, its measured difference to the natural
@@ -11,15 +12,19 @@ difference may be on the way there, t of it, has two sources, taken as independe
   matters. With d_i the total variation from the natural mixture, the error to be feared at distance d has the square
   mean(e_i^2 / d_i) d: the variogram of a continuous surface of any roughness is linear near 0. Errors in proportion to
   d would take the surface to be smooth, which it is not where a source has been gone through once.
+* **Level.** Where the mixtures that lie nearest the natural one, a third of all, are worse than the law says on
+  average, it misses the natural one itself, which alone may repeat nothing. That mean, where it is above 0, counts
+  against every mixture but the natural one.
 
-The bound on the difference at t is the larger of what the fit to all runs predicts and the mean over resamples, plus z
-(r(t)^2 + mean(e_i^2 / d_i) d(t))^(1/2) with z of the one-sided level ``LEVEL``. The t of the least bound is taken; 0,
-the natural mixture itself, where none is below 0.
+The bound on the difference at t is the larger of what the fit to all runs predicts and the mean over resamples, plus
+that mean, plus z (r(t)^2 + mean(e_i^2 / d_i) d(t))^(1/2) with z of the one-sided level ``LEVEL`` for up to six sources.
+The direction was chosen by the same runs, the best of as many as there are sources less one: as in a bound on all
+directions at once (Scheffe), z grows with the root of that number. The t of the least bound is taken; 0, the natural
+mixture itself, where none is below 0.
 
 The level is measured, not meant: errors of mixtures left out hold the noise of their own runs and are those of laws
-with fewer runs, and the least bound is where the law is worst. In planted swarms (``claims/caution.py``) 5 of 100
-proposals are worse than the natural mixture. Adding the two errors' own 95 % quantiles on the way to the law's optimum,
-which this replaced, was worse once in 100 and kept a third as much of what could be gained.
+with fewer runs, and the least bound is where the law is worst. ``claims/caution.py`` counts in planted swarms how many
+proposals are worse than the natural mixture.
 """
 
 from __future__ import annotations
@@ -39,7 +44,10 @@ from .judge import folds, group_means
 Floats = npt.NDArray[np.float64]
 STEPS = 20
 LEVEL = 0.8
-"""Of the bound, one-sided; see above."""
+"""Of the bound, one-sided, for up to ``FEW`` sources; see above."""
+FEW = 6
+NEAR = 3
+"""The part of the mixtures that counts as near the natural one: a third."""
 ROUGH = 0.5
 """The power of distance by which errors grow."""
 
@@ -138,10 +146,11 @@ def cautious(
         middle, spread = np.maximum(predicted, each[told].mean(0)), each[told].std(0)
     else:
         middle, spread = predicted, np.full(len(ts), np.inf)
-    z = NormalDist().inv_cdf(LEVEL)
+    middle = middle + level(measured, errors, natural)
+    z = NormalDist().inv_cdf(LEVEL) * math.sqrt(max(1.0, (np.count_nonzero(natural) - 1) / (FEW - 1)))
     with np.errstate(invalid="ignore"):  # an infinite error at distance 0
         bound = middle + z * np.hypot(spread, misfit(measured, errors, natural) * moved**ROUGH)
-    bound[0] = 0.0
+    middle[0] = bound[0] = 0.0
     at = int(np.argmin(np.where(np.isfinite(bound), bound, np.inf)))
     step = Step(
         toward, float(ts[at]), float(moved[at]), 0.0, np.column_stack([ts, predicted, middle + z * spread, bound])
@@ -154,6 +163,14 @@ def misfit(measured: Floats, errors: Floats, natural: Floats) -> float:
     far = distance(measured, natural)
     usable = np.isfinite(errors) & (far > 0)
     return math.sqrt(float((errors[usable] ** 2 / far[usable] ** (2 * ROUGH)).mean())) if usable.any() else math.inf
+
+
+def level(measured: Floats, errors: Floats, natural: Floats) -> float:
+    """By how much mixtures near the natural one are worse than a law says that has not seen them; 0 at least."""
+    far = distance(measured, natural)
+    usable = np.flatnonzero(np.isfinite(errors) & (far > 0))
+    near = usable[np.argsort(far[usable], kind="stable")][: max(1, len(usable) // NEAR)]
+    return max(0.0, float(errors[near].mean())) if len(near) else 0.0
 
 
 def _optimism(
