@@ -51,7 +51,7 @@ RESAMPLES = 40
 NOISES = (0.002, 0.01)
 CLAIM = Claim(
     name="mix_reuse",
-    judges=("../search/simplex.py",),
+    judges=("../search/simplex.py", "../law/caution.py"),
     metrics={
         KEPT: "planted gain over proportional, as a share of the best possible, of all swarms of a seed",
         LOSS: "mean over the swarms of a seed",
