@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .duplicates import count_duplicates
 from .engine import files
@@ -16,11 +18,21 @@ from .engine.run import Engine
 from .engine.stage import Stage
 from .errors import DataError
 from .pool import Reading
-from .source.base import remedies
+from .report.figures import plural
+from .source.base import Spec, remedies
+
+MOST_LOOKED_AT = 200_000
+"""Unusable rows whose domains are read."""
 
 
-def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int) -> None:
-    """Refuse unusable rows unless the user asked to skip them."""
+def check_rows(
+    engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int, lost: Sequence[str] = (),
+    listed: bool = True,
+) -> None:  # fmt: skip
+    """Refuse unusable rows unless the user asked to skip them.
+
+    ``lost``: sources that have no others. ``listed``: whether the command would write a list of them.
+    """
     if not rejected or reading.skip_bad:
         return
     first = list(islice(engine.rejects(stage), 3))
@@ -29,10 +41,66 @@ def check_rows(engine: Engine, stage: Stage, columns_rows: int, reading: Reading
     counted = "The only row" if rows == 1 else f"{rejected:,} of {rows:,} rows"
     them, are = ("it", "it is") if rejected == 1 else ("them", "they are")
     ways = ", ".join([f"Mend {them}", *remedies((reject.reason for reject in first), text=False)])
+    told = f"{without_rows(lost)} " if lost else ""
     raise DataError(
-        f"{counted} of the {stage.label} cannot be used: {named}. "
-        f"{ways}, or go on without {them} with --skip-bad ({are} then counted and listed)."
+        f"{counted} of the {stage.label} cannot be used: {named}. {told}"
+        f"{ways}, or go on without {them} with --skip-bad ({are} then counted{' and listed' if listed else ''})."
     )
+
+
+def usable(engine: Engine, columns: DiskColumns, reading: Reading, listed: bool = True) -> list[str]:
+    """What is to be said of the pool's rows that were left out, gravest first; nothing where all can be used.
+
+    Raises:
+        DataError: some cannot, and the user did not ask to skip them.
+    """
+    rejected = columns.rejected
+    if not rejected:
+        return []
+    lost = lost_sources(engine, columns)
+    check_rows(engine, engine.pool, columns.n_rows, reading, rejected, lost, listed)
+    first = "; ".join(map(str, islice(engine.rejects(engine.pool), 2))) + (" ..." if rejected > 2 else "")
+    verb = "does" if rejected == 1 else "do"
+    counted = f"{rejected:,} of {plural(rejected + columns.n_rows, 'row')}"
+    told = f"{counted} could not be used and {verb} not count: {first}."
+    return [without_rows(lost), told] if lost else [told]
+
+
+def without_rows(lost: Sequence[str]) -> str:
+    """That sources have no row that can be used, in a sentence."""
+    from .report.terminal import safe
+
+    named = ", ".join(f"'{safe(name, 40)}'" for name in lost[:3])
+    more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
+    return f"The source{'s' if len(lost) > 1 else ''} {named}{more} {'have' if len(lost) > 1 else 'has'} no usable row."
+
+
+def lost_sources(engine: Engine, columns: DiskColumns) -> list[str]:
+    """The domains, sorted, that stand in unusable rows alone: they are no domains of ``columns``.
+
+    Their names are read once more, without the texts for want of which most rows are refused. At most
+    ``MOST_LOOKED_AT`` rows are looked at, and rows that cannot be parsed at all name nothing.
+    """
+    manifest = engine.pool.manifest
+    if manifest.spec.domain is None or list(columns.domains) == ["(all)"]:
+        return []
+    spec = Spec(text=None, domain=manifest.spec.domain)
+    found: set[str] = set()
+    looked = 0
+    for span in manifest.spans:
+        batches, _ = engine.store.table(engine.pool.key("rejects", span))
+        rows = np.concatenate([batch.column("row").to_numpy() for batch in batches] or [np.empty(0, np.int64)])
+        if not len(rows):
+            continue
+        for number, raw, take in manifest.raw(int(rows[0]), int(rows[-1]) + 1, spec):
+            first = int(manifest.starts[number]) + raw.first_row
+            here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + take)] - first
+            if len(here):
+                found.update(raw.columns["domain"].take(pa.array(here)).drop_null().to_pylist())
+        looked += len(rows)
+        if looked >= MOST_LOOKED_AT:
+            break
+    return sorted(found - set(columns.domains))
 
 
 def check_ids(engine: Engine, columns: DiskColumns) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .checks import pool_files, write_rejects
+from .checks import lost_sources, pool_files, usable, without_rows, write_rejects
 from .core import Block, Columns
 from .engine import files
 from .engine.local import Executor, Local
@@ -92,15 +92,20 @@ def mix_sources(
             raise UsageError("The pool has no texts and no token counts to mix by. Name a column with --token-column.")
         engine = Engine(opened.stage, None, store, executor or Local(workers), progress or Progress())
         columns = engine.columns(domain_by_convention=opened.domain_by_convention)
+        left_out = usable(engine, columns, reading)
         sources = count_sources(columns)
         check_sources(sources, opened.spec.domain)
+        if isinstance(chosen, Given) and left_out:
+            _need_rows(chosen, lost_sources(engine, columns))
         budget = tokens if tokens is not None else int(sources.tokens.sum())
         summary = describe_mix(sources, chosen, budget, passes)
         summary["method"]["name"] = method or ("given" if weights is not None else "unimax")
         summary["counts"] |= {"rows": columns.n_rows + columns.rejected, "rejected": columns.rejected}
         with files.whole_folder(folder) as place:
             summary["rejects"] = write_rejects(engine, columns.rejected, place / REJECTS, folder / REJECTS)
-            summary["warnings"] = [*opened.notes, *columns.notes, *_scaled(chosen), *wording.warnings(summary)]
+            summary["warnings"] = [
+                *opened.notes, *columns.notes, *left_out, *_scaled(chosen), *wording.warnings(summary),
+            ]  # fmt: skip
             summary["verdict"] = wording.verdict(summary)
             summary["limits"] = wording.limits(opened.spec.tokens is None and reading.tokenizer is None)
             summary["next"] = wording.next_command(str(folder))
@@ -132,6 +137,12 @@ def choose_mix(method: str | None, settings: Mapping[str, Any], weights: Mapping
     if name == "given":
         raise UsageError("Give the weights themselves: --weights web=0.7,code=0.3.")
     return make(find("mix", name), settings, name)
+
+
+def _need_rows(chosen: Given, lost: Collection[str]) -> None:
+    """DataError where a weight is given to a source that has no usable row."""
+    if gone := [name for name, weight in chosen.weights if name in lost and Fraction(weight)]:
+        raise DataError(f"{without_rows(gone)} Mend its rows, or leave it out of --weights.")
 
 
 def _scaled(chosen: Mix) -> list[str]:

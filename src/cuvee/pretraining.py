@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from .checks import usable
 from .core import Budget, Draw
 from .engine import files
+from .engine.columns import DiskColumns
 from .engine.executor import Executor
 from .engine.local import Local
 from .engine.progress import Progress
@@ -81,7 +83,7 @@ def pretrain(
     place, store, shown = Path(output), Store(Path(cache) if cache is not None else None), progress or Progress()
     with files.lock(place), store.in_use():
         _refuse_foreign(place)
-        engine, rows = _opened(pool, reading, store, executor or Local(workers), shown, only, tokens, seed)
+        engine, rows, left_out = _opened(pool, reading, store, executor or Local(workers), shown, only, tokens, seed)
         batch = Corpus(store, gather(engine, rows.row)).batch(rows.places)
         key = digest("pretrain", rows.digest, Recipe(model, Uniform(), epochs).digest(), seed)
         shown.begin("training", 100, "percent")
@@ -100,6 +102,7 @@ def pretrain(
         "epochs": epochs,
         "only": list(only),
         "about": asdict(kept.about),
+        "warnings": left_out,
         "seconds": round(time.monotonic() - started, 3),
     }
     return Pretrained(place, summary)
@@ -126,11 +129,13 @@ def plan(
     model, store = _asked(proxy, only, epochs), Store(Path(cache) if cache is not None else None)
     _refuse_foreign(Path(output))
     with store.in_use():
-        _, rows = _opened(pool, reading, store, Local(workers), Progress(), only, tokens, seed)
+        _, rows, left_out = _opened(pool, reading, store, Local(workers), Progress(), only, tokens, seed)
     names = [str(pool)] if isinstance(pool, str | os.PathLike) else list(map(str, pool))
     trains = f"a transformer of {model.size}" + (f", from {model.start}" if model.start else "")
     amount = f"{rows.documents:,} document{'' if rows.documents == 1 else 's'}, {rows.tokens:,} tokens"
-    return {"reads": names, "trains": f"{trains}: {amount}, {_passes(epochs)}", "writes": [str(output)]}
+    return {"reads": names, "trains": f"{trains}: {amount}, {_passes(epochs)}", "writes": [str(output)]} | (
+        {"leaves out": " ".join(left_out)} if left_out else {}
+    )
 
 
 def _asked(proxy: str | Transformer, only: Sequence[str], epochs: float) -> Transformer:
@@ -155,13 +160,15 @@ def _opened(
     only: Sequence[str],
     tokens: int | None,
     seed: int,
-) -> tuple[Engine, Drawn]:
-    """The pool, and the documents of it to train on."""
+) -> tuple[Engine, Drawn, list[str]]:
+    """The pool, the documents of it to train on, and what is to be said of its other rows."""
     opened = open_stage(pool, reading or Reading(), store)
     if opened.spec.text is None:
         raise UsageError("The pool has no texts to train on. Name their column with --text.")
     engine = Engine(opened.stage, None, store, executor, shown)
-    return engine, _rows(engine, opened.domain_by_convention, tuple(only), tokens, seed)
+    columns = engine.columns(domain_by_convention=opened.domain_by_convention)
+    left_out = usable(engine, columns, reading or Reading(), listed=False)
+    return engine, _rows(columns, tuple(only), tokens, seed), left_out
 
 
 def _passes(epochs: float) -> str:
@@ -180,9 +187,8 @@ class _Share:
         self.told = now
 
 
-def _rows(engine: Engine, by_convention: bool, only: tuple[str, ...], tokens: int | None, seed: int) -> Drawn:
+def _rows(columns: DiskColumns, only: tuple[str, ...], tokens: int | None, seed: int) -> Drawn:
     """The documents to train on."""
-    columns = engine.columns(domain_by_convention=by_convention)
     chosen = None
     if only:
         names = list(columns.domains)
@@ -218,16 +224,18 @@ def _refuse_foreign(place: Path) -> None:
 def lines(done: Pretrained) -> list[str]:
     """What the command line prints."""
     from .quantities import shell_path
-    from .report.terminal import plural, safe
+    from .report.terminal import plural, safe, warned
 
     told, about = done.summary, done.summary["about"]
     rate = f"{about['rate']:.3g}" if about["rate"] else "0"
     passes = _passes(told["epochs"])
     found = [
         f"Trained {about['size']} on {plural(told['documents'], 'document')}, {told['tokens']:,} tokens, {passes}",
-        f"  model   {safe(told['path'], 70)}  {told['digest'][:8]}",
+        f"  model   {safe(told['path'], 60)}  {told['digest'][:8]}",
         f"  rate    {about['peak']:.3g} at most, {rate} at the end",
     ]
+    for warning in told["warnings"]:
+        found += warned(warning, 80)
     if not about["rate"]:
         found.append("  (!) to go on without warming up (onward=redecay) train it with floor=0.1")
     go_on = f"--proxy transformer:size={about['size']},start={shell_path(told['path'])}"

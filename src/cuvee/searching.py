@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
+from .checks import write_rejects
 from .core import Law
 from .engine import files
 from .engine.executor import Executor
@@ -23,7 +24,7 @@ from .engine.progress import Progress
 from .engine.store import Store
 from .errors import UsageError
 from .fitting import check_proposer
-from .layout import REPORT, RUNS, SEARCH, Result, publish, refuse_foreign
+from .layout import REJECTS, REPORT, RUNS, SEARCH, Result, publish, refuse_foreign
 from .mixing import check_amounts
 from .pool import Paths, Reading
 from .proof.evaluations import named_paths
@@ -319,6 +320,7 @@ def _write(folder: Path, summary: dict[str, Any], job: Job) -> Searched:
     from .report.search import render
 
     with files.whole_folder(folder) as place:
+        summary["rejects"] = write_rejects(job.engine, job.rows["rejected"], place / REJECTS, folder / REJECTS)
         summary = publish(place, SEARCH, summary, render)
         files.write_whole(place / RUNS, _runs_csv(summary, job.done).encode("utf-8", "surrogateescape"))
         if job.members is not None:

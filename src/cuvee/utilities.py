@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import utilities_wording as wording
+from .checks import usable, write_rejects
 from .engine import files
 from .engine.executor import Executor
 from .engine.local import Local
@@ -27,7 +28,7 @@ from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
-from .layout import REPORT, UTILITIES, UTILITIES_FORMAT, Result, publish, refuse_foreign, versions
+from .layout import REJECTS, REPORT, UTILITIES, UTILITIES_FORMAT, Result, publish, refuse_foreign, versions
 from .methods.policy.uniform import Uniform
 from .methods.policy.upsample_end import UpsampleEnd
 from .mixing import check_amounts, check_sources, choose_mix, count_sources
@@ -158,6 +159,7 @@ def end_utilities(
         from .report.utilities import render
 
         with files.whole_folder(folder) as place:
+            summary["rejects"] = write_rejects(job.engine, job.rejected, place / REJECTS, folder / REJECTS)
             summary = publish(place, UTILITIES, summary, render)
     return Utilities(folder, summary)
 
@@ -257,9 +259,11 @@ class Job:
     progress: Progress
     command: str
     warnings: list[str] = field(default_factory=list)
+    rejected: int = 0
 
     engine: Engine = field(init=False)
     opened: Opened = field(init=False)
+    reading: Reading = field(init=False)
     sets: list[EvaluationSet] = field(init=False)
     met: overlap.Overlap = field(init=False)
     part: Part = field(init=False)
@@ -273,7 +277,7 @@ class Job:
 
     def open(self, pool: Paths, sets: Mapping[str, Paths], reading: Reading) -> None:
         """Open pool and evaluation sets."""
-        self.opened = open_stage(pool, reading, self.store)
+        self.opened, self.reading = open_stage(pool, reading, self.store), reading
         if self.opened.spec.text is None:
             raise UsageError("The pool has no texts to train on. Name their column with --text.")
         self.engine = Engine(self.opened.stage, None, self.store, self.executor, self.progress)
@@ -289,6 +293,8 @@ class Job:
         question = self.question
         self.engine.ensure_facts(self.engine.pool)
         columns = self.engine.columns(domain_by_convention=self.opened.domain_by_convention)
+        self.rejected = columns.rejected
+        self.warnings += usable(self.engine, columns, self.reading)
         check_sources(count_sources(columns), self.opened.spec.domain)
         self.met = overlap.find(self.engine, [one.evaluation for one in self.sets], [])
         if self.met.rows and question.overlap == "refuse":

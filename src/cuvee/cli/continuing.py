@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .group import cli
-from .shared import READING, RUNNING, print_plan, print_result, running, without
+from .shared import READING, RUNNING, SKIP_BAD, print_plan, print_result, running, without
 
 
 @cli.command(short_help="Train a small model and keep it, for trainings that go on from it.")
@@ -23,10 +23,11 @@ from .shared import READING, RUNNING, print_plan, print_result, running, without
 @click.option("--tokens", metavar="N", help="Take random documents of so many tokens [all documents].")
 @click.option("--epochs", type=float, default=1.0, show_default=True, help="Passes over these documents.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the model, the documents and their order.")
+@SKIP_BAD
 @click.option("-o", "--output", default="out/model.safetensors", show_default=True, help="The model's file.")
 @READING
 @RUNNING
-def pretrain(pool: tuple[str, ...], tokens: str | None, only: tuple[str, ...], **flags: Any) -> None:
+def pretrain(pool: tuple[str, ...], tokens: str | None, only: tuple[str, ...], skip_bad: bool, **flags: Any) -> None:
     """Train a small model on a POOL and keep it, so that trials of cuvee prove can go on from it.
 
     \b
@@ -41,7 +42,7 @@ def pretrain(pool: tuple[str, ...], tokens: str | None, only: tuple[str, ...], *
 
     asked: dict[str, Any] = {name: flags.pop(name) for name in ("proxy", "epochs", "seed", "output")}
     asked |= {"only": list(only), "tokens": quantities.count(tokens) if tokens else None}
-    with running(flags) as common:
+    with running(flags, skip_bad) as common:
         if flags["plan_only"]:
             print_plan(pretraining.plan(pool, **asked, **without(common, "progress", "show_text")), flags)
             return

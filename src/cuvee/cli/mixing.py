@@ -13,6 +13,7 @@ from .shared import (
     OVERLAP,
     READING,
     RUNNING,
+    SKIP_BAD,
     TRIALS,
     evaluation_sets,
     print_plan,
@@ -55,6 +56,7 @@ def mix() -> None:
 @click.option("--weights", metavar="SHARES", help="Your own weights that sum to 1: code=0.3,web=0.7.")
 @click.option("--tokens", metavar="N", help="Tokens of the run, like 2M or 1B [as many as the pool has].")
 @click.option("--passes", type=float, metavar="N", help="Go through no source more often than this.")
+@SKIP_BAD
 @click.option("-o", "--output", default="out/mix", show_default=True, help="Folder for mix.json and the report.")
 @READING
 @RUNNING
@@ -66,6 +68,7 @@ def mix_pool(
     tokens: str | None,
     passes: float | None,
     output: str,
+    skip_bad: bool,
     **flags: Any,
 ) -> None:
     """Decide from sizes alone how many tokens of each source a run sees, and how often it goes through it.
@@ -82,7 +85,7 @@ def mix_pool(
     if by is not None and flags["domain"] is not None and by != flags["domain"]:
         raise UsageError("--by and --domain mean the same: give one of them.")
     flags["domain"] = by or flags["domain"]
-    with running(flags) as common:
+    with running(flags, skip_bad) as common:
         name, settings = quantities.method_call(method) if method else (None, {})
         asked: dict[str, Any] = {
             "method": name,

@@ -63,8 +63,9 @@ RUNNING = options(
     click.option("--no-text", is_flag=True, help="Leave all texts out of the report (confidential pools)."),
     click.option("--quiet", "-q", is_flag=True, help="No progress."),
 )
+SKIP_BAD = click.option("--skip-bad", is_flag=True, help="Go on without rows that cannot be used, and list them.")
 TRIALS = options(
-    click.option("--skip-bad", is_flag=True, help="Go on without evaluation examples that cannot be used."),
+    click.option("--skip-bad", is_flag=True, help="Go on without rows and evaluation examples that cannot be used."),
     click.option("--eval-bytes", metavar="SIZE", help="Use at most so much of an evaluation set [by proxy]."),
     click.option("--ledger", default="out/ledger", show_default=True, help="Folder where finished trials are kept."),
     click.option("--gpus", type=click.FloatRange(0), default=0.0, help="GPUs for each trial, with --on ray [0]."),

@@ -87,8 +87,6 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
         named = ", ".join(safe(name, 24) for name in unused[:3])
         more = f" and {len(unused) - 3:,} more" if len(unused) > 3 else ""
         found.append(f"{plural(len(unused), 'source')} not used at all: {named}{more}.")
-    if summary["counts"].get("rejected"):
-        found.append(f"{plural(summary['counts']['rejected'], 'row')} could not be used and do not count.")
     return found
 
 
