@@ -235,7 +235,8 @@ class _Job:
             summary |= self._ask(names, full, many)
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
-        summary["warnings"] = [*self._mingled(), *table.notes, *together_said, *wording.warnings(summary)]
+        notes = [*self._mingled(), *table.notes, *together_said]
+        summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
         proposed = [one["weight"] for one in summary["proposal"]]

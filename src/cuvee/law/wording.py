@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..quantities import next_lines, shell_path
 from ..report.terminal import NONE, number, percent, plural, safe, warned
 from ..report.text import fit, width
 
-WIDTH, LINES = 80, 24
+WIDTH, LINES, PARAMETERS = 80, 24, 12
 FAR_ERROR = 3.0
 """Errors beyond so many times seed noise are more than luck."""
 
@@ -84,15 +84,80 @@ def verdict(summary: Mapping[str, Any]) -> str:
     text = f"{name} predicts runs left out to {how}."
     if not summary["proposal"]:
         return text
-    gain = summary["gains"]["proportional" if summary["natural_known"] else "best_measured"]
-    than = "proportional" if summary["natural_known"] else "the best mixture run"
-    span = f"{_signed(gain['gain'])} [{_signed(gain['low'])}, {_signed(gain['high'])}]"
-    shown = "" if gain["low"] > 0 else ": not shown"
-    return f"{text} Expected gain over {than}: {span}{shown}."
+    against = rival(summary)
+    than, stood, span = RIVALS[against], standing(summary, against), gained(summary, against)
+    if stood == OPEN:
+        return f"{text} The gain over {than} is not determined: these runs do not tell where the law's best lies."
+    if stood == "worse":
+        return f"{text} Its proposal is predicted to be worse than {than} (gain {span}): keep {than}."
+    return f"{text} Expected gain over {than}: {span}{'' if stood == 'better' else ': not shown'}."
 
 
-def warnings(summary: Mapping[str, Any]) -> list[str]:
-    """What a user should know before training on the proposal, gravest first."""
+RIVALS = {"proportional": "proportional", "uniform": "uniform", "best_measured": "the best mixture run"}
+OPEN = "not determined"
+WIDE = 10.0
+"""Intervals wider than so many times the spread of what was measured (and than its size) determine nothing."""
+
+
+def rival(summary: Mapping[str, Any]) -> str:
+    """The mixture that a proposal has to beat: proportional, or the best one run where the sizes are not known."""
+    return "proportional" if summary["natural_known"] else "best_measured"
+
+
+def undetermined(summary: Mapping[str, Any], low: float | None, high: float | None, outcome: int | None = None) -> bool:
+    """Whether an interval, of one outcome or of their weighted sum, is so wide that it says nothing."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return True
+    told = summary["outcomes"] if outcome is None else [summary["outcomes"][outcome] | {"weight": 1.0}]
+    spread = size = 0.0
+    for one in told:
+        known = [value for value in one["observed"] if value is not None and math.isfinite(value)]
+        if known:
+            spread += one["weight"] * (max(known) - min(known))
+            size += one["weight"] * max(abs(max(known)), abs(min(known)))
+    return high - low > WIDE * spread + size
+
+
+def standing(summary: Mapping[str, Any], against: str) -> str:
+    """How the proposal is predicted to stand against a rival: better, worse, not shown, or not determined."""
+    one = summary["gains"][against]
+    if one["high"] is not None and one["high"] < 0:
+        return "worse"
+    if undetermined(summary, one["low"], one["high"]):
+        return OPEN
+    return "better" if one["low"] > 0 else "not shown"
+
+
+def gained(summary: Mapping[str, Any], against: str) -> str:
+    """A gain with its interval, as "+0.152 [+0.146, +0.159]"."""
+    one = summary["gains"][against]
+    if undetermined(summary, one["low"], one["high"]):
+        return f"{_signed(one['gain'])} [{OPEN}]"
+    return f"{_signed(one['gain'])} [{_signed(one['low'])}, {_signed(one['high'])}]"
+
+
+def _against_best_run(summary: Mapping[str, Any]) -> str:
+    """What to know about the proposal beside the best mixture already run; empty where it is shown to be better."""
+    stood, one = standing(summary, "best_measured"), summary["gains"]["best_measured"]
+    expected = summary["expected"]
+    if stood == "worse" or (stood != OPEN and one["gain"] < 0):
+        sure = "" if stood == "worse" else ", though not for sure"
+        return (
+            f"The proposal is predicted to be worse than the best mixture already run{sure} (gain "
+            f"{gained(summary, 'best_measured')}): train that one, or both."
+        )
+    if expected["proposal"]["loss"] > expected["best_measured"]["observed"]:
+        return (
+            f"The best mixture already run was measured at {expected['best_measured']['observed']:.4g}, below the "
+            f"{expected['proposal']['loss']:.4g} predicted for the proposal: train both, with new seeds."
+        )
+    if stood != "better":
+        return "The proposal is not shown to be better than the best mixture already run: train both, with new seeds."
+    return ""
+
+
+def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]:
+    """What a user should know before training on the proposal, gravest first; ``notes`` of the table among them."""
     found = []
     if not trusted(summary):
         worst = summary["outcomes"][telling(summary)]
@@ -101,13 +166,21 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
             f"The error on '{safe(worst['name'], 24)}' is {worst['error']:.3g}; "
             f"guesses reach: {named}. Run more mixtures, or fit another law."
         )
+    if summary["proposal"] and _against_best_run(summary):
+        found.append(_against_best_run(summary))
+    found += notes
     for sentence in summary.get("extrapolation", []):
         found.append(f"Extrapolation: {sentence}.")
     for one in summary["outcomes"]:
         where = f"'{safe(one['name'], 24)}': " if len(summary["outcomes"]) > 1 else ""
         found += [where + sentence for sentence in one.get("remarks", ())]
     noise = _weighted(summary, "error_in_noise")
-    if not math.isfinite(noise):
+    if any(one["noise"] == 0 for one in summary["outcomes"]):
+        found.append(
+            "Runs that differ in the seed alone have the same outcome to the last digit, so the error cannot be "
+            "compared with luck. Did each of them train?"
+        )
+    elif not math.isfinite(noise):
         found.append(
             "No setting was run with several seeds, so the error cannot be compared with luck. Repeat some runs."
         )
@@ -122,14 +195,8 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
                 "over-rate what they do not repeat: bound it with --passes."
             )
             break
-    if summary["proposal"]:
-        best = summary["gains"]["best_measured"]
-        if best["low"] <= 0:
-            found.append(
-                "The proposal is not shown to be better than the best mixture already run: train both, with new seeds."
-            )
-        if not summary["natural_known"]:
-            found.append("The sources' sizes are not known: 'proportional' is the mean of the runs. Give --sizes.")
+    if summary["proposal"] and not summary["natural_known"]:
+        found.append("The sources' sizes are not known: 'proportional' is the mean of the runs. Give --sizes.")
     return found
 
 
@@ -149,8 +216,8 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
 
 
 def next_command(summary: Mapping[str, Any], folder: str) -> str:
-    """What to type next."""
-    if summary["proposal"]:
+    """What to type next: the export of a proposal that may be worth training, or else what is known of the law."""
+    if summary["proposal"] and trusted(summary) and standing(summary, rival(summary)) in ("better", "not shown"):
         return f"cuvee mix export {shell_path(folder)} --to megatron"
     return f"cuvee methods {summary['law']['name']}"
 
@@ -167,14 +234,29 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if summary["proposal"]:
         lines += _proposed(summary)
     for name, one in list(summary["asked"].items())[:4]:
-        lines.append(f"  {safe(name, 24)} {_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]")
+        place = next(at for at, told in enumerate(summary["outcomes"]) if told["name"] == name)
+        open_ = undetermined(summary, one["low"], one["high"], place)
+        span = f"({OPEN})" if open_ else f"[{_figure(one['low'])}, {_figure(one['high'])}]"
+        lines.append(f"  {safe(name, 24)} {_figure(one['value'])} {span}")
+    if summary["asked"]:
+        lines += textwrap.wrap(f"at {where(summary)}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")[:2]
     if not summary["proposal"]:
-        for name, value in list(summary["outcomes"][0]["parameters"].items())[:8]:
-            lines.append(f"  {safe(name, 20):<21}{safe(_spelled(value), 50)}")
-    for warning in summary["warnings"][:4]:
-        lines += warned(warning, WIDTH)
+        every = list(summary["outcomes"][0]["parameters"].items())
+        lines += [f"  {safe(name, 20):<21}{safe(_spelled(value), 50)}" for name, value in every[:PARAMETERS]]
+        if len(every) > PARAMETERS:
+            lines.append(f"  and {len(every) - PARAMETERS:,} more, in the report")
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    for warning in summary["warnings"]:
+        told_lines = warned(warning, WIDTH)
+        if len(lines) + len(told_lines) + len(tail) > LINES:
+            break
+        lines += told_lines
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
+
+
+def where(summary: Mapping[str, Any]) -> str:
+    """Where the law's other columns stand for what is predicted: "tokens=2e+10, share=0.3"."""
+    return ", ".join(f"{safe(name, 24)}={value:.4g}" for name, value in summary.get("at", {}).items())
 
 
 def _proposed(summary: Mapping[str, Any]) -> list[str]:
@@ -198,5 +280,7 @@ def _proposed(summary: Mapping[str, Any]) -> list[str]:
         ("best_measured", "best run"),
     )
     told = ", ".join(f"{label} {expected[name]['loss']:.4g}" for name, label in names)
-    lines.append(f"  predicted  {told}")
+    lines += textwrap.wrap(told, WIDTH, initial_indent="  predicted  ", subsequent_indent="             ")
+    if where(summary):
+        lines.append(f"             at {where(summary)}")
     return lines
