@@ -4,7 +4,7 @@ Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``
 ``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
 beat, ``trust`` whether a law knows enough, ``marginal`` fits Gaussian processes, ``items`` clusters what models solve,
 ``checkpoints`` lays curves of checkpoints over one another, ``distilled`` compares distilled runs at equal compute,
-``transported`` chooses by a transport distance, and ``table`` reads runs.
+``transported`` chooses by a transport distance, ``opened`` opens files of runs, and ``table`` reads them.
 """
 
 HELPERS = frozenset(
@@ -17,6 +17,7 @@ HELPERS = frozenset(
         "items",
         "judge",
         "marginal",
+        "opened",
         "propose",
         "reach",
         "rounds",
