@@ -480,3 +480,22 @@ def test_ood_scaling_says_which_falls_faster_and_what_it_cannot_tell() -> None:
         law.fit(bad)
     (one,) = law.refit(two_sets(4, 0.3, 0.18), np.eye(1, 16, dtype=np.int64))  # a resample of one run alone
     assert isinstance(one, TwoPowers) and np.isnan(one.difference)
+
+
+def test_nested_mixing_counts_a_mixture_as_often_as_it_is_drawn() -> None:
+    """Drawn six times, a mixture that lies off pulls the law toward itself; its seeds and sizes stay together."""
+    random = np.random.default_rng(2)
+    mixtures = np.repeat(random.dirichlet([2.5, 1.5, 1.0], 10), 9, 0)
+    size, tokens = np.tile(np.repeat([1e8, 2e8, 4e8], 3), 10), np.tile([1e9, 2e9, 4e9], 30)
+    outcome = loss(mixtures, 0) + (1e7 / size) ** 0.4 + (1e8 / tokens) ** 0.5
+    outcome[:9] += 0.03
+    settings = Settings(NAMES, mixtures, {"parameters": size, "tokens": tokens})
+    runs = Runs(settings, outcome, groups_of(settings))
+    counts = np.ones((2, 90), np.int64)
+    counts[1, :9] = 6
+    law = NestedMixing()
+    fitted = law.fit(runs)
+    for begin in (None, fitted):
+        once, often = (one.at(settings)[8] - outcome[8] for one in law.refit(runs, counts, begin))
+        assert once == pytest.approx(fitted.at(settings)[8] - outcome[8], abs=1e-4)
+        assert abs(often) < 0.6 * abs(once)

@@ -17,7 +17,7 @@ judged at the sizes of the runs left out, and whole mixtures are left out and dr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,8 @@ from .curve import Curve
 from .data_mixing_laws import DataMixingLaws
 
 Floats = npt.NDArray[np.float64]
+COPY = "copy"
+"""The column that tells a mixture drawn twice apart from itself."""
 
 
 def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) -> tuple[Floats, float, float]:
@@ -145,10 +147,25 @@ class NestedMixing(Law):
         return DataMixingLaws().numbers(sources)
 
     def fit(self, runs: Runs) -> Prediction:
+        return self._fit(runs, None)
+
+    def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
+        """A mixture drawn twice counts as two, each with curves of its own."""
+        found = []
+        for row in counts:
+            drawn = runs.take(np.repeat(np.arange(len(runs)), row))
+            values = {**drawn.settings.values, COPY: np.concatenate([np.arange(n, dtype=np.float64) for n in row])}
+            again = replace(drawn, settings=replace(drawn.settings, values=values))
+            found.append(self._fit(again, begin if isinstance(begin, _Nested) else None))
+        return found
+
+    def _fit(self, runs: Runs, begin: _Nested | None) -> Prediction:
         values = runs.settings.values
         target = self.tokens or float(values["tokens"].max()), self.parameters or float(values["parameters"].max())
         last, told = self.taken(runs, *target)
-        inner = DataMixingLaws(self.delta).fit(last)
+        law, first = DataMixingLaws(self.delta), begin.curves.get(target) if begin else None
+        inner = law.fit(last) if first is None else law.refit(last, np.ones((1, len(last)), np.int64), first)[0]
+        assert isinstance(inner, Curve)
         error = float(np.sqrt(((inner.at(last.settings) - last.outcome) ** 2).mean()))
         return _Nested(self, runs, target, {target: inner}, {**told, "mixture": {**inner.parameters, "error": error}})
 
@@ -156,7 +173,7 @@ class NestedMixing(Law):
         """The first two stages: each mixture's loss taken to a size, and what each stage was."""
         values = runs.settings.values
         mixture, loss = runs.settings.mixture, runs.outcome
-        held = {name: values[name] for name in ("tokens", "parameters")}
+        held = {name: values[name] for name in ("tokens", "parameters")} | {COPY: values.get(COPY, np.zeros(len(loss)))}
         told: dict[str, Any] = {}
         for stage, name, target in (("tokens", "tokens", tokens), ("size", "parameters", parameters)):
             column = held[name]
@@ -166,7 +183,7 @@ class NestedMixing(Law):
                 held = {other: kept[most] for other, kept in held.items()}
                 told[stage] = "left out: fewer than three values" + ("" if most.all() else ", the largest alone fitted")
                 continue
-            key = np.column_stack([mixture, held["parameters"]]) if stage == "tokens" else mixture
+            key = np.column_stack([mixture, held[COPY], *([held["parameters"]] if stage == "tokens" else [])])
             _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
             loss, alpha, error = shared_power(curve.ravel(), column, loss, target)
             told[stage] = {"alpha": alpha, "error": error, "at": target}
