@@ -96,7 +96,7 @@ def fit_law(
         if isinstance(runs, Table)
         else read_runs(Path(runs), sources, losses, Path(arms) if arms else None, skip_bad, kind.card.needs)
     )
-    job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed, proposer=proposer)
+    job = _Job(kind, law, table, objective, sizes, tokens, passes, at, resample, seed, proposer=proposer, pictures=True)
     folder = Path(output)
     with files.lock(folder):
         refuse_foreign(folder, FIT, "fit")
@@ -111,6 +111,8 @@ def fit_law(
             "timings": {"total": round(time.monotonic() - started, 3)},
         }
         summary["next"] = wording.next_command(summary, str(folder))
+        for name, one in summary.get("gains", {}).items():
+            one["verdict"] = wording.standing(summary, name)
         with files.whole_folder(folder) as place:
             from .report.fit import render
 
@@ -176,13 +178,19 @@ class _Job:
     anchor: int | None = None
     proposer: str = "law"
     bounds: Bounds | None = None
+    pictures: bool = False
 
     def run(self) -> dict[str, Any]:
+        with np.errstate(all="ignore"):  # what is not finite is looked for and told in words
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         if self.law.checkpoints:
             self.table = self.table.apart()
         law, table, needs = self.law, self.table, self.law.card.needs
         self._check()
         weight = self._objective()
+        self._check_asked()
         names = [name for name in table.outcomes if weight[name] > 0]
         share = np.array([weight[name] for name in names])
         counts = resamples(together(table.runs(names[0], needs), law.drawn), self._resamples(), self.seed)
@@ -229,10 +237,12 @@ class _Job:
             "expected": {},
             "asked": {},
         }
-        if "mixture" in needs and law.card.gives == ("loss",):
+        if self._proposes():
             summary |= self._proposal(names, share, full, many, trust.doubt(told))
         if self.asked_at:
             summary |= self._ask(names, full, many)
+        if self.pictures and needs == ("mixture",) and summary["proposal"]:
+            summary |= self._pictures(summary, names, share, full)
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
         notes = [*self._mingled(), *table.notes, *together_said]
@@ -267,6 +277,31 @@ class _Job:
                 f"{self.name} fits {plural(numbers, 'number')}, and there {are}. "
                 f"Give at least {numbers + 1}, better {2 * numbers}; or fit a law with fewer numbers."
             )
+
+    def _check_asked(self) -> None:
+        """What a proposal or a prediction will be asked with: refused now, not after minutes of fitting."""
+        self._resamples()
+        if self._proposes():
+            Bounds(self._natural(), self._caps())
+        elif "mixture" in self.law.card.needs and self.asked_at:
+            raise UsageError(
+                f"{self.name} proposes no mixture and predicts none, so --at has no use: its numbers stand in the "
+                "report. Leave it out."
+            )
+        needs = [one for one in self.law.card.needs if one != "mixture"]
+        unknown = sorted(set(self.asked_at or {}) - set(needs))
+        if unknown:
+            raise UsageError(
+                f"{self.name} does not look at '{unknown[0]}'. It looks at: {', '.join(needs) or 'nothing'}."
+            )
+        for name, value in (self.asked_at or {}).items():
+            if name == "share" and not 0 <= value <= 1:
+                raise UsageError(f"A share is between 0 and 1, so {name}={value:.4g} is no place to ask about.")
+            if name in {*SIZES, "pass"} and not value > 0:
+                raise UsageError(f"--at {name} must be above 0, not {value:.4g}.")
+
+    def _proposes(self) -> bool:
+        return "mixture" in self.law.card.needs and self.law.card.gives == ("loss",)
 
     def _mingled(self) -> list[str]:
         """Sizes by which runs differ and at which the law does not look."""
@@ -424,14 +459,38 @@ class _Job:
             "tokens": self.tokens,
         }
 
+    def _pictures(
+        self, summary: Mapping[str, Any], names: list[str], share: Floats, full: list[Prediction]
+    ) -> dict[str, Any]:
+        """The mixtures run, and for two or three sources what the law predicts on a grid of all mixtures."""
+        runs, told = self.table.runs(names[0], ("mixture",)), summary["outcomes"]
+        settings = group_means(runs)[0]
+        loss, predicted = (
+            np.sum([one["weight"] * np.array(one[key], np.float64) for one in told], axis=0)
+            for key in ("observed", "predicted")
+        )
+        mixtures = [
+            {
+                "name": f"mixture {at + 1}",
+                "shares": row.tolist(),
+                "loss": float(loss[at]),
+                "predicted": float(predicted[at]),
+            }
+            for at, row in enumerate(settings.mixture)
+        ]
+        k, steps = settings.mixture.shape[1], 24
+        if k not in (2, 3):
+            return {"mixtures": mixtures, "surface": None}
+        if k == 2:
+            points = np.linspace(0, 1, 51)[:, None] @ [[1, -1]] + [0, 1]
+        else:
+            points = np.array([(a, b, steps - a - b) for a in range(steps + 1) for b in range(steps + 1 - a)]) / steps
+        value = np.sum([w * one.at(Settings(settings.sources, points)) for w, one in zip(share, full, strict=True)], 0)
+        surface = [[*point, float(one)] for point, one in zip(points.tolist(), value, strict=True)]
+        return {"mixtures": mixtures, "surface": surface}
+
     def _ask(self, names: list[str], full: list[Prediction], many: Fits) -> dict[str, Any]:
         """What a law without a mixture predicts where the user asks."""
-        needs = [one for one in self.law.card.needs if one != "mixture"]
-        unknown = sorted(set(self.asked_at or {}) - set(needs))
-        if unknown:
-            raise UsageError(
-                f"{self.name} does not look at '{unknown[0]}'. It looks at: {', '.join(needs) or 'nothing'}."
-            )
         if "mixture" in self.law.card.needs:
             return {}
         at = self._fixed()

@@ -256,7 +256,8 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
 
 def where(summary: Mapping[str, Any]) -> str:
     """Where the law's other columns stand for what is predicted: "tokens=2e+10, share=0.3"."""
-    return ", ".join(f"{safe(name, 24)}={value:.4g}" for name, value in summary.get("at", {}).items())
+    at = summary.get("at", {}).items()
+    return ", ".join(f"{safe(name, 24)}={value:.4g}" for name, value in at if value is not None and value == value)
 
 
 def _proposed(summary: Mapping[str, Any]) -> list[str]:

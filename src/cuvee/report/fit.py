@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import blocks
-from .charts import Bar, Change, bars, dumbbell
-from .figures import finite, items, mapping, number, percent
+from .charts import Bar, Change, Difference, Mixture, bars, dumbbell, forest, losses
+from .figures import NONE, finite, items, mapping, number, percent
 from .html import Page, figure, key, sentence
 from .markup import EMPTY, isolated, table
-from .text import Markup, as_text, escape
+from .text import Markup, as_text, cut, escape
 
 _NAMES = {
     "proposal": "proposal",
@@ -26,6 +26,7 @@ def render(summary: Mapping[str, Any]) -> str:
     Args:
         summary: see the keys read below; any may be missing, and any value may be somebody else's text.
     """
+    shown = (_change(summary), _expected(summary), _errors(summary), _losses(summary))
     page = Page(
         "mix fit",
         summary.get("title"),
@@ -33,9 +34,10 @@ def render(summary: Mapping[str, Any]) -> str:
         summary.get("warnings"),
         summary.get("next"),
         _facts(summary),
-        [picture for picture in (_change(summary), _expected(summary), _errors(summary)) if picture],
+        [picture for picture in shown if picture],
     )
-    page.add("Proposal", "The proposed mixture", _proposal(summary))
+    page.add("Proposal", "The proposed mixture", _proposal(summary), _predicted(summary))
+    page.add("Asked", "What was asked", _asked(summary))
     page.add("Judgement", "On runs left out", _judged(summary), _residuals(summary))
     page.add("Law", "The fitted law", *_parameters(summary))
     blocks.limits(page, summary, no_text=False)
@@ -46,7 +48,7 @@ def render(summary: Mapping[str, Any]) -> str:
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     count = mapping(summary.get("counts"))
     labels = {"runs": "finished runs", "settings": "different settings", "sources": "sources", "resamples": "resamples"}
-    return [(label, number(count[name])) for name, label in labels.items() if finite(count.get(name)) is not None]
+    return [(label, number(count[name])) for name, label in labels.items() if finite(count.get(name))]
 
 
 def _change(summary: Mapping[str, Any]) -> Markup:
@@ -64,19 +66,56 @@ def _change(summary: Mapping[str, Any]) -> Markup:
 
 
 def _expected(summary: Mapping[str, Any]) -> Markup:
-    found = mapping(summary.get("gains"))
-    rows = []
-    for name, value in found.items():
+    """Predicted differences to the rivals, as a trial would tell them: below zero the proposal is better."""
+    rows: list[Difference | str] = []
+    for name, value in mapping(summary.get("gains")).items():
         one = mapping(value)
-        gain = finite(one.get("gain"))
-        if gain is not None:
-            words = f"{number(gain)} [{number(one.get('low'))}, {number(one.get('high'))}]"
-            rows.append(Bar(f"over {_NAMES.get(as_text(name), as_text(name))}", gain, words, "kept"))
+        gain, low, high = (finite(one.get(key)) for key in ("gain", "low", "high"))
+        if gain is None:
+            continue
+        verdict = as_text(one.get("verdict"))
+        if verdict == "not determined":
+            low = high = None
+        told = verdict if verdict in ("better", "worse", "not shown") else ""
+        name = f"against {_NAMES.get(as_text(name), as_text(name))}"
+        rows.append(Difference(name, -gain, None if high is None else -high, None if low is None else -low, told))
     if not rows:
         return EMPTY
-    caption = sentence("How much less loss the proposal is expected to have, with 90 % intervals. An interval that ")
-    caption = sentence(caption, "holds zero shows nothing.")
-    return figure("Is it worth it?", caption, bars(rows, "Expected gain", "less loss", largest_first=False))
+    caption = sentence("How the proposal's predicted loss differs from others', with 90 % intervals. Below zero it is ")
+    caption = sentence(caption, "better; an interval that holds zero shows nothing, and one that is not drawn is so ")
+    caption = sentence(caption, "wide that the runs do not tell.")
+    return figure("Is it worth it?", caption, forest(rows, _signed, "predicted loss"))
+
+
+def _signed(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.3g}"
+
+
+def _losses(summary: Mapping[str, Any]) -> Markup:
+    """The mixtures run and their losses."""
+    proposal = blocks.records(summary.get("proposal"))
+    rows = []
+    for one in blocks.records(summary.get("mixtures")):
+        shares, loss = [finite(value) or 0.0 for value in items(one.get("shares"))], finite(one.get("loss"))
+        if loss is not None and len(shares) == len(proposal):
+            rows.append(Mixture(as_text(one.get("name")), shares, loss))
+    if not rows:
+        return EMPTY
+    names = [as_text(one.get("name")) or "(unnamed)" for one in proposal]
+    best = [finite(one.get("weight")) or 0.0 for one in proposal]
+    surface = []
+    for point in items(summary.get("surface")):
+        numbers = [value for value in map(finite, items(point)) if value is not None]
+        if len(numbers) == len(names) + 1:
+            surface.append(numbers)
+    said = {
+        2: "Measured losses as dots, the fitted law as a line.",
+        3: "A dot is a mixture: the nearer to a corner, the more of that source. In colour: the best quarter of those "
+        "run. Shaded: the tenth of all mixtures that the law predicts to be best. The circle is the proposal.",
+    }
+    usual = "A line is a mixture, going through its share of every source to its measured loss. Thick: the proposal."
+    chart = losses(names, rows, best, surface, "loss")
+    return figure("Which mixtures were good?", sentence(said.get(len(names), usual)), chart)
 
 
 def _errors(summary: Mapping[str, Any]) -> Markup:
@@ -117,7 +156,7 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
                     percent(d.get("high")),
                     percent(d.get("proportional")),
                     percent(d.get("best_measured")),
-                    number(d.get("passes")),
+                    _passes(d.get("passes")),
                 )
             ),
         ]
@@ -125,6 +164,43 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
     ]
     head = ["Source", "Weight", "from", "to (90 %)", "Proportional", "Best run", "Passes"]
     return table(head, rows, "The proposed mixture", more=len(found) - 200)
+
+
+def _passes(value: Any) -> str:
+    """With three digits at most after the point: a share that is 0 but for rounding has no 7.4e-15 passes."""
+    known = finite(value)
+    return NONE if known is None else "<0.001" if 1e-9 < known < 0.001 else number(round(known, 3))
+
+
+def _predicted(summary: Mapping[str, Any]) -> Markup:
+    """What the law predicts for the proposal and its rivals."""
+    gains = mapping(summary.get("gains"))
+    rows = []
+    for name, value in mapping(summary.get("expected")).items():
+        one, verdict = mapping(value), mapping(gains.get(name)).get("verdict")
+        ends = (number(one.get("low")), number(one.get("high")))
+        if verdict == "not determined":
+            ends = (NONE, NONE)
+        words = [number(one.get("loss")), *ends, as_text(verdict)]
+        rows.append([escape(_NAMES.get(as_text(name), as_text(name))), *map(escape, words)])
+    head = ["Mixture", "Predicted loss", "from", "to (90 %)", "The proposal is"]
+    caption = f"What the law predicts{_place(summary)}"
+    return table(head, rows, caption) if rows else EMPTY
+
+
+def _asked(summary: Mapping[str, Any]) -> Markup:
+    rows = [
+        [isolated(name, 80), *(escape(number(mapping(one).get(key))) for key in ("value", "low", "high"))]
+        for name, one in list(mapping(summary.get("asked")).items())[:100]
+    ]
+    return table(["Outcome", "Value", "from", "to (90 %)"], rows, f"Predicted{_place(summary)}") if rows else EMPTY
+
+
+def _place(summary: Mapping[str, Any]) -> str:
+    """Where the law's other columns stand, as " at tokens=2e+10"; empty for a law of mixtures alone."""
+    known = [(as_text(name), finite(value)) for name, value in mapping(summary.get("at")).items()]
+    told = ", ".join(f"{cut(name, 40)}={value:.4g}" for name, value in known[:12] if value is not None)
+    return f" at {told}" if told else ""
 
 
 def _judged(summary: Mapping[str, Any]) -> Markup:
@@ -149,9 +225,9 @@ def _residuals(summary: Mapping[str, Any]) -> Markup:
     first = found[_shown(summary, len(found))]
     pairs = list(zip(items(first.get("observed")), items(first.get("predicted")), strict=False))
     pairs.sort(key=lambda pair: finite(pair[0]) or 0.0)
-    rows = [[escape(number(a)), escape(number(b))] for a, b in pairs[:100]]
+    rows = [[escape(f"{at + 1}"), escape(number(a)), escape(number(b))] for at, (a, b) in enumerate(pairs[:100])]
     caption = f"Observed and, while left out, predicted: {as_text(first.get('name'))[:60]}"
-    return table(["Observed", "Predicted"], rows, caption, words=0, more=len(pairs) - 100)
+    return table(["Setting, least first", "Observed", "Predicted"], rows, caption, more=len(pairs) - 100)
 
 
 def _parameters(summary: Mapping[str, Any]) -> list[Markup]:

@@ -1,0 +1,129 @@
+"""What ``cuvee mix fit`` says of its proposal: worse is called worse, and what runs do not tell is said to be open."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cuvee
+from cuvee.law import wording
+from tests.command import cuvee as run
+
+from .test_fitting import frame, write
+
+SIZES = {"books": 3, "code": 3, "web": 4}
+
+
+def told(gain: tuple[float, float, float], best: tuple[float, float, float] = (0.1, 0.05, 0.15)) -> dict[str, Any]:
+    """A summary in which these are the gains over proportional and over the best mixture run."""
+    gains = {
+        name: dict(zip(("gain", "low", "high"), one, strict=True))
+        for name, one in (("proportional", gain), ("uniform", gain), ("best_measured", best))
+    }
+    outcome = {"name": "held", "weight": 1.0, "error": 0.01, "noise": 0.01, "error_in_noise": 1.0, "rank": 1.0}
+    outcome |= {"rank_best": 1.0, "baselines": {"mean": 0.1}, "observed": [2.0, 2.4], "parameters": {}}
+    source = {"name": "web", "weight": 1.0, "low": 1.0, "high": 1.0, "proportional": 1.0, "best_measured": 1.0}
+    losses = {name: {"loss": 2.0} for name in ("proposal", "proportional", "uniform")}
+    return {
+        "law": {"name": "some_law"},
+        "counts": {"runs": 9, "settings": 9},
+        "proposal": [source | {"passes": None}],
+        "outcomes": [outcome],
+        "expected": losses | {"best_measured": {"loss": 2.1, "observed": 2.1}},
+        "gains": gains,
+        "natural_known": True,
+        "asked": {},
+        "at": {},
+        "next": "x",
+        "warnings": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict", "exported"),
+    [
+        ((-0.0318, -0.0513, -0.0137), "worse than proportional (gain -0.0318 [-0.0513, -0.0137]): keep prop", False),
+        ((-0.03, -1.7e5, -0.01), "worse than proportional (gain -0.03 [not determined]): keep proportional.", False),
+        ((0.03, -1.77e5, 0.2), "The gain over proportional is not determined", False),
+        ((0.03, float("nan"), float("nan")), "The gain over proportional is not determined", False),
+        ((0.03, -0.01, 0.05), "Expected gain over proportional: +0.03 [-0.01, +0.05]: not shown.", True),
+        ((0.03, 0.01, 0.05), "Expected gain over proportional: +0.03 [+0.01, +0.05].", True),
+    ],
+)
+def test_how_a_proposal_stands(gain: tuple[float, float, float], verdict: str, exported: bool) -> None:
+    summary = told(gain)
+    assert verdict in wording.verdict(summary)
+    assert wording.next_command(summary, "out").startswith("cuvee mix export" if exported else "cuvee methods some_law")
+
+
+def test_the_best_run_beside_the_proposal() -> None:
+    def said(*best: float, observed: float = 2.1) -> list[str]:
+        summary = told((0.1, 0.05, 0.2), best)  # type: ignore[arg-type]
+        summary["expected"]["best_measured"]["observed"] = observed
+        return wording.warnings(summary)
+
+    assert said(0.1, 0.05, 0.15) == []
+    assert said(0.1, -0.05, 0.15)[0].startswith("The proposal is not shown to be better than the best mixture")
+    assert "worse than the best mixture already run (gain -0.1 [-0.2, -0.05])" in said(-0.1, -0.2, -0.05)[0]
+    assert "already run, though not for sure (gain -0.1 [-0.2, +0.05])" in said(-0.1, -0.2, 0.05)[0]
+    assert "was measured at 1.9, below the 2 predicted" in said(0.1, 0.05, 0.15, observed=1.9)[0]
+
+
+def test_a_doubtful_law_is_not_exported() -> None:
+    summary = told((0.1, 0.05, 0.2))
+    summary["outcomes"][0]["error"] = 0.2
+    assert wording.next_command(summary, "out") == "cuvee methods some_law"
+
+
+def test_a_proposal_worse_than_proportional(tmp_path: Path) -> None:
+    """Twelve noisy mixtures: what the winner's curse takes is more than what the law promises."""
+    path = write(tmp_path / "runs.csv", frame(12, 0.05, repeats=2, seed=3))
+    sizes = ",".join(f"{name}={size}" for name, size in SIZES.items())
+    lines = run("mix", "fit", path, "--sizes", sizes, "--resamples", "40", "-o", tmp_path / "out").screen()
+    said = " ".join(lines)
+    assert "is predicted to be worse than proportional" in said and "keep proportional" in said
+    assert "already run" in said and "next: cuvee methods data_mixing_laws" in lines
+    assert "e+06" not in said
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'class="zero"' in page and "dot worse" in page
+
+
+def test_repeats_without_any_difference(tmp_path: Path) -> None:
+    columns = frame()
+    for name in ("first", "second", "third"):
+        columns[f"loss.{name}"] = np.repeat(np.asarray(columns[f"loss.{name}"])[::2], 2)
+    found = cuvee.fit_law(write(tmp_path / "runs.csv", columns), resample=20, output=tmp_path / "out").summary
+    said = " ".join(found["warnings"])
+    assert "the same outcome to the last digit" in said and "No setting was run" not in said
+
+
+def test_where_a_prediction_stands(tmp_path: Path) -> None:
+    columns = [one.ravel() for one in np.meshgrid(np.linspace(0, 1, 6), [2e9, 1e10, 5e10], [5e8, 2e9])]
+    share, tokens, sizes = columns
+    value = 1.5 + 8 / (sizes / 1e6) ** 0.35 + 5 / (tokens / 1e6) ** 0.4 + 0.3 / (share + 0.1) ** 0.6
+    path = write(tmp_path / "runs.csv", {"parameters": sizes, "tokens": tokens, "share": share, "loss.held": value})
+    words = ("--with", "d_cpt:restarts=4", "--resamples", "20", "-o", tmp_path / "out")
+    lines = run("mix", "fit", path, *words, "--at", "share=0.3").screen()
+    assert "  at parameters=2e+09, tokens=5e+10, share=0.3" in lines
+    assert any(line.split()[:1] == ["eps"] for line in lines)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Predicted at parameters=2e+09, tokens=5e+10, share=0.3" in page and "0 sources" not in page
+    for wrong, said in (("share=1.5", "share is between 0 and 1"), ("tokens=0", "tokens must be above 0")):
+        found = run("mix", "fit", path, *words, "--at", wrong)
+        assert found.status == 2 and said in found.error()
+
+
+def test_the_pictures_of_a_fit(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", frame())
+    cuvee.fit_law(path, resample=20, output=tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Mixtures of books, code, web and their losses" in page and "Which mixtures were good?" in page
+    found = json.loads((tmp_path / "out" / "fit.json").read_text())
+    assert len(found["mixtures"]) == 24 and len(found["surface"]) == 325
+    assert found["gains"]["proportional"]["verdict"] == "better"
+    least = min(found["mixtures"], key=lambda one: one["loss"])
+    assert least["shares"] == [one["best_measured"] for one in found["proposal"]]
