@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from .core import Law, Prediction, Settings
 from .engine import files
 from .engine.plan import make, parameters
+from .engine.progress import Progress
 from .engine.store import digest
 from .errors import DataError, UsageError
 from .law import caution, rounds, trust, wording
@@ -65,6 +68,7 @@ def fit_law(
     proposer: str = "law",
     skip_bad: bool = False,
     output: str | os.PathLike[str] = "out/fit",
+    progress: Progress | None = None,
     command: str | None = None,
 ) -> Fitted:
     """Fit a law to finished runs, judge it on runs left out, and propose a mixture; write fit.json and report.html.
@@ -82,6 +86,7 @@ def fit_law(
         seed: of the bootstrap, and of simulated mixtures.
         proposer: how the best mixture is looked for: "law", the law's own way, or "rounds" (:mod:`cuvee.law.rounds`).
         skip_bad: go on without runs that have no finite outcome.
+        progress: told of every step; see :class:`cuvee.engine.progress.Progress`.
 
     Raises:
         UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
@@ -100,7 +105,8 @@ def fit_law(
     folder = Path(output)
     with files.lock(folder):
         refuse_foreign(folder, FIT, "fit")
-        summary = job.run()
+        with _ticking(progress or Progress()) as job.progress:
+            summary = job.run()
         name = str(runs) if not isinstance(runs, Table) else "a table"
         summary["reproduce"] |= {
             "command": command or f"cuvee.fit_law({name!r}, law={law!r})",
@@ -161,6 +167,25 @@ def lines(fitted: Fitted) -> list[str]:
     return wording.fit_lines(fitted.folder, fitted.summary)
 
 
+@contextlib.contextmanager
+def _ticking(progress: Progress) -> Iterator[Progress]:
+    """The same progress, told every second that time goes by: one step may take minutes."""
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(1.0):
+            progress.advance(0)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield progress
+    finally:
+        over.set()
+        thread.join()
+        progress.end()
+
+
 @dataclass
 class _Job:
     """One fit, from a table of runs to all that is said about it."""
@@ -179,6 +204,7 @@ class _Job:
     proposer: str = "law"
     bounds: Bounds | None = None
     pictures: bool = False
+    progress: Progress = field(default_factory=Progress)
 
     def run(self) -> dict[str, Any]:
         with np.errstate(all="ignore"):  # what is not finite is looked for and told in words
@@ -197,13 +223,17 @@ class _Job:
         full: list[Prediction] = []
         many: Fits = []
         told = []
+        self.progress.begin(f"fitting {self.name}", 3 * len(names) + self._proposes(), "steps")
         for name in names:
             runs = table.runs(name, needs)
             full.append(law.fit(runs))
+            self.progress.advance(1)
             many.append(law.refit(runs, counts, full[-1]))
+            self.progress.advance(1)
             itself = full[-1].kind if isinstance(full[-1], Guess) else None  # a line is not compared with a line
             guesses = [one for one in BASELINES if one[0] != itself]
             verdict = judge(law, together(runs, law.left_out), guesses)
+            self.progress.advance(1)
             scales = [one for one in ("tokens", "parameters", "samples", "compute", "size") if one in needs]
             told.append(
                 {

@@ -21,7 +21,7 @@ _SIZES = {"": 1, "b": 1} | {
 
 
 def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
-    match = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(r"\s*((?:[0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE]\+?[0-9]{1,3})?)\s*([a-zA-Z]*)\s*", text)
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in units:
         below = ": it is below 0" if re.fullmatch(r"\s*-\s*[0-9.].*", text) else ""
@@ -36,7 +36,7 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
 
 
 def count(text: str) -> int:
-    """A number of tokens or rows: "200", "10k", "2M", "1.5B"."""
+    """A number of tokens or rows: "200", "10k", "2M", "1.5B", "3e9"."""
     return _parse(text, _COUNTS, "an amount", "500, 10k, 2M or 1B")
 
 
@@ -103,18 +103,18 @@ def shares(text: str) -> dict[str, float] | str:
     return found
 
 
-def weights(text: str) -> dict[str, str]:
-    """ "code=0.3,web=70%" as the exact numbers that were written."""
+def weights(text: str, option: str = "--weights", what: str = "domain") -> dict[str, str]:
+    """ "code=0.3,web=70%", given with an option, as the exact numbers that were written, by domain or ``what`` else."""
     if not text.strip():
-        raise UsageError("--weights names no domain. Write --weights web=0.7,code=0.3, or leave it out.")
+        raise UsageError(f"{option} names no {what}. Write {option} web=0.7,code=0.3, or leave it out.")
     found: dict[str, str] = {}
     for part in text.split(","):
         key, equals, value = part.rpartition("=")
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", value)
         if not equals or not key.strip() or match is None:
-            raise UsageError(f"'{part}' is not a weight. Write --weights web=0.7,code=0.3.")
+            raise UsageError(f"'{part}' is not a weight. Write {option} web=0.7,code=0.3.")
         if key.strip() in found:
-            raise UsageError(f"--weights names the domain '{key.strip()}' twice. Give each domain one weight.")
+            raise UsageError(f"{option} names the {what} '{key.strip()}' twice. Give each {what} one weight.")
         found[key.strip()] = str(Decimal(match.group(1)) / (100 if match.group(2) else 1))
     return found
 

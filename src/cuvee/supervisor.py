@@ -7,7 +7,7 @@ import mmap
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -60,10 +60,7 @@ def supervise(run: Callable[[], None]) -> NoReturn:
         os._exit(os.WEXITSTATUS(status))
     number = os.WTERMSIG(status)
     if number == signal.SIGINT:
-        from .quantities import shell_line
-
-        again = shell_line(["cuvee", *sys.argv[1:]])
-        print(f"error: interrupted; finished parts are kept. Go on with: {again}", file=sys.stderr)
+        print(f"error: {interrupted(sys.argv[1:])}", file=sys.stderr)
     if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL):
         print(
             f"error: a native library crashed ({signal.Signals(number).name}), most likely over a malformed file. "
@@ -104,6 +101,16 @@ def last_words(status: int = 0, sentence: str = "") -> None:
     said = safe(sentence, 2000).encode(errors="replace")[: _BYTES - 3] if sentence else b""
     _shared[2 : 3 + len(said)] = said + b"\0"
     _shared[1] = status
+
+
+def interrupted(words: Sequence[str]) -> str:
+    """What to say after Ctrl-C, with the command line that goes on; ``mix fit`` keeps nothing until it is done."""
+    from .quantities import shell_line
+
+    again = shell_line(["cuvee", *words])
+    if list(words[:2]) == ["mix", "fit"]:
+        return f"interrupted; nothing was written. Begin again with: {again}"
+    return f"interrupted; finished parts are kept. Go on with: {again}"
 
 
 def end(status: int, sentence: str) -> NoReturn:

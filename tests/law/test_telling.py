@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import cuvee
+from cuvee.core import Runs
+from cuvee.engine.progress import Progress
+from cuvee.errors import UsageError
+from cuvee.fitting import fit_table
 from cuvee.law import wording
+from cuvee.law.curve import Curve
+from cuvee.law.data_mixing_laws import DataMixingLaws
+from cuvee.law.table import from_arrow
+from cuvee.quantities import count
+from cuvee.supervisor import interrupted
 from tests.command import cuvee as run
 
 from .test_fitting import frame, write
@@ -127,3 +138,80 @@ def test_the_pictures_of_a_fit(tmp_path: Path) -> None:
     assert found["gains"]["proportional"]["verdict"] == "better"
     least = min(found["mixtures"], key=lambda one: one["loss"])
     assert least["shares"] == [one["best_measured"] for one in found["proposal"]]
+
+
+class Never(DataMixingLaws):
+    """Fits nothing: what is asked wrongly is to be refused before."""
+
+    def fit(self, runs: Runs) -> Curve:
+        raise AssertionError("fitted before the question was checked")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"sizes": {"books": 1, "code": 1, "wiki": 1}}, "The size of the source 'web' is not known"),
+        ({"sizes": SIZES, "tokens": 1000, "passes": 2.0}, "of the tokens are missing"),
+        ({"passes": 2.0}, "--sizes"),
+        ({"resample": 3}, "at least 20"),
+    ],
+)
+def test_a_wrong_question_costs_no_fit(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        fit_table(from_arrow(pa.table(frame()), "x", None, None), Never(), "data_mixing_laws", **asked)
+
+
+def test_numpy_says_nothing() -> None:
+    class Loud(DataMixingLaws):
+        def fit(self, runs: Runs) -> Curve:
+            np.exp(np.array([1e4]))
+            return super().fit(runs)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_table(from_arrow(pa.table(frame()), "x", None, None), Loud(), "data_mixing_laws", resample=20)
+
+
+def test_a_law_that_proposes_nothing_refuses_at(tmp_path: Path) -> None:
+    columns = {"mix.a": np.repeat([1.0, 0.0], 4), "mix.b": np.repeat([0.0, 1.0], 4)}
+    columns |= {"samples": np.tile([2e5, 5e5, 1e6, 2e6], 2), "pass": np.full(8, 5e5)}
+    columns |= {"loss.error": np.linspace(0.5, 0.3, 8)}
+    path = write(tmp_path / "pools.csv", columns)
+    found = run("mix", "fit", path, "--with", "data_filtering", "--at", "samples=30M", "-o", tmp_path / "out")
+    assert found.status == 2 and "data_filtering proposes no mixture and predicts none, so --at" in found.error()
+
+
+def test_objectives_that_do_not_sum_to_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", frame())
+    for words in (("mix", "fit", path), ("mix", "search", path, "-e", path)):
+        found = run(*words, "--objective", "first=0.7,second=0.7", "-o", tmp_path / "out")
+        assert found.status == 2
+        assert "--objective sum to 1.4, not to 1. In proportion they are: first=0.5,second=0.5" in found.error()
+        negative = run(*words, "--objective", "first=-0.7", "-o", tmp_path / "out")
+        assert negative.status == 2 and "Write --objective web=" in negative.error()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    class Heard(Progress):
+        labels: ClassVar[list[str]] = []
+
+        def begin(self, label: str, total: float, unit: str = "") -> None:
+            super().begin(label, total, unit)
+            self.labels.append(label)
+
+    heard = Heard()
+    path = write(tmp_path / "runs.csv", frame())
+    cuvee.fit_law(path, resample=20, output=tmp_path / "out", progress=heard)
+    assert heard.labels == ["fitting data_mixing_laws"] and heard.done == heard.total - 1 == 9
+
+
+def test_an_interrupted_fit_keeps_nothing() -> None:
+    assert interrupted(["mix", "fit", "runs.csv"]).startswith("interrupted; nothing was written. Begin again with: ")
+    assert interrupted(["select", "x"]) == "interrupted; finished parts are kept. Go on with: cuvee select x"
+
+
+def test_counts_with_an_exponent() -> None:
+    assert count("1e6") == 1_000_000 and count("1.5E9") == 1_500_000_000
+    for wrong in ("1e", "1e-3", "e6", "1e999"):
+        with pytest.raises(UsageError):
+            count(wrong)

@@ -23,6 +23,9 @@ from .shared import (
     without,
 )
 
+ROUNDED = 5e-3
+"""How far from 1 the weights of an objective may sum: three of 0.33 are too far, three of 0.333 are not."""
+
 
 class Mixing(Verbs):
     """``cuvee mix POOL`` without a verb's name is ``cuvee mix pool POOL``."""
@@ -111,6 +114,20 @@ def mix_pool(
         print_result(result.summary, mixing.lines(result), flags)
 
 
+def _objective(text: str | None, what: str) -> dict[str, float] | None:
+    """What is minimised, of evaluation sets or outcomes: weights that sum to 1 but for their rounding."""
+    from .. import quantities
+
+    if text is None:
+        return None
+    found = {name: float(value) for name, value in quantities.weights(text, "--objective", what).items()}
+    total = sum(found.values())
+    if total > 0 and abs(total - 1) > ROUNDED:
+        scaled = ",".join(f"{name}={value / total:.6g}" for name, value in found.items())
+        raise UsageError(f"The weights of --objective sum to {total:.6g}, not to 1. In proportion they are: {scaled}.")
+    return found
+
+
 @mix.command("search", short_help="Learn weights from a swarm of small runs, and try them.")
 @click.argument("pool", nargs=-1, required=True)
 @evaluation_sets("Held-out documents like those the model is for (repeatable).")
@@ -189,12 +206,11 @@ def mix_search(
     names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
     more = ("over", "clusters", "proposer", "levels", "freeze", "changed")
     asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, *more)}
-    weights = quantities.weights(objective) if objective else None
     asked |= {
         "evaluations": list(evaluations),
         "tokens": quantities.count(tokens) if tokens else None,
         "run_tokens": quantities.count(run_tokens) if run_tokens else None,
-        "objective": {name: float(value) for name, value in weights.items()} if weights else None,
+        "objective": _objective(objective, "evaluation set"),
         "resample": resamples,
         "eval_bytes": quantities.size(eval_bytes) if eval_bytes else None,
     }
@@ -236,6 +252,7 @@ def mix_search(
 @click.option("--skip-bad", is_flag=True, help="Go on without runs whose outcome is not a finite number.")
 @click.option("-o", "--output", default="out/fit", show_default=True, help="Folder for fit.json and the report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
 def mix_fit(
     runs: str,
     law: str,
@@ -253,6 +270,7 @@ def mix_fit(
     skip_bad: bool,
     output: str,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Learn from finished RUNS what a mixture is worth, how far that can be believed, and which mixture to try next.
 
@@ -264,6 +282,7 @@ def mix_fit(
     RUNS is a table made by anybody, one row a run, or a ledger's folder with --arms.
     """
     from .. import fitting, quantities
+    from ..engine.progress import for_terminal
     from ..mixing import sizes_of
 
     name, settings = quantities.method_call(law)
@@ -273,7 +292,7 @@ def mix_fit(
         settings=settings,
         sources=[one.strip() for one in sources.split(",")] if sources else None,
         losses=list(losses) or None,
-        objective={key: float(value) for key, value in quantities.weights(objective).items()} if objective else None,
+        objective=_objective(objective, "outcome"),
         arms=arms,
         sizes=sizes_of(sizes) if sizes else None,
         tokens=quantities.count(tokens) if tokens else None,
@@ -284,6 +303,7 @@ def mix_fit(
         proposer=proposer,
         skip_bad=skip_bad,
         output=output,
+        progress=for_terminal(quiet or as_json),
         command=typed(),
     )
     print_result(result.summary, fitting.lines(result), {"as_json": as_json})

@@ -12,9 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from ..errors import CuveeError, ResourceError, UsageError
-from ..supervisor import INTERRUPTED, supervise
+from ..supervisor import INTERRUPTED, interrupted, supervise
 from .group import cli
-from .shared import typed
 
 
 def fail(message: str, status: int) -> NoReturn:
@@ -43,7 +42,7 @@ def run() -> None:
     except CuveeError as error:
         fail(str(error), error.exit_status)
     except KeyboardInterrupt:
-        fail(f"interrupted; finished parts are kept. Go on with: {typed()}", INTERRUPTED)
+        fail(interrupted(sys.argv[1:]), INTERRUPTED)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
