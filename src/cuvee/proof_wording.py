@@ -12,7 +12,7 @@ import numpy as np
 from .layout import REPORT
 from .proof.multiples import Multiple
 from .quantities import next_lines
-from .report.terminal import plural, safe, warned
+from .report.terminal import percent, plural, safe, warned
 from .report.text import fit
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ def refused(met: Overlap) -> str:
     )
 
 
-def overlaps(met: Overlap, how: str) -> list[str]:
-    """Warnings about evaluation texts in the pool and in the selections."""
+def overlaps(met: Overlap, how: str, rows: int | None = None) -> list[str]:
+    """Warnings about evaluation texts in the pool, of so many ``rows``, and in the selections."""
     if not met.rows:
         return []
-    found = [f"{plural(met.rows, 'document')} of the pool hold evaluation text ({met.told()})"]
+    share = f", {percent(met.rows / rows)}," if rows and met.rows >= rows / 100 else ""
+    held = "hold" if met.rows > 1 else "holds"
+    found = [f"{plural(met.rows, 'document')} of the pool{share} {held} evaluation text ({met.told()})"]
     found[0] += (
         " and are left out of every arm." if how == "clean" else ", and stayed in: results flatter who has them."
     )

@@ -13,7 +13,7 @@ from .mix.wording import MANY_PASSES, passes
 from .proof_wording import duration
 from .quantities import next_lines, shell_path, shell_word
 from .report.figures import short
-from .report.terminal import percent, plural, safe, warned
+from .report.terminal import percent, plural, safe, warning_lines
 from .report.text import fit, width
 
 WIDTH, LINES, ROWS = 80, 24, 10
@@ -113,9 +113,5 @@ def lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     told = f"{short(cost['tokens'])} tokens, {percent(cost['tokens'] / cost['whole_runs'])} of those of whole runs"
     found.append(f"  cost  {told}; {duration(cost['train_seconds'])} of training ends{known}")
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
-    for warning in summary["warnings"]:
-        more = warned(warning, WIDTH)
-        if len(found) + len(more) + len(tail) > LINES:
-            break
-        found += more
+    found += warning_lines(summary["warnings"], LINES - len(tail) - len(found))
     return [*(fit(line, WIDTH) for line in found[: LINES - len(tail)]), *tail]

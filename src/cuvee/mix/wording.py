@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..layout import REPORT
+from ..layout import MIX, REPORT
 from ..quantities import next_lines, shell_path
 from ..report.figures import short
-from ..report.terminal import number, percent, plural, safe, warned
+from ..report.terminal import number, percent, plural, safe, warning_lines
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
+SOURCES = 20
+"""Sources whose weights stand on the screen."""
+RESERVED = 8
+"""Lines that warnings may have of the table's."""
 MANY_PASSES = 4.0
 """Muennighoff et al., "Scaling Data-Constrained Language Models" (2023): up to about four passes, repeated text is
 worth nearly as much as new text; by about sixteen, more passes are worth nothing."""
@@ -109,25 +113,50 @@ def next_command(folder: str) -> str:
     return f"cuvee mix export {shell_path(folder)} --to megatron"
 
 
+def by_weight(sources: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The sources by falling weight; those whose weights differ by rounding alone by name."""
+    return sorted(sources, key=lambda one: (-round(one["weight"], 6), one["name"]))
+
+
+def other_weights(rows: Sequence[Mapping[str, Any]], most: int, file: str) -> list[str]:
+    """The weights of sources that have no line of their own, several to a line; beyond ``most`` their sum, and the
+    ``file`` that has them."""
+    told = [f"{safe(one['name'], 24)} {percent(one['weight'])}" for one in rows[: max(most, 0)]]
+    rest = rows[max(most, 0) :]
+    if rest:
+        told.append(f"{len(rest):,} more with {percent(sum(one['weight'] for one in rest))} together, see {file}")
+    lines: list[str] = []
+    for one in told:
+        if lines and width(lines[-1]) + width(one) + 2 < WIDTH:
+            lines[-1] += f", {one}"
+        else:
+            lines.append(f"  {one}" if lines else f"  and {one}")
+    return [f"{line}," for line in lines[:-1]] + lines[-1:]
+
+
 def mix_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     """What ``cuvee mix`` prints: verdict first, at most 24 lines of 80 columns."""
     lines = textwrap.wrap(safe(summary["verdict"], 240), WIDTH)
     lines.append(f"  {'source':<17}{'weight':>8}{'tokens':>8}{'passes':>8}{'proportional':>18}{'uniform':>18}")
-    rows = sorted(summary["sources"], key=lambda one: (-one["weight"], one["name"]))
-    room = 12 if len(rows) <= 12 else 11
-    for one in rows[:room]:
-        name = fit(safe(one["name"], 16), 16)
-        others = "".join(
-            f"{percent(one[other]):>9}  x {passes(one[other + '_passes']):<5}" for other in ("proportional", "uniform")
-        )
-        padded = name + " " * (17 - width(name))
-        told = f"{percent(one['weight']):>8}{short(one['tokens']):>8}{passes(one['passes']):>8}"
-        lines.append(f"  {padded}{told}{others}".rstrip())
-    if len(rows) > room:
-        rest = rows[room:]
-        share = percent(sum(one["weight"] for one in rest))
-        lines.append(f"  and {len(rest):,} more with {share} together")
-    for warning in summary["warnings"][:4]:
-        lines += warned(warning, WIDTH)
+    rows = by_weight(summary["sources"])
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    least = len(warning_lines(summary["warnings"], RESERVED))
+    room = LINES - len(tail) - len(lines) - least
+    table = [_row(one) for one in rows]
+    if len(rows) > room:
+        full = min(room, 12)
+        while full > 4 and full + len(other_weights(rows[full:], SOURCES - full, MIX)) > room:
+            full -= 1
+        table = [*table[:full], *other_weights(rows[full:], SOURCES - full, MIX)]
+    lines += table
+    lines += warning_lines(summary["warnings"], LINES - len(tail) - len(lines))
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
+
+
+def _row(one: Mapping[str, Any]) -> str:
+    name = fit(safe(one["name"], 16), 16)
+    others = "".join(
+        f"{percent(one[other]):>9}  x {passes(one[other + '_passes']):<5}" for other in ("proportional", "uniform")
+    )
+    told = f"{percent(one['weight']):>8}{short(one['tokens']):>8}{passes(one['passes']):>8}"
+    return f"  {name}{' ' * (17 - width(name))}{told}{others}".rstrip()

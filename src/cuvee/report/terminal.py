@@ -29,6 +29,7 @@ __all__ = [
     "size",
     "spark",
     "warned",
+    "warning_lines",
     "width",
 ]
 
@@ -76,6 +77,27 @@ def warned(sentence: Any, columns: int, most: int = 3) -> list[str]:
     text = safe(sentence, most * columns)
     wrapped = textwrap.wrap(text, columns - 6, break_on_hyphens=False, max_lines=most, placeholder=" …")
     return [f"  (!) {part}" if at == 0 else f"      {part}" for at, part in enumerate(wrapped)]
+
+
+def warning_lines(sentences: Sequence[Any], room: int, columns: int = 80) -> list[str]:
+    """Warnings, gravest first, in at most ``room`` lines: cut to fewer lines each before any is left out, and how many
+    are left out is said."""
+    for most in (4, 3, 2):
+        told = [warned(one, columns, most) for one in sentences]
+        if sum(map(len, told)) <= room:
+            return [line for one in told for line in one]
+    found: list[str] = []
+    for at, one in enumerate(told):
+        if len(found) + len(one) > room - 1:
+            rest = len(told) - at
+            more = (
+                f"  and {plural(rest, 'more warning')} in the report"
+                if at
+                else f"  {plural(rest, 'warning')} in the report"
+            )
+            return [*found, more] if room > 0 else []
+        found += one
+    return found
 
 
 def spark(values: Iterable[Any], columns: int | None = None) -> str:

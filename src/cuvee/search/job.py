@@ -108,6 +108,8 @@ class Job:
     command: str
     paths: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Of columns that were found and not used: they come last."""
     seconds: dict[str, float] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     lost: int = 0
@@ -140,7 +142,7 @@ class Job:
             read_evaluation(name, paths, held, self.store, question.eval_bytes, ("text",))
             for name, paths in sets.items()
         ]
-        self.warnings += [f"{note}." for note in self.opened.notes]
+        self.notes += [f"{note}." for note in self.opened.notes]
         self.warnings += checked(self.sets, reading)
 
     def prepare(self) -> None:
@@ -154,7 +156,7 @@ class Job:
         self.met = overlap.find(self.engine, [one.evaluation for one in self.sets], [])
         if self.met.rows and question.overlap == "refuse":
             raise DataError(refused(self.met))
-        self.warnings += overlaps(self.met, question.overlap)
+        self.warnings += overlaps(self.met, question.overlap, self.engine.rows)
         bad = self.met.contaminated if question.overlap == "clean" else np.empty(0, np.int64)
         part = Part(columns, without=self._without(columns, bad))
         sources = count_sources(part)
@@ -527,7 +529,7 @@ class Job:
         }  # fmt: skip
         for one in summary["overlap"]:
             one["examples"] = []
-        summary["warnings"] = [*self.warnings, *wording.warnings(summary)]
+        summary["warnings"] = [*wording.warnings(summary, self.warnings), *self.notes]
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
         summary["next"] = wording.next_command(summary, str(folder), self.paths, self.command)

@@ -10,18 +10,21 @@ from typing import Any
 
 from ..law import trust
 from ..law.caution import LEVEL
-from ..layout import REPORT
+from ..layout import REPORT, SEARCH
 from ..mix.apportion import apportion
-from ..mix.wording import MANY_PASSES, passes
+from ..mix.wording import MANY_PASSES, SOURCES, by_weight, other_weights, passes
 from ..proof_wording import duration, interval
 from ..quantities import next_lines, shell_path, shell_word
 from ..report.figures import short
-from ..report.terminal import number, percent, plural, safe, warned
+from ..report.terminal import number, percent, plural, safe, warning_lines
 from ..report.text import fit, width
 
 WIDTH, LINES = 80, 24
 FAR_ERROR = 3.0
-ROWS = 8
+ROWS, FEWEST_ROWS = 8, 4
+"""Sources with a line of their own; fewer where there is much else to say."""
+RESERVED = 6
+"""Lines that warnings may have of the table's."""
 BY_SIZE = "by size"
 """The mixture of all sources by their size, where no weights are held; the trial has it beside the others."""
 BEATEN = "Proportional is proposed, for the law shows nothing better; but a run of the swarm is better"
@@ -137,8 +140,11 @@ def _new(told: Mapping[str, Any]) -> str:
     )
 
 
-def warnings(summary: Mapping[str, Any]) -> list[str]:
-    """What a user should know before training on the proposal, gravest first."""
+def warnings(summary: Mapping[str, Any], data: Sequence[str] = ()) -> list[str]:
+    """What a user should know before training on the proposal, gravest first.
+
+    ``data``: what was found in the pool and the evaluation sets; it comes after what the trial showed.
+    """
     found = []
     told = {one["against"]: one for one in primary(summary)}
     worse = [name for name, one in told.items() if one["verdict"] == "worse"]
@@ -153,6 +159,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
             f"The proposal trained on the same documents as {_listed(same)}: runs are so short that shares round to "
             "one and the same. Give more --run-tokens."
         )
+    found += data
     rivals = [one for name, one in told.items() if name in ("proportional", "uniform")]
     if rivals and not worse and not all(one["verdict"] == "better" for one in rivals):
         found.append(
@@ -179,7 +186,7 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     groups = [one for one in summary["comparisons"] if one["group"] is not None and one["verdict"] == "worse"]
     if groups:
         named = ", ".join(f"{safe(one['group'], 24)} ({interval(one)} against {one['against']})" for one in groups[:2])
-        named += f", and {len(groups) - 2:,} more in the report" if len(groups) > 2 else ""
+        named += f", and {len(groups) - 2:,} more" if len(groups) > 2 else ""
         found.append(f"The proposal is worse on {plural(len(groups), 'comparison')} of subgroups: {named}.")
     for sentence in summary["extrapolation"]:
         found.append(f"Extrapolation: {sentence}.")
@@ -300,20 +307,35 @@ def _best_is_proportional(summary: Mapping[str, Any]) -> bool:
 
 
 def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
-    """What ``cuvee mix search`` prints: verdict first, at most 24 lines of 80 columns."""
+    """What ``cuvee mix search`` prints: verdict first, at most 24 lines of 80 columns.
+
+    What is long gives way to warnings: they have up to a quarter of the screen, and the table is the shorter for it.
+    """
+    tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
+    room = LINES - len(tail)
+    least = len(warning_lines(summary["warnings"], RESERVED))
+    for rows in range(ROWS, FEWEST_ROWS - 1, -1):
+        lines = _body(summary, rows)
+        if len(lines) + least <= room:
+            break
+    lines = lines[: room - least]
+    lines += warning_lines(summary["warnings"], room - len(lines))
+    return [*(fit(line, WIDTH) for line in lines), *tail]
+
+
+def _body(summary: Mapping[str, Any], most: int) -> list[str]:
+    """Verdict, weights of at most so many sources in full, what the law expects, and the cost."""
     lines = textwrap.wrap(safe(summary["verdict"], 400), WIDTH)[:4]
     lines.append(f"  {'source':<16}{'weight':>7}{'90 %':>13}{'passes':>7}{'proportional':>17}{'uniform':>15}")
-    rows = sorted(summary["proposal"], key=lambda one: (-one["weight"], one["name"]))
-    room = ROWS if len(rows) <= ROWS else ROWS - 1
+    rows = by_weight(summary["proposal"])
+    room = most if len(rows) <= most else most - 1
     for one in rows[:room]:
         name = fit(safe(one["name"], 15), 15)
         span = f"[{percent(one['low'])}, {percent(one['high'])}]".replace(" %", "")
         text = f"  {name}{' ' * (16 - width(name))}{percent(one['weight']):>7}{span:>13}{passes(one['passes']):>7}"
         text += f"{percent(one['proportional']):>10} x {passes(one['proportional_passes']):<4}"
         lines.append(f"{text}{percent(one['uniform']):>8} x {passes(one['uniform_passes'])}")
-    if len(rows) > room:
-        rest = percent(sum(one["weight"] for one in rows[room:]))
-        lines.append(f"  and {len(rows) - room:,} more with {rest} together")
+    lines += other_weights(rows[room:], SOURCES - room, SEARCH)
     if summary.get("held"):
         lines += textwrap.wrap(
             held(summary["held"]), WIDTH, initial_indent="  held       ", subsequent_indent="             "
@@ -327,21 +349,20 @@ def search_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     )
     if caution(summary):
         lines.append(f"  caution    {caution(summary)}")
-    cost = summary["cost"]
-    seconds = sum(cost["seconds"].values())
-    counts = summary["counts"]
-    share = f"{short(cost['swarm']['tokens'])} tokens in {plural(cost['swarm']['runs'], 'run')}"
-    known = f", {plural(counts['found'], 'trial')} found in the ledger" if counts["found"] else ""
-    lines.append(f"  cost       {share}; {duration(seconds)} in all{known}")
+    lines += textwrap.wrap(_cost(summary), WIDTH, initial_indent="  cost       ", subsequent_indent="             ")
     for one in (summary["trial"] or {}).get("multiples", [])[:1]:
         lines += textwrap.wrap(one["said"], WIDTH, initial_indent="  tokens     ", subsequent_indent="             ")
-    tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
-    for warning in summary["warnings"]:
-        told = warned(warning, WIDTH)
-        if len(lines) + len(told) + len(tail) > LINES:
-            break
-        lines += told
-    return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
+    return lines
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    """What the swarm and the trial were trained on, and the seconds of both."""
+    cost, found = summary["cost"], summary["counts"]["found"]
+    told = f"{short(cost['swarm']['tokens'])} tokens in {plural(cost['swarm']['runs'], 'run')}"
+    if cost["trial"]:
+        told += f", {short(cost['trial']['tokens'])} in {cost['trial']['runs']:,} of the trial"
+    known = f", {plural(found, 'trial')} found in the ledger" if found else ""
+    return f"{told}; {duration(sum(cost['seconds'].values()))} in all{known}"
 
 
 def _loss(one: Mapping[str, Any]) -> str:
