@@ -139,4 +139,4 @@ def test_what_is_cut_is_counted_and_the_law_is_shown_whole(place: Path) -> None:
     one: dict[str, Any] = {"primary": False, "group": "g", "verdict": "worse", "against": "uniform"}
     one |= {"mean": 0.1, "low": 0.0, "high": 0.2}
     said = wording.warnings({**found.summary, "comparisons": [one] * 4})
-    assert any("worse on 4 comparisons" in each and each.endswith("and 2 more.")  for each in said)
+    assert any("worse on 4 comparisons" in each and each.endswith("and 2 more.") for each in said)
