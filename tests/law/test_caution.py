@@ -71,6 +71,8 @@ def test_a_law_that_misses_the_natural_mixture_is_told_by_those_near_it() -> Non
     missed = np.array([0.0] * 8 + [0.02] * 4)
     found = cautious(NATURAL, BEST[None].repeat(3, 0), bowl(BEST), lambda b, x: bowl(BEST)(x), measured, missed)
     assert found.t == 0 and found.path[0, 3] == 0 and found.path[1, 3] > 0.015
+    alike = step(np.full(12, 0.004)).path  # errors that are the same everywhere do not grow with distance, too
+    assert alike[1:, 3] == pytest.approx(alike[1:, 1] + 0.004)
     assert level(measured, np.full(12, np.nan), NATURAL) == 0
 
 

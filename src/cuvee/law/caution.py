@@ -12,12 +12,11 @@ taken as independent:
   matters. With d_i the total variation from the natural mixture, the error to be feared at distance d has the square
   mean(e_i^2 / d_i) d: the variogram of a continuous surface of any roughness is linear near 0. Errors in proportion to
   d would take the surface to be smooth, which it is not where a source has been gone through once.
-* **Level.** Where the mixtures that lie nearest the natural one, a third of all, are worse than the law says on
-  average, it misses the natural one itself, which alone may repeat nothing. That mean, where it is above 0, counts
-  against every mixture but the natural one.
+* **Level.** Where the mixtures that lie nearest the natural one, a third of all, are mostly worse than the law says, it
+  misses the natural one itself, which alone may repeat nothing. The median of their errors, where it is above 0, is l.
 
-The bound on the difference at t is the larger of what the fit to all runs predicts and the mean over resamples, plus
-that mean, plus z (r(t)^2 + mean(e_i^2 / d_i) d(t))^(1/2) with z of the one-sided level ``LEVEL`` for up to six sources.
+The bound on the difference at t is the larger of what the fit to all runs predicts and the mean over resamples, plus l
+plus z (r(t)^2 + mean((e_i - l)^2 / d_i) d(t))^(1/2), with z of the one-sided level ``LEVEL`` for up to six sources.
 The direction was chosen by the same runs, the best of as many as there are sources less one: as in a bound on all
 directions at once (Scheffe), z grows with the root of that number. The t of the least bound is taken; 0, the natural
 mixture itself, where none is below 0.
@@ -146,10 +145,11 @@ def cautious(
         middle, spread = np.maximum(predicted, each[told].mean(0)), each[told].std(0)
     else:
         middle, spread = predicted, np.full(len(ts), np.inf)
-    middle = middle + level(measured, errors, natural)
+    missed = level(measured, errors, natural)
+    middle = middle + missed
     z = NormalDist().inv_cdf(LEVEL) * math.sqrt(max(1.0, (np.count_nonzero(natural) - 1) / (FEW - 1)))
     with np.errstate(invalid="ignore"):  # an infinite error at distance 0
-        bound = middle + z * np.hypot(spread, misfit(measured, errors, natural) * moved**ROUGH)
+        bound = middle + z * np.hypot(spread, misfit(measured, errors - missed, natural) * moved**ROUGH)
     middle[0] = bound[0] = 0.0
     at = int(np.argmin(np.where(np.isfinite(bound), bound, np.inf)))
     step = Step(
@@ -166,11 +166,11 @@ def misfit(measured: Floats, errors: Floats, natural: Floats) -> float:
 
 
 def level(measured: Floats, errors: Floats, natural: Floats) -> float:
-    """By how much mixtures near the natural one are worse than a law says that has not seen them; 0 at least."""
+    """By how much most mixtures near the natural one are worse than a law says that has not seen them; 0 at least."""
     far = distance(measured, natural)
     usable = np.flatnonzero(np.isfinite(errors) & (far > 0))
     near = usable[np.argsort(far[usable], kind="stable")][: max(1, len(usable) // NEAR)]
-    return max(0.0, float(errors[near].mean())) if len(near) else 0.0
+    return max(0.0, float(np.median(errors[near]))) if len(near) else 0.0
 
 
 def _optimism(
