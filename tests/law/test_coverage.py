@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.asking import CASES as ANSWERS
+from bench.asking import simulate as ask
 from bench.mixing import CASES, simulate
 from cuvee import registry
 from cuvee.core import Law
 from cuvee.engine.plan import make
+from cuvee.law.judge import interval
 
 RECORD = Path(__file__).parents[2] / "bench" / "results" / "mixing.json"
 
@@ -40,3 +43,31 @@ def test_the_record(row: dict[str, object]) -> None:
     """What was measured is of the swarms that stand in the benchmark."""
     told = (row["mixtures"], row["seeds"], row["noise"])
     assert told in [(case.mixtures, case.seeds, case.noise) for case in CASES[str(row["law"])]]
+
+
+def test_a_few_answers() -> None:
+    """Of 20 tables, 6 intervals each, of a law that widens for few runs, and of one that draws checkpoints' noise."""
+    for name in ("ood_scaling, 6 runs", "fine_line"):
+        found = [ask(seed, ANSWERS[name]) for seed in range(500, 520)]
+        covered = np.mean([list(one.values()) for one in found])
+        assert 0.75 <= covered <= 1.0, name
+
+
+def test_the_record_of_answers() -> None:
+    """Every case was measured, and none covers far less than it says."""
+    rows = json.loads(RECORD.with_name("asking.json").read_text())
+    assert {row["case"] for row in rows} == set(ANSWERS)
+    for row in rows:
+        assert set(row["covered"]) >= set(ANSWERS[row["case"]].questions) and min(row["covered"].values()) > 0.8
+
+
+def test_places_of_quantiles() -> None:
+    """One more draw of a uniform number lies between them as often as they say, even for 20 of them."""
+    random = np.random.default_rng(0)
+    for count in (20, 40):
+        held = []
+        for _ in range(4_000):
+            low, high = interval(random.random(count))
+            held.append(high - low)
+        assert np.mean(held) == pytest.approx(0.9, abs=0.004)
+    assert np.isnan(interval(np.array([np.nan]))).all()

@@ -8,7 +8,8 @@ allenai/olmix fits at one number of tokens N:
 Inputs: mixtures and one loss; ``tokens`` of the runs. Cost: milliseconds a fit. Traps: twice as many numbers as sources
 and one; the shape at another N is an assumption, which the paper checks by retraining; there is no factor before the
 powers, so the unit of the loss matters: what varies by a unit or more with one share is fitted badly (in its claim the
-error halves when losses are divided by five).
+error halves when losses are divided by five); intervals are too narrow (of 83 planted swarms of 40 mixtures they held
+the best shares in 72 to 83 %, loss and gain in 80 %, instead of 90).
 """
 
 from __future__ import annotations
