@@ -96,6 +96,19 @@ def test_a_falling_score_is_said() -> None:
     assert "does not follow the law" in said and "falls with more pretraining" in said
 
 
+def test_a_fall_of_single_runs_is_said() -> None:
+    """Eight sizes at one seed: five runs in falling order are 1 of 120, which the upper four, 1 of 24, could not be."""
+    tokens = np.geomspace(1e8, 1e11, 8)
+    falling = table(np.array([3.0, 4.0, 5.0, 5.5, 5.2, 4.8, 4.1, 3.5]), tokens=tokens)
+    assert "falls with more pretraining over the larger sizes" in remarks("downstream_log", falling)
+    late = table(np.array([3.0, 4.0, 5.0, 5.1, 5.6, 5.2, 4.8, 4.1]), tokens=tokens)
+    assert "5 runs there cannot tell that from chance (p = 0.12): repeat them" in remarks("downstream_log", late)
+    few = table(np.array([5.0, 4.5, 4.0, 3.5]), tokens=tokens[:4])
+    assert "4 runs there cannot tell that from chance" in remarks("downstream_log", few)
+    rising = table(np.linspace(3, 6, 8), tokens=tokens)
+    assert "fall" not in remarks("downstream_log", rising)
+
+
 def checkpoints(mixtures: int = 12, seeds: int = 1) -> dict[str, Any]:
     """Every mixture a run with checkpoints at three numbers of tokens, all of them off by the run's own luck."""
     random = np.random.default_rng(0)

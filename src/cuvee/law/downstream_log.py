@@ -16,15 +16,21 @@ larger fine-tuning set flattens the curve; the score is bounded, this form is no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Card, Prediction, Runs, Settings
+from ..report.figures import plural
 from .curve import CurveLaw, Floats, Numbers, bounded_exp
 
 SURE = 0.01
 """Of chance alone, the share of tables that are remarked upon."""
+CLEARLY = -0.69
+"""Rank correlations below this look like a fall, whether or not the runs can show it."""
+FEWEST, ALL_ORDERS = 5, 7
+"""Runs of which one order in a hundred is rarer than ``SURE``: 1 / 5!; and up to which all orders are counted."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,11 @@ class DownstreamLog(CurveLaw):
                 "pretraining and task may be misaligned, and then a lower cross-entropy says nothing."
             )
         if told["p_fall"] < SURE:
+            found.append("The score falls with more pretraining over the larger sizes: look for misaligned data.")
+        elif told["fall"] < CLEARLY:
             found.append(
-                "The score falls with more pretraining over the upper half of the sizes: look for misaligned data."
+                f"The score falls over the larger sizes, and {plural(int(told['looked_at']), 'run')} there cannot tell "
+                f"that from chance (p = {told['p_fall']:.2g}): repeat them with more seeds, or data may be misaligned."
             )
         return found
 
@@ -93,7 +102,9 @@ def misaligned(runs: Runs, fitted: Any, resamples: int = 2_000, seed: int = 0) -
     Returns:
         "lack_of_fit": the ratio of the mean square of residuals of group means to seed variance; "p_lack_of_fit": its
         p-value under normal noise, by simulation; "fall": Spearman correlation of score and tokens over the upper half
-        of the sizes; "p_fall": how often chance orders them so low. NaN where the runs cannot tell.
+        of the sizes, and as many below it as five runs need, of which no fewer could show a fall; "p_fall": how often
+        chance orders them so low, of all orders up to seven runs; "looked_at": of so many runs. NaN where the runs
+        cannot tell.
     """
     from .judge import group_means, seed_noise, spearman
 
@@ -108,11 +119,17 @@ def misaligned(runs: Runs, fitted: Any, resamples: int = 2_000, seed: int = 0) -
         null = (random.chisquare(spare, resamples) / spare) / (random.chisquare(freedom, resamples) / freedom)
         p = float((1 + (null >= ratio).sum()) / (resamples + 1))
     tokens = runs.settings.values["tokens"]
-    upper = tokens >= np.median(np.unique(tokens))
-    fall = spearman(tokens[upper], runs.outcome[upper])
-    p_fall = float("nan")
-    if np.isfinite(fall):
+    sizes = np.unique(tokens)
+    least = next((one for one in sizes[::-1] if one <= np.median(sizes) and (tokens >= one).sum() >= FEWEST), sizes[0])
+    upper = tokens >= least
+    x, y = tokens[upper], runs.outcome[upper]
+    fall, p_fall = spearman(x, y), float("nan")
+    if np.isfinite(fall) and len(y) <= ALL_ORDERS:
+        chance = [spearman(x, y[list(order)]) for order in permutations(range(len(y)))]
+        p_fall = float(np.mean([one <= fall + 1e-12 for one in chance]))
+    elif np.isfinite(fall):
         random = np.random.default_rng([seed, 1])
-        chance = [spearman(tokens[upper], random.permutation(runs.outcome[upper])) for _ in range(resamples)]
+        chance = [spearman(x, random.permutation(y)) for _ in range(resamples)]
         p_fall = float((1 + sum(one <= fall + 1e-12 for one in chance)) / (resamples + 1))
-    return {"lack_of_fit": ratio, "p_lack_of_fit": p, "fall": fall, "p_fall": p_fall}
+    looked_at = float(upper.sum())
+    return {"lack_of_fit": ratio, "p_lack_of_fit": p, "fall": fall, "p_fall": p_fall, "looked_at": looked_at}
