@@ -169,9 +169,12 @@ def warnings(summary: Mapping[str, Any], data: Sequence[str] = ()) -> list[str]:
     promised = summary["caution"]["path"][-1][1] if stays(summary) else None
     if promised is not None and promised < 0:
         found.append(
-            f"The law promises {promised:+.2g} {summary['unit']} against proportional, which the law's own "
-            "errors could undo. Give more --runs, or try it with --bold."
+            f"The law's own optimum would be better than proportional by {-promised:.2g} {summary['unit']} if the law "
+            "were right, but it was so far wrong about mixtures left out that it may be worse. Give more --runs, or "
+            "try that optimum with --bold."
         )
+    if not told:
+        found += _best_run(summary)
     if not trusted(summary):
         named = ", ".join(f"{name} {error:.3g}" for name, error in summary["confidence"]["guesses"].items())
         found.append(
@@ -195,6 +198,20 @@ def warnings(summary: Mapping[str, Any], data: Sequence[str] = ()) -> list[str]:
         named = ", ".join(f"{safe(one['name'], 24)} {passes(one['passes'])}" for one in many[:3])
         found.append(f"{plural(len(many), 'source')} gone through more than four times ({named}).")
     return found
+
+
+def _best_run(summary: Mapping[str, Any]) -> list[str]:
+    """That a proposal without a trial is predicted to be worse than a mixture that was run."""
+    known = [one for one in summary["mixtures"] if one["loss"] is not None]
+    best = min(known, key=lambda one: one["loss"]) if known else None
+    expected = summary["expected"]["proposal"]["loss"]
+    if best is None or expected is None or not best["loss"] < expected:
+        return []
+    return [
+        f"The proposal is predicted at {expected:.4g} {summary['unit']}, and '{safe(best['name'], 24)}', the best of "
+        f"{plural(len(known), 'mixture')} run, was measured at {best['loss']:.4g}: in part luck, but try both "
+        "(--seeds 8)."
+    ]
 
 
 def limits(summary: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,40 @@
+"""A proposal that is not tried is held against the best mixture run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cuvee.search import wording
+
+
+def told(predicted: float, measured: float) -> dict[str, Any]:
+    path = [[0.0, 0.0, 0.0, 0.0], [1.0, -0.3, 0.1, 0.2]]
+    return {
+        "comparisons": [],
+        "unit": "bits per character",
+        "caution": {"share": 0.0, "path": path},
+        "confidence": {"error": 0.1, "error_in_noise": 1.0, "guesses": {"mean": 0.2}},
+        "outcomes": [{"weight": 1.0, "error": 0.1}],
+        "counts": {"diverged": 0},
+        "extrapolation": [],
+        "proposal": [],
+        "expected": {"proposal": {"loss": predicted}},
+        "mixtures": [{"name": "mixture 4", "loss": measured}, {"name": "uniform", "loss": 2.9}],
+    }
+
+
+def test_a_better_run_is_named() -> None:
+    said = " ".join(wording.warnings(told(2.5, 2.4)))
+    assert (
+        "predicted at 2.5 bits per character, and 'mixture 4', the best of 2 mixtures run, was measured at 2.4" in said
+    )
+    assert "best of 2" not in " ".join(wording.warnings(told(2.3, 2.4)))
+    tried = told(2.5, 2.4)
+    tried["comparisons"] = [{"against": "uniform", "primary": True, "verdict": "better", "differences": [-0.1]}]
+    tried["comparisons"][0] |= {"group": None}
+    assert "best of 2" not in " ".join(wording.warnings(tried))
+
+
+def test_why_proportional_stays_is_said_plainly() -> None:
+    said = " ".join(wording.warnings(told(2.3, 2.4)))
+    assert "would be better than proportional by 0.3 bits per character if the law were right" in said
