@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,10 +17,11 @@ from .engine import files
 from .engine.store import digest
 from .errors import DataError, UsageError
 from .feed import trainers
-from .feed.trainers.base import Exported, Mixture
-from .feed.trainers.stages import Stage, average, described, export_stages, stages_of
+from .feed.trainers.base import Exported, Mixture, default_place
+from .feed.trainers.stages import Stage, average, described, export_stages, stages_of, unused_weights
 from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
 from .mix.apportion import apportion
+from .mix.wording import LINES, MANY_PASSES, passes
 
 MIXTURE = "mixture.json"
 MIXTURE_FORMAT = 1
@@ -57,7 +59,7 @@ def export_mix(
         mix: the folder of ``cuvee mix``, ``cuvee mix fit`` or ``cuvee mix search``.
         to: a trainer, like "megatron"; :func:`names` lists them.
         places: where the trainer finds each source [data/NAME].
-        tokens: of the run, where the mix does not say.
+        tokens: of the run [those that the mix was planned for].
         sequence: tokens of a sequence.
         packed: examples are packed sequences, so their share is the tokens' share.
         seed: for trainers that draw.
@@ -75,6 +77,7 @@ def export_mix(
     if sequence < 1:
         raise UsageError(f"--sequence-length must be at least 1, not {sequence}.")
     mixture = read_mixture(Path(mix), places or {}, tokens, sequence, packed, seed)
+    ignored = unused_weights(schedule, mixture) if schedule is not None else []
     if schedule is None and step_tokens is not None:
         raise UsageError("--step-tokens is for a schedule. Give one with --schedule, or leave it out.")
     stages = stages_of(schedule, mixture, step_tokens) if schedule is not None else []
@@ -85,6 +88,7 @@ def export_mix(
         trainer = importlib.import_module(f"cuvee.feed.trainers.{name}")
         made: Exported = export_stages(trainer, mixture, stages) if stages else trainer.export(mixture)
         summary = _summary(mixture, name, made, Path(mix), stages)
+        summary["warnings"] = [*_doubts(Path(mix), mixture.tokens), *ignored, *_passes(summary["sources"])]
         with files.whole_folder(folder) as place:
             for file, content in made.files.items():
                 (place / file).parent.mkdir(exist_ok=True)
@@ -130,6 +134,14 @@ def read_mixture(
     if unknown:
         used = ", ".join(one["name"] for one in rows[:12])
         raise UsageError(f"The mix uses no source called '{unknown[0]}', which --data names. It uses: {used}.")
+    found_at = tuple(places.get(one["name"], default_place(one["name"])) for one in rows)
+    if len(set(found_at)) < len(rows):
+        place_of = next(one for one in found_at if found_at.count(one) > 1)
+        same = [str(one["name"]) for one, where in zip(rows, found_at, strict=True) if where == place_of]
+        raise UsageError(
+            f"The sources '{same[0]}' and '{same[1]}' would both be at '{place_of}', and a trainer would take them for "
+            "one. Give each a place of its own: --data NAME=PLACE."
+        )
     held, documents = (
         tuple(int(one[key]) for one in rows) if all(one.get(key) for one in rows) else None
         for key in ("available", "documents")
@@ -137,7 +149,7 @@ def read_mixture(
     return Mixture(
         names=tuple(one["name"] for one in rows),
         shares=tuple(one / whole for one in exact),
-        places=tuple(places.get(one["name"], f"data/{one['name']}") for one in rows),
+        places=found_at,
         tokens=run,
         available=held,
         documents=documents,
@@ -164,6 +176,42 @@ def read_shares(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             raise DataError(f"{path} has format {found.get('format')}; this cuvee reads {form}. Update cuvee.")
         return found, list(found[rows])
     raise DataError(f"{place} holds neither {MIX}, {FIT} nor {SEARCH}. Name a folder that cuvee mix wrote.")
+
+
+def _doubts(place: Path, run: int | None) -> list[str]:
+    """What the mix's own file says against training on it, gravest first."""
+    found, rows = read_shares(place)
+    said = []
+    worse = [one["against"] for one in found.get("comparisons", ()) if one["primary"] and one["verdict"] == "worse"]
+    if worse:
+        said.append(
+            f"The trial of this mixture found it worse than {' and '.join(dict.fromkeys(worse))}. Instead: "
+            f"{found['next']}"
+        )
+    if "Not to be relied on" in found["verdict"] or ("worse than" in found["verdict"] and not worse):
+        said.append(f"What {place} says of this mixture: {found['verdict']}")
+    if "comparisons" in found and not found["comparisons"]:
+        said.append("This mixture has not been tried: its search was asked for no trial, or needed none.")
+    planned = found.get("planned", found.get("tokens"))
+    if run and planned and run != planned:
+        fixed = (
+            " Its weights were made for that: make it again for this run." if rows and rows[0].get("available") else ""
+        )
+        said.append(f"The mix was planned for {planned:,} tokens, and --tokens asks for {run:,}.{fixed}")
+    return said
+
+
+def _passes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """That sources are gone through more often than repeating is worth."""
+    many = sorted((one for one in rows if (one["passes"] or 0) > MANY_PASSES * 1.001), key=lambda one: -one["passes"])
+    if not many:
+        return []
+    named = ", ".join(f"{one['name']} {passes(one['passes'])}" for one in many[:3])
+    more = f" and {len(many) - 3:,} more" if len(many) > 3 else ""
+    sources = "1 source is" if len(many) == 1 else f"{len(many):,} sources are"
+    return [
+        f"{sources} gone through more than {MANY_PASSES:g} times ({named}{more}): plan fewer tokens, or other weights."
+    ]
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -212,6 +260,7 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Seq
         "schedule": described(stages) or None,
         "files": sorted(made.files),
         "use": made.use,
+        "warnings": [],
         "notes": list(made.notes),
         "facts": dict(made.facts),
         "from": str(mix),
@@ -240,6 +289,11 @@ def lines(export: Export) -> list[str]:
         shown.append(f"          and {len(found['schedule']) - 6} more stages; see {MIXTURE}")
     if found["use"]:
         shown.append(f"  use     {safe(found['use'], 70)}")
+    for warning in found["warnings"]:
+        shown += warned(warning, 80, 5)
     for note in found["notes"]:
-        shown += warned(note, 80, 5)
+        wrapped = textwrap.wrap(safe(note, 400), 70, break_on_hyphens=False)
+        shown += [f"  note    {part}" if at == 0 else f"          {part}" for at, part in enumerate(wrapped)]
+    if len(shown) > LINES:
+        shown = [*shown[: LINES - 1], f"  the rest stands in {MIXTURE}"]
     return shown

@@ -319,7 +319,7 @@ def mix_fit(
     "huggingface, regmix, doremi; or order, for a trainer of your own.",
 )
 @click.option("--data", multiple=True, metavar="NAME=PLACE", help="Where a source is (repeatable) [data/NAME].")
-@click.option("--tokens", metavar="N", help="Tokens of the run, where the mix does not say.")
+@click.option("--tokens", metavar="N", help="Tokens of the run [those the mix was planned for].")
 @click.option("--sequence-length", type=int, default=4096, show_default=True, help="Tokens of a sequence.")
 @click.option("--packed", is_flag=True, help="Examples are packed sequences: no conversion into documents.")
 @click.option("--seed", type=int, default=42, show_default=True, help="For trainers that draw.")
@@ -361,6 +361,8 @@ def mix_export(
         name, equals, place = part.partition("=")
         if not equals or not name or not place:
             raise UsageError(f"'{part}' is not a place. Write --data web=/data/web.")
+        if name in places:
+            raise UsageError(f"--data names '{name}' twice. Give each source one place.")
         places[name] = place
     result = exporting.export_mix(
         mixture,

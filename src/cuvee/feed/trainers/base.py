@@ -118,6 +118,15 @@ class Exported:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def default_place(name: str) -> str:
+    """Where a source is looked for if nobody says: data/NAME, and never above or outside data/.
+
+    Steps of a path that lead elsewhere or nowhere are escaped as in addresses: ".." is "%2E%2E", none is "%".
+    """
+    steps = [{"": "%", ".": "%2E", "..": "%2E%2E"}.get(step, step) for step in name.replace("\0", "%00").split("/")]
+    return f"data/{'/'.join(steps)}"
+
+
 def quoted(text: str) -> str:
     """A string in YAML (and JSON): double quotes, everything unusual escaped."""
     return json.dumps(text)

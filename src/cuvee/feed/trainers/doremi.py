@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .base import Exported, Mixture
+from .base import Exported, Mixture, default_place
 
 STAGES = (
     "One run a stage, from the checkpoint of the one before, with a seed of its own. Each reads its domains from their "
@@ -18,7 +18,8 @@ STAGES = (
 
 def export(mixture: Mixture) -> Exported:
     """``domain_weights.json``, as --domain_config_path takes it."""
-    weights = dict(sorted(zip(mixture.names, mixture.weights(), strict=True)))
+    folders = [default_place(name).removeprefix("data/") for name in mixture.names]
+    weights = dict(sorted(zip(folders, mixture.weights(), strict=True)))
     text = json.dumps({"train_domain_weights": weights, "eval_domain_weights": weights}, indent=1) + "\n"
     notes = [
         "Draws are random, of packed sequences: without packing the weights would count documents.",

@@ -16,6 +16,11 @@ from ...errors import UsageError
 from .base import Exported, Mixture, comment
 from .stages import Stage
 
+UNSHUFFLED = (
+    "Sources are read in the order of their files and are not shuffled, in no pass: write them in a random order "
+    "(cuvee write --shuffle), or add .shuffle(seed, buffer_size) to each."
+)
+
 
 def order(shares: list[float], lengths: list[int], seed: int, strategy: str) -> list[tuple[int, int]]:
     """Source and row of every example that ``interleave_datasets`` gives on data sets of these lengths."""
@@ -48,6 +53,7 @@ def export(mixture: Mixture) -> Exported:
         + f"    parts, probabilities=probabilities, seed={mixture.seed}, stopping_strategy='{strategy}'\n){taken}\n"
     )
     notes = ["Draws are random: counts are binomial about the plan. For exact counts use --to order with select."]
+    notes.append(UNSHUFFLED)
     if number is None:
         notes.append("The run's length is not known: all_exhausted goes on until the last source has ended.")
     return Exported({"interleave.py": text}, notes, "mixed in interleave.py", {"examples": shares, "take": number})
@@ -80,6 +86,7 @@ def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
         "Draws are random: counts of a stage are binomial about the plan. For exact counts use --to order with select.",
         "A stage reads on where the plan of the earlier ones ends: some examples at the seam come once more or less. "
         "What is skipped is read through first.",
+        UNSHUFFLED,
     ]
     return Exported(
         {"interleave.py": text + "]\nmixed = concatenate_datasets(stages)\n"},

@@ -7,7 +7,7 @@ Files hold packed sequences, so weights are shares of tokens.
 from __future__ import annotations
 
 from ...errors import UsageError
-from .base import Exported, Mixture, comment, quoted
+from .base import Exported, Mixture, comment, default_place, quoted
 from .llama_factory import plain_names
 
 STAGES = (
@@ -20,7 +20,7 @@ def export(mixture: Mixture) -> Exported:
     """``mixture.yaml``."""
     keys = []
     for name, place, plain in zip(mixture.names, mixture.places, plain_names(mixture.names), strict=True):
-        keys.append(f"train_{plain}" if place == f"data/{name}" else place)
+        keys.append(f"train_{plain}" if place == default_place(name) else place)
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise UsageError(f"Two sources have the prefix '{twice[0]}'. Name others with --data.")
     train = "".join(f"  {quoted(key)}: {weight!r}\n" for key, weight in zip(keys, mixture.weights(), strict=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from ...errors import UsageError
-from .base import Exported, Mixture, comment
+from .base import Exported, Mixture, comment, default_place
 from .llama_factory import plain_names
 
 STAGES = (
@@ -27,7 +27,7 @@ def tasks(mixture: Mixture) -> list[str]:
     """
     found = []
     for name, place, plain in zip(mixture.names, mixture.places, plain_names(mixture.names), strict=True):
-        task = plain if place == f"data/{name}" else place
+        task = plain if place == default_place(name) else place
         if not re.fullmatch(r"[\w.:]+", task, re.ASCII):
             raise UsageError(f"'{task}' is no name of a seqio task: letters, digits, '.', ':' and '_'. Change --data.")
         found.append(task)

@@ -22,17 +22,21 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...core import Draw
 from ...engine.plan import make
 from ...errors import DataError, UsageError
 from ...layout import sealed
+from ...mix.apportion import apportion
 from ...online.mixture import Groups, MixturePolicy
 from ...quantities import method_call
 from ...registry import load
 from .base import Exported, Mixture
 
 MOST = 1000
+ROUNDED = Fraction(1, 100)
+"""Shares of stages may be off one by so much, for their rounding, before they are refused."""
 Shares = tuple[Fraction, ...]
 
 
@@ -162,7 +166,11 @@ def _from_policy(schedule: str, mixture: Mixture) -> list[tuple[Fraction, Shares
     epochs = float(total / int(sizes.sum()))
     # names sorted, as everywhere else where domains are numbered
     order = sorted(range(len(sizes)), key=lambda at: mixture.names[at])
-    state = policy.fresh(Groups(tuple(mixture.names[at] for at in order), sizes[order]))
+    groups = Groups(tuple(mixture.names[at] for at in order), sizes[order])
+    if _lifts(policy):
+        shares_of = apportion([mixture.shares[at] for at in order], max(int(sizes.sum()), LEAST_UNITS))
+        policy, groups = _resolved(policy), _Weighed(groups.names, shares_of, groups.sizes)
+    state = policy.fresh(groups)
     found: list[tuple[Fraction, Shares]] = []
     while float(state["done"][0]) < epochs * (1.0 - 1e-12):
         turn = policy.turn(state, epochs, Draw(mixture.seed))
@@ -180,6 +188,57 @@ def _from_policy(schedule: str, mixture: Mixture) -> list[tuple[Fraction, Shares
             found.append((Fraction(turn.length), shares))
         state = {**state, "done": state["done"] + turn.length}
     return found
+
+
+def unused_weights(schedule: str, mixture: Mixture) -> list[str]:
+    """That a policy takes nothing from the mix's weights, where these are not by size; those that lift some sources of
+    the mix do, and a file says its shares itself."""
+    held = mixture.available
+    by_size = held is not None and all(
+        abs(float(share) - size / sum(held)) < SAME for share, size in zip(mixture.shares, held, strict=True)
+    )
+    if by_size or Path(schedule).is_file():
+        return []
+    name, settings = method_call(schedule)
+    if _lifts(make(load(name, "policy"), settings, name)):
+        return []
+    told = sorted(zip(mixture.shares, mixture.names, strict=True), key=lambda one: (-one[0], one[1]))
+    named = ", ".join(f"{source} {float(share):.3g}" for share, source in told[:4]) + (", ..." if len(told) > 4 else "")
+    return [
+        f"{name} decides by the sources' sizes: the mix's weights ({named}) have no part in the run. For those write a "
+        "file of stages, or take upsample_end."
+    ]
+
+
+LIFTING = ("domains", "old")
+"""Parameters that name the sources which a policy treats apart; all others go by size, or by a mix's weights."""
+CHOSEN = "\0"
+"""What a policy's parameter names where it names nothing: those that it would choose by size."""
+LEAST_UNITS = 10**9
+SAME = 1e-3
+
+
+def _lifts(policy: Any) -> bool:
+    return any(hasattr(policy, one) for one in LIFTING)
+
+
+def _resolved(policy: Any) -> Any:
+    """The policy, told to ask for the groups that it would choose by their sizes."""
+    return replace(policy, **{one: CHOSEN for one in LIFTING if getattr(policy, one, None) == ""})
+
+
+@dataclass(frozen=True)
+class _Weighed(Groups):
+    """Groups whose sizes are a mix's weights; which are small, or the largest, is still told by their ``own`` sizes."""
+
+    own: npt.NDArray[np.int64]
+
+    def named(self, names: str, method: str) -> npt.NDArray[np.bool_]:
+        if names != CHOSEN:
+            return super().named(names, method)
+        if method == "replay":
+            return np.arange(len(self)) == int(np.argmax(self.own))
+        return np.asarray(self.own * len(self) < self.own.sum())
 
 
 def exact(weights: Sequence[float | str | Fraction]) -> Shares:
@@ -208,6 +267,12 @@ def _from_file(place: Path, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
         ) from None
     if not found or not all(part > 0 for part, _ in found):
         raise DataError(f"{place}: every stage needs a share, or tokens, above 0.")
+    together = sum((part for part, _ in found), Fraction(0))
+    if unit == "share" and abs(together - 1) > ROUNDED:
+        raise DataError(
+            f"{place}: the stages' shares sum to {float(together):g}, not to 1. In proportion they are: "
+            f"{', '.join(f'{float(part / together):.4g}' for part, _ in found[:8])}{', ...' if len(found) > 8 else ''}."
+        )
     if unit == "tokens" and sum(part for part, _ in found) != mixture.tokens:
         raise DataError(
             f"{place}: the stages have {int(sum(part for part, _ in found)):,} tokens together, and the run "
