@@ -5,11 +5,12 @@ allenai/olmix fits at one number of tokens N:
 
     L(x) = E + sum_j (N (alpha_j + x_j))^(-gamma_j),    alpha_j, gamma_j >= 0, 0 <= E <= min L.
 
-Inputs: mixtures and one loss; ``tokens`` of the runs. Cost: milliseconds a fit. Traps: twice as many numbers as sources
-and one; the shape at another N is an assumption, which the paper checks by retraining; there is no factor before the
-powers, so the unit of the loss matters: what varies by a unit or more with one share is fitted badly (in its claim the
-error halves when losses are divided by five); intervals are too narrow (of 83 planted swarms of 40 mixtures they held
-the best shares in 72 to 83 %, loss and gain in 80 %, instead of 90).
+Inputs: mixtures and one loss; ``tokens`` of the runs. Cost: a tenth of a second a fit for three sources, two seconds
+for eight. Traps: twice as many numbers as sources and one; the shape at another N is an assumption, which the paper
+checks by retraining; there is no factor before the powers, so the unit of the loss matters: what varies by a unit or
+more with one share is fitted badly (in its claim the error halves when losses are divided by five); intervals are too
+narrow (of 83 planted swarms of 40 mixtures they held the best shares in 72 to 83 %, loss and gain in 80 %, instead of
+90).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Autoscale(CurveLaw):
         summary="Each source helps by a power of its own tokens, beyond what the others are worth.",
         family="law",
         needs=("mixture",),
-        cost="milliseconds a fit",
+        cost="tenths of a second a fit, seconds for eight sources",
         bibtex="""@article{kang2024autoscale,
   title={{AutoScale}: Scale-Aware Data Mixing for Pre-Training {LLMs}},
   author={Kang, Feiyang and Sun, Yifan and Wen, Bingbing and Chen, Si and Song, Dawn and Mahmood, Rafid and Jia, Ruoxi},

@@ -13,10 +13,10 @@ the restart that is best on its test mixtures; here it is the best on the mixtur
 For one share alone, :func:`one_proportion` is the paper's shortcut, and :func:`critical_share` the largest share of new
 data at which a general loss stays below a bound.
 
-Inputs: mixtures and one loss; about four runs a source. Cost: milliseconds a fit. Traps: losses at different token
-counts do not belong into one fit (``nested_mixing`` brings them together); c and K trade off where losses vary little;
-nothing is known beyond the mixtures measured, and the optimum often lies there: a share of 0 costs no more than the
-exponential says, so some runs should leave sources out, or the proposal be held back (``olmix``, ``caution``).
+Inputs: mixtures and one loss; about four runs a source. Cost: hundredths of a second a fit. Traps: losses at different
+token counts do not belong into one fit (``nested_mixing`` brings them together); c and K trade off where losses vary
+little; nothing is known beyond the mixtures measured, and the optimum often lies there: a share of 0 costs no more than
+the exponential says, so some runs should leave sources out, or the proposal be held back (``olmix``, ``caution``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DataMixingLaws(CurveLaw):
         summary="A loss is a constant plus an exponential of the shares; the best mixture is convex to find.",
         family="law",
         needs=("mixture",),
-        cost="milliseconds a fit; about four runs a source",
+        cost="hundredths of a second a fit; about four runs a source",
         bibtex="""@inproceedings{ye2025data,
   title={Data Mixing Laws: Optimizing Data Mixtures by Predicting Language Modeling Performance},
   author={Ye, Jiasheng and Liu, Peiju and Sun, Tianxiang and Zhan, Jun and Zhou, Yunhua and Qiu, Xipeng},

@@ -8,8 +8,9 @@ as in data mixing laws (the factor before the exponential is absorbed, since sha
 ``delta`` 0.02. The proposal minimises the mean of the losses plus ``kl`` times KL(x || prior) under caps from tokens
 and repetition, which is convex; it is :func:`cuvee.law.propose.descend` with this law's ``kl``.
 
-Inputs: mixtures and one loss. Cost: milliseconds a fit. Traps: without the pull, the best mixture sits at a corner and
-follows noise; a source of prior 0 can never be proposed; caps that sum to less than one leave tokens missing.
+Inputs: mixtures and one loss. Cost: hundredths of a second a fit. Traps: without the pull, the best mixture sits at a
+corner and follows noise; a source of prior 0 can never be proposed; caps that sum to less than one leave tokens
+missing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Olmix(CurveLaw):
         summary="A log-linear law with a pull of the proposal toward the natural mix.",
         family="law",
         needs=("mixture",),
-        cost="milliseconds a fit",
+        cost="hundredths of a second a fit",
         bibtex="""@misc{olmix2025,
   title={olmix: Fitting and proposing data mixtures},
   author={{Allen Institute for AI}},
