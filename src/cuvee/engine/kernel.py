@@ -3,7 +3,12 @@ cached between processes."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -34,8 +39,41 @@ class _Cache(_Loading):  # type: ignore[misc]
 
 def _compiled(function: F, options: dict[str, Any]) -> F:
     dispatcher: Any = numba.njit(**options)(function)
-    dispatcher._cache = _Cache(dispatcher.py_func)
+    dispatcher._cache = _cache_of(dispatcher.py_func) or dispatcher._cache
     return cast(F, dispatcher)
+
+
+def _cache_of(function: Any) -> Any:
+    """Where compiled code is kept: beside the source, or in the user's cache; in a folder for temporary files where
+    neither can be written, as in many containers; None, so that it is compiled anew each time, where nothing can."""
+    try:
+        return _Cache(function)
+    except RuntimeError:  # Numba has found no place
+        place = own_folder()
+    if place is None:
+        return None
+    settings: Any = numba.config
+    settings.CACHE_DIR = str(place)  # kernels still to come find it at once
+    try:
+        return _Cache(function)
+    except RuntimeError:
+        return None
+
+
+def own_folder() -> Path | None:
+    """A folder for temporary files that only this user can write or enter; None if there is none.
+
+    Compiled code is unpickled and run, so a folder that somebody else made, or can write to, is never used.
+    """
+    try:
+        place = Path(tempfile.gettempdir()) / f"cuvee-kernels-{os.getuid()}"
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700)
+        found = place.lstat()
+    except OSError:
+        return None
+    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return place if mine else None
 
 
 def kernel(function: F) -> F:
