@@ -91,6 +91,15 @@ def _load(name: str) -> tuple[str, type[Any]]:
     return plain, registry.load(name)
 
 
+def namesakes(name: str) -> list[str]:
+    """What else has this name, as :func:`facts` takes it: "mix:uniform" beside the policy "uniform"."""
+    plain = name.replace("-", "_")
+    if ":" in name:
+        return []
+    of_kinds = [kind for kind in registry.KINDS if plain in registry.found_in(kind)]
+    return [f"{kind}:{plain}" for kind in (of_kinds if plain in registry.entries() else of_kinds[1:])]
+
+
 def short_citation(bibtex: str) -> str:
     """ "Author (year)" of the first BibTeX entry."""
     authors, year = _field(bibtex, "author"), _field(bibtex, "year")

@@ -69,6 +69,8 @@ def entries() -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+NEAR, MOST_NAMED = 0.6, 40
+"""How alike a name must be to be meant; and how many names a sentence may list."""
 What = Literal["method", "rule", "policy", "any"]
 
 
@@ -91,8 +93,9 @@ def load(name: str, what: What = "any") -> type[Any]:
         names = list(known)
         if what != "any":
             names = rules() if what == "rule" else [one for one in known if (one in policies()) == (what == "policy")]
-        near = difflib.get_close_matches(wanted, names, n=2, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+        near = difflib.get_close_matches(wanted, names, n=2, cutoff=NEAR)
+        there = "cuvee methods lists them." if len(names) > MOST_NAMED else f"There are: {', '.join(names)}."
+        hint = f"Did you mean {' or '.join(near)}?" if near else there
         raise UsageError(f"No {'method' if what == 'any' else what} is called '{name}'. {hint}")
     kind = known[wanted].load()
     policy = issubclass(kind, Policy)
@@ -173,7 +176,7 @@ def find(kind: str, name: str) -> type[Any]:
     if wanted not in known:
         import difflib
 
-        near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.5)
+        near = difflib.get_close_matches(wanted, known, n=2, cutoff=NEAR)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
         raise UsageError(f"No {kind} is called '{name}'. {hint}")
     entry = known[wanted]

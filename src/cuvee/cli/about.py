@@ -29,8 +29,14 @@ def methods(name: tuple[str, ...], as_json: bool) -> None:
     if table:
         click.echo(json.dumps(table, indent=1) if as_json else describing.as_text(table))
     else:
-        facts = describing.facts(wanted)
-        click.echo(json.dumps(facts, indent=1) if as_json else describing.page(facts))
+        facts, others = describing.facts(wanted), describing.namesakes(wanted)
+        if as_json:
+            also = {"namesakes": [describing.facts(one) for one in others]} if others else {}
+            click.echo(json.dumps({**facts, **also}, indent=1))
+            return
+        if others:
+            click.echo(f"{len(others) + 1} have this name; each stands below.\n")
+        click.echo("\n\n".join(map(describing.page, [facts, *map(describing.facts, others)])))
 
 
 @cli.command(short_help="Profile, select and prove on a pool that comes along.")

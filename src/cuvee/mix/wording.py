@@ -115,7 +115,7 @@ def next_command(folder: str) -> str:
 
 def by_weight(sources: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The sources by falling weight; those whose weights differ by rounding alone by name."""
-    return sorted(sources, key=lambda one: (-round(one["weight"], 6), one["name"]))
+    return sorted(sources, key=lambda one: (-float(f"{one['weight']:.3g}"), one["name"]))
 
 
 def other_weights(rows: Sequence[Mapping[str, Any]], most: int, file: str) -> list[str]:
