@@ -117,8 +117,7 @@ def fit_law(
             "timings": {"total": round(time.monotonic() - started, 3)},
         }
         summary["next"] = wording.next_command(summary, str(folder))
-        for name, one in summary.get("gains", {}).items():
-            one["verdict"] = wording.standing(summary, name)
+        wording.mark(summary)
         with files.whole_folder(folder) as place:
             from .report.fit import render
 

@@ -21,6 +21,7 @@ from cuvee.law.curve import Curve
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.table import from_arrow
 from cuvee.quantities import count
+from cuvee.report.fit import render
 from cuvee.supervisor import interrupted
 from tests.command import cuvee as run
 
@@ -82,6 +83,18 @@ def test_the_best_run_beside_the_proposal() -> None:
     assert "worse than the best mixture already run (gain -0.1 [-0.2, -0.05])" in said(-0.1, -0.2, -0.05)[0]
     assert "already run, though not for sure (gain -0.1 [-0.2, +0.05])" in said(-0.1, -0.2, 0.05)[0]
     assert "was measured at 1.9, below the 2 predicted" in said(0.1, 0.05, 0.15, observed=1.9)[0]
+
+
+def test_open_predictions_are_marked() -> None:
+    summary = told((0.1, 0.05, 0.2))
+    for one in summary["expected"].values():
+        one |= {"low": -1.77e5, "high": 3.0}
+    summary["asked"] = {"held": {"value": 2.1, "low": 2.0, "high": 1e4}}
+    wording.mark(summary)
+    assert not any(one["determined"] for one in summary["expected"].values())
+    assert "  held 2.1 [not determined]" in wording.fit_lines(Path("out"), summary | {"verdict": ""})
+    page = render(summary)
+    assert "-177" not in page and "10,000" not in page and "2.1" in page
 
 
 def test_a_doubtful_law_is_not_exported() -> None:

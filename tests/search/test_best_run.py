@@ -29,6 +29,9 @@ def test_a_better_run_is_named() -> None:
         "predicted at 2.5 bits per character, and 'mixture 4', the best of 2 mixtures run, was measured at 2.4" in said
     )
     assert "best of 2" not in " ".join(wording.warnings(told(2.3, 2.4)))
+    itself = told(2.5, 2.4)
+    itself["mixtures"][0]["name"] = "proportional"
+    assert "best of 2" not in " ".join(wording.warnings(itself))
     tried = told(2.5, 2.4)
     tried["comparisons"] = [{"against": "uniform", "primary": True, "verdict": "better", "differences": [-0.1]}]
     tried["comparisons"][0] |= {"group": None}

@@ -128,6 +128,17 @@ def standing(summary: Mapping[str, Any], against: str) -> str:
     return "better" if one["low"] > 0 else "not shown"
 
 
+def mark(summary: dict[str, Any]) -> None:
+    """Add to gains how the proposal stands, and to predictions whether their intervals determine anything."""
+    for name, one in summary.get("gains", {}).items():
+        one["verdict"] = standing(summary, name)
+    for one in summary["expected"].values():
+        one["determined"] = not undetermined(summary, one["low"], one["high"])
+    places = {one["name"]: at for at, one in enumerate(summary["outcomes"])}
+    for name, one in summary["asked"].items():
+        one["determined"] = not undetermined(summary, one["low"], one["high"], places[name])
+
+
 def gained(summary: Mapping[str, Any], against: str) -> str:
     """A gain with its interval, as "+0.152 [+0.146, +0.159]"."""
     one = summary["gains"][against]
@@ -234,9 +245,7 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if summary["proposal"]:
         lines += _proposed(summary)
     for name, one in list(summary["asked"].items())[:4]:
-        place = next(at for at, told in enumerate(summary["outcomes"]) if told["name"] == name)
-        open_ = undetermined(summary, one["low"], one["high"], place)
-        span = f"({OPEN})" if open_ else f"[{_figure(one['low'])}, {_figure(one['high'])}]"
+        span = f"[{_figure(one['low'])}, {_figure(one['high'])}]" if one["determined"] else f"[{OPEN}]"
         lines.append(f"  {safe(name, 24)} {_figure(one['value'])} {span}")
     if summary["asked"]:
         lines += textwrap.wrap(f"at {where(summary)}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")[:2]

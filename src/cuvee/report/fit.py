@@ -178,19 +178,21 @@ def _predicted(summary: Mapping[str, Any]) -> Markup:
     rows = []
     for name, value in mapping(summary.get("expected")).items():
         one, verdict = mapping(value), mapping(gains.get(name)).get("verdict")
-        ends = (number(one.get("low")), number(one.get("high")))
-        if verdict == "not determined":
-            ends = (NONE, NONE)
-        words = [number(one.get("loss")), *ends, as_text(verdict)]
+        words = [number(one.get("loss")), *_ends(one), as_text(verdict)]
         rows.append([escape(_NAMES.get(as_text(name), as_text(name))), *map(escape, words)])
     head = ["Mixture", "Predicted loss", "from", "to (90 %)", "The proposal is"]
     caption = f"What the law predicts{_place(summary)}"
     return table(head, rows, caption) if rows else EMPTY
 
 
+def _ends(one: Mapping[Any, Any]) -> list[str]:
+    """An interval in two cells; dashes where it is so wide that nothing is determined."""
+    return [number(one.get(key)) if one.get("determined") is not False else NONE for key in ("low", "high")]
+
+
 def _asked(summary: Mapping[str, Any]) -> Markup:
     rows = [
-        [isolated(name, 80), *(escape(number(mapping(one).get(key))) for key in ("value", "low", "high"))]
+        [isolated(name, 80), escape(number(mapping(one).get("value"))), *map(escape, _ends(mapping(one)))]
         for name, one in list(mapping(summary.get("asked")).items())[:100]
     ]
     return table(["Outcome", "Value", "from", "to (90 %)"], rows, f"Predicted{_place(summary)}") if rows else EMPTY

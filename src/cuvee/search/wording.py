@@ -207,6 +207,8 @@ def _best_run(summary: Mapping[str, Any]) -> list[str]:
     expected = summary["expected"]["proposal"]["loss"]
     if best is None or expected is None or not best["loss"] < expected:
         return []
+    if stays(summary) and best["name"] == "proportional":
+        return []  # it is the proposal
     return [
         f"The proposal is predicted at {expected:.4g} {summary['unit']}, and '{safe(best['name'], 24)}', the best of "
         f"{plural(len(known), 'mixture')} run, was measured at {best['loss']:.4g}: in part luck, but try both "
