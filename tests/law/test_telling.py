@@ -110,10 +110,15 @@ def test_a_proposal_worse_than_proportional(tmp_path: Path) -> None:
     lines = run("mix", "fit", path, "--sizes", sizes, "--resamples", "40", "-o", tmp_path / "out").screen()
     said = " ".join(lines)
     assert "is predicted to be worse than proportional" in said and "keep proportional" in said
-    assert "already run" in said and "next: cuvee methods data_mixing_laws" in lines
+    assert (
+        "already run" in said
+        and "train that one beside proportional" in said
+        and "next: cuvee methods data_mixing_laws" in lines
+    )
     assert "e+06" not in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'class="zero"' in page and "dot worse" in page
+    assert "e+06" not in page and "(no interval)" in page
 
 
 def test_repeats_without_any_difference(tmp_path: Path) -> None:

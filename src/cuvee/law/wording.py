@@ -132,7 +132,7 @@ def mark(summary: dict[str, Any]) -> None:
     """Add to gains how the proposal stands, and to predictions whether their intervals determine anything."""
     for name, one in summary.get("gains", {}).items():
         one["verdict"] = standing(summary, name)
-    for one in summary["expected"].values():
+    for one in (*summary.get("gains", {}).values(), *summary["expected"].values()):
         one["determined"] = not undetermined(summary, one["low"], one["high"])
     places = {one["name"]: at for at, one in enumerate(summary["outcomes"])}
     for name, one in summary["asked"].items():
@@ -151,19 +151,21 @@ def _against_best_run(summary: Mapping[str, Any]) -> str:
     """What to know about the proposal beside the best mixture already run; empty where it is shown to be better."""
     stood, one = standing(summary, "best_measured"), summary["gains"]["best_measured"]
     expected = summary["expected"]
+    lost = standing(summary, rival(summary)) == "worse" and summary["natural_known"]
+    advice = "train that one beside proportional" if lost else "train both"
     if stood == "worse" or (stood != OPEN and one["gain"] < 0):
         sure = "" if stood == "worse" else ", though not for sure"
         return (
             f"The proposal is predicted to be worse than the best mixture already run{sure} (gain "
-            f"{gained(summary, 'best_measured')}): train that one, or both."
+            f"{gained(summary, 'best_measured')}): {advice if lost else 'train that one, or both'}."
         )
     if expected["proposal"]["loss"] > expected["best_measured"]["observed"]:
         return (
             f"The best mixture already run was measured at {expected['best_measured']['observed']:.4g}, below the "
-            f"{expected['proposal']['loss']:.4g} predicted for the proposal: train both, with new seeds."
+            f"{expected['proposal']['loss']:.4g} predicted for the proposal: {advice}, with new seeds."
         )
     if stood != "better":
-        return "The proposal is not shown to be better than the best mixture already run: train both, with new seeds."
+        return f"The proposal is not shown to be better than the best mixture already run: {advice}, with new seeds."
     return ""
 
 

@@ -74,7 +74,7 @@ def _expected(summary: Mapping[str, Any]) -> Markup:
         if gain is None:
             continue
         verdict = as_text(one.get("verdict"))
-        if verdict == "not determined":
+        if one.get("determined") is False:
             low = high = None
         told = verdict if verdict in ("better", "worse", "not shown") else ""
         name = f"against {_NAMES.get(as_text(name), as_text(name))}"
