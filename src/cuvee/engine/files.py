@@ -243,6 +243,22 @@ def lock(target: Path, tidy: bool = True) -> Iterator[None]:
                 folder.rmdir()
 
 
+@contextlib.contextmanager
+def waited_lock(target: Path, seconds: float) -> Iterator[None]:
+    """As :func:`lock`, after waiting for others; BusyError once that has taken longer than ``seconds``."""
+    until = time.monotonic() + seconds
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock(target))
+                break
+            except BusyError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+        yield
+
+
 def _owner(handle: int) -> str:
     """Who holds a lock; it may be about to write its name."""
     for _ in range(100):

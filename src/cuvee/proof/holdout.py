@@ -19,13 +19,10 @@ whoever asks: its budget and seed tell which answers came from the guarded set.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import secrets
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import files
-from ..errors import BusyError, DataError, UsageError
+from ..errors import DataError, UsageError
 from .proxy import Floats
 
 FORMAT = 1
@@ -127,7 +124,7 @@ class ReusableHoldout:
         train, holdout = (np.clip(one, -1.0, 1.0) + 0.0 for one in (train, holdout))
         raw = len(train).to_bytes(8) + train.tobytes() + holdout.tobytes()
         query = hashlib.blake2b(raw, digest_size=16).hexdigest()
-        with self._held():
+        with files.waited_lock(self.path, self.wait):
             state = self._load()
             if query in state["answers"]:
                 return float(state["answers"][query])
@@ -177,18 +174,3 @@ class ReusableHoldout:
         if not same:
             raise UsageError(f"{self.path} was made with other settings ({found['settings']}). Use those.")
         return found
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """The lock, waited for."""
-        until = time.monotonic() + self.wait
-        with contextlib.ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(files.lock(self.path))
-                    break
-                except BusyError:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.01)
-            yield

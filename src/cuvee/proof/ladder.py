@@ -27,12 +27,9 @@ many tries.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import files
-from ..errors import BusyError, DataError, UsageError
+from ..errors import DataError, UsageError
 from .proxy import Floats
 
 FORMAT = 1
@@ -148,7 +145,7 @@ class Ladder:
             raise DataError("An improvement is not a finite number. Leave diverged runs out.")
         gains = np.clip(gains, -1.0, 1.0) + 0.0
         query = hashlib.blake2b(board.encode() + b"\0" + gains.tobytes(), digest_size=16).hexdigest()
-        with self._held():
+        with files.waited_lock(self.path, self.wait):
             state = self._load()
             if query in state["answers"]:
                 return Told(**state["answers"][query])
@@ -179,18 +176,3 @@ class Ladder:
         if found["settings"] != self.settings:
             raise UsageError(f"{self.path} was made with other settings ({found['settings']}). Use those.")
         return found
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """The lock, waited for."""
-        until = time.monotonic() + self.wait
-        with contextlib.ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(files.lock(self.path))
-                    break
-                except BusyError:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.01)
-            yield
