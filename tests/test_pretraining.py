@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cuvee
+from cuvee import pretraining
 from cuvee.errors import DataError, UsageError
 from cuvee.proof.ledger import Ledger
 
@@ -112,3 +113,13 @@ def test_a_plan_refuses_what_the_training_would_refuse(pool: Path, tmp_path: Pat
         status, said = planned(*words)
         assert status != 0 and wanted in said
     assert [one.name for one in held.iterdir()] == ["notes.txt"]
+
+
+def test_the_loss_at_the_end_is_said(pool: Path, tmp_path: Path) -> None:
+    """A model that has seen the same few documents often loses less on them than one that has seen them once."""
+    once, often = (
+        cuvee.pretrain(pool, proxy=PROXY, epochs=epochs, output=tmp_path / "model", cache=tmp_path / "cache")
+        for epochs in (1, 8)
+    )
+    assert 0 < often.summary["loss"] < once.summary["loss"] < 6
+    assert any(f"{often.summary['loss']:.4f} nats a token" in line for line in pretraining.lines(often))

@@ -28,6 +28,7 @@ from .mix import wording
 from .mix.apportion import apportion, apportion_capped
 from .mix.base import Mix, Sources
 from .mix.given import NEAR, Given
+from .near_ids import hints
 from .pool import Paths, Reading, open_stage
 from .quantities import MOST, count
 from .registry import find
@@ -95,6 +96,7 @@ def mix_sources(
         left_out = usable(engine, columns, reading)
         sources = count_sources(columns)
         check_sources(sources, opened.spec.domain)
+        near = hints(opened.stage, sources, str(opened.spec.domain))
         if isinstance(chosen, Given) and left_out:
             _need_rows(chosen, lost_sources(engine, columns))
         budget = tokens if tokens is not None else int(sources.tokens.sum())
@@ -104,7 +106,7 @@ def mix_sources(
         with files.whole_folder(folder) as place:
             summary["rejects"] = write_rejects(engine, columns.rejected, place / REJECTS, folder / REJECTS)
             summary["warnings"] = [
-                *opened.notes, *columns.notes, *left_out, *_scaled(chosen), *wording.warnings(summary),
+                *opened.notes, *columns.notes, *left_out, *near, *_scaled(chosen), *wording.warnings(summary),
             ]  # fmt: skip
             summary["verdict"] = wording.verdict(summary)
             summary["limits"] = wording.limits(opened.spec.tokens is None and reading.tokenizer is None)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .checks import usable
-from .core import Budget, Draw
+from .core import Budget, Draw, Round, State
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.executor import Executor
@@ -89,7 +90,8 @@ def pretrain(
         shown.begin("training", 100, "percent")
         told = _Share(shown)
         watch = Watch(told, store.root / "pretrain" / key, keep=place)
-        outcome = model.train(batch, [], Uniform(), epochs, seed, watch)
+        policy = _Listening()
+        outcome = model.train(batch, [], policy, epochs, seed, watch)
         shown.end()
         if outcome.diverged:
             raise DataError("The training diverged: a loss is not finite. Give a lower rate=... or a larger batch.")
@@ -102,6 +104,7 @@ def pretrain(
         "epochs": epochs,
         "only": list(only),
         "about": asdict(kept.about),
+        "loss": policy.heard[-1] if policy.heard else None,
         "warnings": left_out,
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -175,6 +178,17 @@ def _passes(epochs: float) -> str:
     return f"{epochs:g} pass{'' if epochs == 1 else 'es'}"
 
 
+@dataclass(frozen=True)
+class _Listening(Uniform):
+    """Uniform shuffling that takes down what the last tenth of each pass lost, in nats a token."""
+
+    heard: list[float] = field(default_factory=list)
+
+    def update(self, state: State, done: Round, loss: npt.NDArray[np.float64]) -> State:
+        self.heard.append(float(loss[-max(1, len(loss) // 10) :].mean()))
+        return super().update(state, done, loss)
+
+
 class _Share:
     """Progress of a training in whole per cent."""
 
@@ -234,6 +248,8 @@ def lines(done: Pretrained) -> list[str]:
         f"  model   {safe(told['path'], 60)}  {told['digest'][:8]}",
         f"  rate    {about['peak']:.3g} at most, {rate} at the end",
     ]
+    if told["loss"] is not None:
+        found.append(f"  loss    {told['loss']:.4f} nats a token of what it was trained on last")
     for warning in told["warnings"]:
         found += warned(warning, 80)
     if not about["rate"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 
 from .errors import UsageError
 
@@ -104,19 +106,75 @@ def shares(text: str) -> dict[str, float] | str:
 
 
 def weights(text: str, option: str = "--weights", what: str = "domain") -> dict[str, str]:
-    """ "code=0.3,web=70%", given with an option, as the exact numbers that were written, by domain or ``what`` else."""
+    """ "code=0.3,web=70%", given with an option, as the exact numbers that were written, by domain or ``what`` else.
+
+    A name with a comma stands in double quotes, "a, b"=0.3, one in it written twice; or all stand in a JSON object,
+    {"a, b": 0.3}, which may be the content of a file whose name ends in .json.
+    """
     if not text.strip():
         raise UsageError(f"{option} names no {what}. Write {option} web=0.7,code=0.3, or leave it out.")
+    if text.lstrip().startswith("{") or (text.endswith(".json") and "=" not in text):
+        return _weights_of_json(text, option, what)
     found: dict[str, str] = {}
-    for part in text.split(","):
-        key, equals, value = part.rpartition("=")
+    for part in _parts(text):
+        written, equals, value = part.rpartition("=")
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", value)
-        if not equals or not key.strip() or match is None:
-            raise UsageError(f"'{part}' is not a weight. Write {option} web=0.7,code=0.3.")
-        if key.strip() in found:
-            raise UsageError(f"{option} names the {what} '{key.strip()}' twice. Give each {what} one weight.")
-        found[key.strip()] = str(Decimal(match.group(1)) / (100 if match.group(2) else 1))
+        key = written.strip()
+        if len(key) > 1 and key[0] == key[-1] == '"':
+            key = key[1:-1].replace('""', '"')
+        if not equals or not written.strip() or match is None:
+            raise UsageError(
+                f"'{part}' is not a weight. Write {option} web=0.7,code=0.3; a name with a comma in double quotes."
+            )
+        if key in found:
+            raise UsageError(f"{option} names the {what} '{key}' twice. Give each {what} one weight.")
+        found[key] = str(Decimal(match.group(1)) / (100 if match.group(2) else 1))
     return found
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas that are not in double quotes."""
+    parts, quoted = [""], False
+    for character in text:
+        quoted ^= character == '"'
+        if character == "," and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return text.split(",") if quoted else parts  # a lone quotation mark is a letter
+
+
+def _weights_of_json(text: str, option: str, what: str) -> dict[str, str]:
+    """The same from an object of names and numbers, as written or in a file; numbers keep their digits."""
+    content = text
+    if not text.lstrip().startswith("{"):
+        try:
+            content = Path(text).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{option} names the file {text}, which cannot be read: {error}.") from None
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice.extend(name for name in names if names.count(name) > 1)
+        return dict(pairs)
+
+    try:
+        read = json.loads(content, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        read = None
+    if twice:
+        raise UsageError(f"{option} names the {what} '{twice[0]}' twice. Give each {what} one weight.")
+    whole = isinstance(read, dict) and read and all(isinstance(one, Decimal) and one >= 0 for one in read.values())
+    if not whole:
+        raise UsageError(f'{option} {text[:60]} is no JSON object of weights. Write {{"web": 0.7, "code": 0.3}}.')
+    return {name: format(value, "f") for name, value in read.items()}
+
+
+def weight_name(name: str) -> str:
+    """A name as :func:`weights` reads it back."""
+    plain = name == name.strip() and not set(name) & set(',"') and not name.startswith("{")
+    return name if plain and name else '"' + name.replace('"', '""') + '"'
 
 
 def settings(parts: Iterable[str]) -> dict[str, float]:

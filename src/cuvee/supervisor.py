@@ -110,6 +110,8 @@ def interrupted(words: Sequence[str]) -> str:
     again = shell_line(["cuvee", *words])
     if list(words[:2]) == ["mix", "fit"]:
         return f"interrupted; nothing was written. Begin again with: {again}"
+    if list(words[:1]) == ["pretrain"]:
+        return f"interrupted; the training goes on where it was last saved, at most 30 s of it ago. Go on with: {again}"
     return f"interrupted; finished parts are kept. Go on with: {again}"
 
 

@@ -11,7 +11,7 @@ from .layout import REPORT
 from .mix.apportion import apportion
 from .mix.wording import MANY_PASSES, passes
 from .proof_wording import duration
-from .quantities import next_lines, shell_path, shell_word
+from .quantities import next_lines, shell_path, shell_word, weight_name
 from .report.figures import short
 from .report.terminal import percent, plural, safe, warning_lines
 from .report.text import fit, width
@@ -84,7 +84,9 @@ def next_command(summary: Mapping[str, Any], pool: Sequence[str]) -> str:
     if not sum(share for _, share in kept) > 0:
         kept = [(one["name"], one["final"]) for one in summary["sources"]]
     parts = apportion([share for _, share in kept], 10_000).tolist()
-    weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(kept, parts, strict=True) if part)
+    weights = ",".join(
+        f"{weight_name(name)}={part / 10_000:.4f}" for (name, _), part in zip(kept, parts, strict=True) if part
+    )
     by = shell_word(summary["spec"].get("domain") or "domain")
     amount = max(1, round(summary["last"] * summary["tokens"]))
     return (

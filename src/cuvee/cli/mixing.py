@@ -35,6 +35,20 @@ class Mixing(Verbs):
             args = ["pool", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Where a verb misses what it works on, and something here has the verb's name, say how that is written."""
+        try:
+            return super().invoke(ctx)
+        except click.MissingParameter as error:
+            verb = error.ctx.info_name if error.ctx is not None else None
+            if verb is None or not isinstance(error.param, click.Argument) or not Path(verb).exists():
+                raise
+            raise click.UsageError(
+                f"{error.format_message()} '{verb}' is a verb here; what lies in ./{verb} is named so: "
+                f"cuvee mix ./{verb}",
+                error.ctx,
+            ) from None
+
 
 @cli.group(cls=Mixing, short_help="Decide how much of each source a run sees, and tell a trainer.")
 def mix() -> None:
@@ -48,7 +62,7 @@ def mix() -> None:
     cuvee mix fit runs.csv                                 learn weights from finished runs
     cuvee mix export out/mix --to megatron                 the configuration that a trainer reads
 
-    A pool in a folder called search, utilities, fit or export is named ./search, ./utilities, ./fit or ./export.
+    A pool in a folder called pool, search, utilities, fit or export is named ./pool, ./search and so on.
     """
 
 

@@ -177,12 +177,13 @@ class Job:
             )
         natural = sources.natural()
         caps = np.minimum(1.0, question.passes * sources.tokens / planned)
-        Bounds(natural, caps)  # refuses caps that leave tokens missing
         if (natural > caps * (1 + 1e-9)).any():
             raise UsageError(
-                f"A run of {planned:,} tokens goes through the whole pool {planned / whole:.1f} times, more than "
-                f"--passes {question.passes:g} allow. Give fewer --tokens, or more --passes."
+                f"A run of {planned:,} tokens goes through the whole pool, {whole:,} tokens, {planned / whole:,.1f} "
+                f"times. --passes {question.passes:g} allow at most {int(question.passes * whole):,} tokens: give "
+                "fewer --tokens, or more --passes."
             )
+        Bounds(natural, caps)  # refuses caps that leave tokens missing
         self.simplex = Simplex.of(tuple(sources.names), sources.tokens, caps, question.levels, question.frozen)
         self.natural = self.simplex.full(self.simplex.natural)
         self.warnings += self.simplex.notes

@@ -14,7 +14,7 @@ from ..layout import REPORT, SEARCH
 from ..mix.apportion import apportion
 from ..mix.wording import MANY_PASSES, SOURCES, by_weight, other_weights, passes
 from ..proof_wording import duration, interval
-from ..quantities import next_lines, shell_path, shell_word
+from ..quantities import next_lines, shell_path, shell_word, weight_name
 from ..report.figures import short
 from ..report.terminal import number, percent, plural, safe, warning_lines
 from ..report.text import fit, width
@@ -294,7 +294,9 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     shares = best if best in ("proportional", "uniform") else "best_measured"
     rows = [(one["name"], one[shares]) for one in summary["proposal"]]
     parts = apportion([share for _, share in rows], 10_000).tolist()
-    weights = ",".join(f"{name}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part)
+    weights = ",".join(
+        f"{weight_name(name)}={part / 10_000:.4f}" for (name, _), part in zip(rows, parts, strict=True) if part
+    )
     return f"{start} --weights {shell_word(weights)} --tokens {summary['tokens']}"
 
 

@@ -313,7 +313,8 @@ def _folder(
         raise DataError(f"{plain(folder.name)}: is a cuvee {ours['']}, not data. {advice}")
     elif not any(reason == "named before" for _, reason in found.skipped[passed:]):
         count = len(found.skipped)
-        raise DataError(f"{plain(folder.name)}: holds no data ({count} files skipped). Supported: {SUPPORTED}.")
+        skipped = f"{count} file{'' if count == 1 else 's'} skipped"
+        raise DataError(f"{plain(folder.name)}: holds no data ({skipped}). Supported: {SUPPORTED}.")
 
 
 def _kinds(entries: list[_Entry]) -> Iterator[Kind]:
