@@ -237,9 +237,9 @@ def laws() -> str:
         "# Static mixes and laws",
         "<!-- Written by scripts/make_docs.py from cards and docstrings. Change those, then run it. -->",
         "What `cuvee mix POOL --with MIX` and `cuvee mix fit RUNS --with LAW` take. When to use which, and when they "
-        "fail, stands in [mix.md](mix.md). Parameters are set as `--with NAME:parameter=value`. A law's cost is that of one "
-        "fit; `cuvee mix fit` makes hundreds, and looks for the best mixture of each ([what that "
-        "takes](mix.md#learning-from-runs)).",
+        "fail, stands in [mix.md](mix.md). Parameters are set as `--with NAME:parameter=value`. "
+        "A law's cost is that of one fit; `cuvee mix fit` makes hundreds, and looks for the best mixture of each "
+        "([what that takes](mix.md#learning-from-runs)).",
     ]
     for kind, title in (("mix", "Static mixes"), ("law", "Laws")):
         blocks.append(f"## {title}")
