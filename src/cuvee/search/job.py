@@ -150,13 +150,13 @@ class Job:
         question = self.question
         known = self.engine.columns(domain_by_convention=self.opened.domain_by_convention)
         self.rows = {"rows": known.n_rows + known.rejected, "rejected": known.rejected}
-        self.warnings += usable(self.engine, known, self.reading)
+        left_out = usable(self.engine, known, self.reading)
         columns = self._columns()
         check_sources(count_sources(columns), "cluster" if self.question.clusters else self.opened.spec.domain)
         self.met = overlap.find(self.engine, [one.evaluation for one in self.sets], [])
         if self.met.rows and question.overlap == "refuse":
             raise DataError(refused(self.met))
-        self.warnings += overlaps(self.met, question.overlap, self.engine.rows)
+        self.warnings = [*left_out, *overlaps(self.met, question.overlap, self.engine.rows), *self.warnings]
         bad = self.met.contaminated if question.overlap == "clean" else np.empty(0, np.int64)
         part = Part(columns, without=self._without(columns, bad))
         sources = count_sources(part)
