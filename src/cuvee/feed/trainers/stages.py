@@ -202,7 +202,7 @@ def unused_weights(schedule: str, mixture: Mixture) -> list[str]:
     name, settings = method_call(schedule)
     if _lifts(make(load(name, "policy"), settings, name)):
         return []
-    told = sorted(zip(mixture.shares, mixture.names, strict=True), key=lambda one: (-one[0], one[1]))
+    told = sorted(zip(mixture.shares, mixture.names, strict=True), key=lambda one: (-round(float(one[0]), 4), one[1]))
     named = ", ".join(f"{source} {float(share):.3g}" for share, source in told[:4]) + (", ..." if len(told) > 4 else "")
     return [
         f"{name} decides by the sources' sizes: the mix's weights ({named}) have no part in the run. For those write a "
