@@ -233,3 +233,17 @@ def test_counts_with_an_exponent() -> None:
     for wrong in ("1e", "1e-3", "e6", "1e999"):
         with pytest.raises(UsageError):
             count(wrong)
+
+
+def test_without_sizes_nothing_is_called_proportional(tmp_path: Path) -> None:
+    """The mean of the runs stands in its place, and is called that on the screen and in the report."""
+    path = write(tmp_path / "runs.csv", frame())
+    for sizes, said, other in (
+        ((), "mean of runs", "proportional"),
+        (("--sizes", "books=3,code=3,web=4"), "proportional", "mean of runs"),
+    ):
+        screen = "\n".join(run("mix", "fit", path, *sizes, "--resamples", "20", "-o", tmp_path / "out").screen())
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert said in screen and other not in screen
+        advice = "train the proposal against proportional"  # says what to do, not what was seen
+        assert f">{said.capitalize()}</th>" in page and other not in page.lower().replace(advice, "")

@@ -209,7 +209,9 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]
             )
             break
     if summary["proposal"] and not summary["natural_known"]:
-        found.append("The sources' sizes are not known: 'proportional' is the mean of the runs. Give --sizes.")
+        found.append(
+            "The sources' sizes are not known, so the proposal is compared with the mean of the runs. Give --sizes."
+        )
     return found
 
 
@@ -271,9 +273,14 @@ def where(summary: Mapping[str, Any]) -> str:
     return ", ".join(f"{safe(name, 24)}={value:.4g}" for name, value in at if value is not None and value == value)
 
 
+def natural(summary: Mapping[str, Any]) -> str:
+    """What stands under "proportional": that, or the mean of the runs where the sources' sizes are not known."""
+    return "proportional" if summary.get("natural_known", True) else "mean of runs"
+
+
 def _proposed(summary: Mapping[str, Any]) -> list[str]:
     passes = any(one["passes"] is not None for one in summary["proposal"])
-    head = f"  {'source':<18}{'weight':>8}{'90 %':>18}{'proportional':>14}{'best run':>10}"
+    head = f"  {'source':<18}{'weight':>8}{'90 %':>18}{natural(summary):>14}{'best run':>10}"
     lines = [head + (f"{'passes':>8}" if passes else "")]
     rows = sorted(summary["proposal"], key=lambda one: (-one["weight"], one["name"]))
     for one in rows[:7]:
@@ -287,7 +294,7 @@ def _proposed(summary: Mapping[str, Any]) -> list[str]:
     expected = summary["expected"]
     names = (
         ("proposal", "proposal"),
-        ("proportional", "proportional"),
+        ("proportional", natural(summary)),
         ("uniform", "uniform"),
         ("best_measured", "best run"),
     )

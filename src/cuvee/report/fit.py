@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..law.wording import natural
 from . import blocks
 from .charts import Bar, Change, Difference, Mixture, bars, dumbbell, forest, losses
 from .figures import NONE, finite, items, mapping, number, percent
@@ -12,12 +13,12 @@ from .html import Page, figure, key, sentence
 from .markup import EMPTY, isolated, table
 from .text import Markup, as_text, cut, escape
 
-_NAMES = {
-    "proposal": "proposal",
-    "proportional": "proportional",
-    "uniform": "uniform",
-    "best_measured": "best mixture run",
-}
+_NAMES = {"proposal": "proposal", "uniform": "uniform", "best_measured": "best mixture run"}
+
+
+def _named(summary: Mapping[str, Any], name: Any) -> str:
+    """A mixture's name in words."""
+    return natural(summary) if name == "proportional" else _NAMES.get(as_text(name), as_text(name))
 
 
 def render(summary: Mapping[str, Any]) -> str:
@@ -60,9 +61,9 @@ def _change(summary: Mapping[str, Any]) -> Markup:
     ]
     if not changes:
         return EMPTY
-    caption = sentence("Each source's share in ", key("the proportional mix", "ring"), " and in ")
+    caption = sentence("Each source's share in ", key(f"the mix '{natural(summary)}'", "ring"), " and in ")
     caption = sentence(caption, key("the proposal", "kept"), ". What gains most stands on top.")
-    return figure("What does the law propose?", caption, dumbbell(changes, mixtures=("proportional", "proposal")))
+    return figure("What does the law propose?", caption, dumbbell(changes, mixtures=(natural(summary), "proposal")))
 
 
 def _expected(summary: Mapping[str, Any]) -> Markup:
@@ -77,7 +78,7 @@ def _expected(summary: Mapping[str, Any]) -> Markup:
         if one.get("determined") is False:
             low = high = None
         told = verdict if verdict in ("better", "worse", "not shown") else ""
-        name = f"against {_NAMES.get(as_text(name), as_text(name))}"
+        name = f"against {_named(summary, name)}"
         rows.append(Difference(name, -gain, None if high is None else -high, None if low is None else -low, told))
     if not rows:
         return EMPTY
@@ -162,7 +163,7 @@ def _proposal(summary: Mapping[str, Any]) -> Markup:
         ]
         for d in found[:200]
     ]
-    head = ["Source", "Weight", "from", "to (90 %)", "Proportional", "Best run", "Passes"]
+    head = ["Source", "Weight", "from", "to (90 %)", natural(summary).capitalize(), "Best run", "Passes"]
     return table(head, rows, "The proposed mixture", more=len(found) - 200)
 
 
@@ -179,7 +180,7 @@ def _predicted(summary: Mapping[str, Any]) -> Markup:
     for name, value in mapping(summary.get("expected")).items():
         one, verdict = mapping(value), mapping(gains.get(name)).get("verdict")
         words = [number(one.get("loss")), *_ends(one), as_text(verdict)]
-        rows.append([escape(_NAMES.get(as_text(name), as_text(name))), *map(escape, words)])
+        rows.append([escape(_named(summary, name)), *map(escape, words)])
     head = ["Mixture", "Predicted loss", "from", "to (90 %)", "The proposal is"]
     caption = f"What the law predicts{_place(summary)}"
     return table(head, rows, caption) if rows else EMPTY
