@@ -165,7 +165,7 @@ def page(found: dict[str, Any]) -> str:
                 peaks[name] < one["bound_mb"],
             )
         )
-    machine = next(iter(found.values()))["machine"]
+    machine = next(one["machine"] for one in found.values() if "machine" in one)
     about = (
         f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, NumPy {machine['numpy']}, "
     )

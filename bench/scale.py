@@ -29,7 +29,7 @@ FAILURES_A_NODE_HOUR = 1 / (24 * 60)
 """A node fails every two months: an assumption, at the upper end of what operators report."""
 CACHE_BYTES_A_ROW = 76
 """Facts (44 bytes), a score (8) and the sample and headers beside them, as stored."""
-ROUNDS = 9
+ROUNDS = 15
 """Pairs of runs by threads and on Ray: the speed of a shared machine changes by a third within minutes."""
 KEPT, ROW_BYTES = 0.1, 1_000
 """The share of a pool that the model keeps and writes, and the size of its texts."""
