@@ -40,6 +40,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+OWN_WEIGHTS = "upsample_end:last=0.4"
+
+
 def run(place: Path, name: str, **asked: Any) -> utilities.Utilities:
     given: dict[str, Any] = {"evaluations": {"held": place / "held.jsonl"}, "proxy": PROXY, "seeds": 3, "workers": 2}
     given |= {"method": "upsample_end:share=0.6,last=0.4", "only": ["rare", "odd"], "overlap": "ignore"}
@@ -117,8 +120,9 @@ def test_wrong_requests_are_sentences(place: Path, tmp_path: Path) -> None:
         ({"method": "upsample_end:domains=poetry"}, UsageError, "no domain is called 'poetry'"),
         ({"only": ["poetry"]}, UsageError, "no source 'poetry'"),
         ({"only": "rare"}, UsageError, "list of sources"),
-        ({"weights": {"rare": 0.5, "odd": 0.5}, "only": ["common"]}, UsageError, "nothing of 'common'"),
-        ({"weights": {"rare": 1.0}, "only": []}, UsageError, "one source alone"),
+        ({"weights": {"rare": 0.5, "odd": 0.5}, "only": ["common"], "method": OWN_WEIGHTS}, UsageError, "of .common."),
+        ({"weights": {"rare": 1.0}, "only": [], "method": OWN_WEIGHTS}, UsageError, "one source alone"),
+        ({"weights": {"rare": 0.5, "odd": 0.5}, "method": "upsample_end:share=0.3"}, UsageError, "no part in it"),
         ({"run_tokens": 10**9}, UsageError, "--run-tokens must be"),
         ({"overlap": "refuse", "evaluations": {"held": place / "pool.jsonl"}}, DataError, "."),
     ]

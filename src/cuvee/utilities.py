@@ -232,6 +232,11 @@ def _ask(
         raise UsageError(
             f"--with takes upsample_end:last=0.2,share=0.5, not '{name}'. For shares of your own: --weights."
         )
+    if weights is not None and (idle := [one for one in ("domains", "share") if one in settings]):
+        raise UsageError(
+            f"The weights are the final mix, so upsample_end's {' and '.join(idle)} would have no part in it. Leave "
+            "out one of both."
+        )
     policy: UpsampleEnd = make(UpsampleEnd, settings, name)
     if not policy.last < 1:
         raise UsageError("upsample_end: last must be below 1, since there is a run before its end.")

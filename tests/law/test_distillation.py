@@ -10,7 +10,7 @@ import pytest
 import cuvee
 from bench.asking import ALONE, TAUGHT, students
 from cuvee.core import Runs, Settings
-from cuvee.errors import DataError
+from cuvee.errors import DataError, UsageError
 from cuvee.law.distillation import Distillation, Student
 from cuvee.law.distilled import bulk, compared, distilled, said, supervised, unidentified
 from cuvee.law.table import groups_of
@@ -87,6 +87,9 @@ def test_planted_numbers() -> None:
 
 def test_what_is_refused() -> None:
     runs = planted()
+    for wrong in ({"restarts": 0}, {"restarts": -1}, {"delta": 0.0}, {"delta": -1.0}):
+        with pytest.raises(UsageError, match="delta must be above 0 and restarts at least 1"):
+            Distillation(**wrong).fit(runs)  # type: ignore[arg-type]
     taught = runs.settings.values["teacher_loss"] > 0
     few = np.concatenate([np.flatnonzero(~taught), np.flatnonzero(taught)[:9]])
     with pytest.raises(DataError, match="10 settings or more with a teacher, and there are 9"):

@@ -195,4 +195,7 @@ def test_extrapolation_is_refused_or_said() -> None:
     assert predict(fitted, runs, corner, extrapolate=True).shape == (1,)
     sized = table([1.0, 2.0, 3.0], tokens=[1e9, 2e9, 4e9])
     assert outside(sized, at(tokens=[3e9])) == []
+    taught = table([1.0, 2.0, 3.0], teacher_loss=[0.0, 1.4, 1.5])
+    assert outside(taught, at(teacher_loss=[0.0])) == [] == outside(taught, at(teacher_loss=[1.45]))
+    assert outside(taught, at(teacher_loss=[0.6])) == ["teacher_loss is 0.6, and was measured at 1.4 to 1.5"]
     assert outside(sized, at(tokens=[8e9])) == ["tokens is 8e+09, and was measured at 1e+09 to 4e+09"]

@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             ladder.ask(query(0.3))  # the answer leaves only after it is written
     assert not ladder.path.exists()
     ladder.ask(query(0.3))
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match="was made with a step of"):
         Ladder(tmp_path / "l", 16).ask(query(0.4))
     for damaged in ("{}", "[]", '{"format": 1, "answers": {}, "settings": {"n": 16}, "boards": {"": {"each": [0]}}}'):
         ladder.path.write_text(damaged)

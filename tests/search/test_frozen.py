@@ -89,7 +89,7 @@ def test_a_source_with_the_name_of_the_part() -> None:
     [
         (held(x=0.5, y=0.5), "gives weights to none of the pool's unchanged sources"),
         (Frozen("before", {"a": 0.5, "x": 0.5}, ("a",)), "gives weights to none of the pool's unchanged sources"),
-        (held(a=0.25, b=0.25, c=0.25, d=0.25), "gives weights to all 4 sources of the pool, so nothing is left"),
+        (held(a=0.25, b=0.25, c=0.25, d=0.25), "knows all 4 sources of the pool and holds their weights"),
         (Frozen("before", {"a": 0.5, "x": 0.5}, ("x",)), "--changed names 'x', which is no source of the pool"),
         (held(a=0.0, b=0.0, x=1.0), "gives weight 0 to all sources that it shares with the pool"),
     ],

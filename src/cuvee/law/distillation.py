@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Card, Law, Prediction, Runs, Settings
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from .curve import Numbers, minimise, spread
 from .distilled import DISTILLED, SUPERVISED, compared, distilled, named, said, supervised, unidentified
 
@@ -98,6 +98,10 @@ class Distillation(Law):
                     f"distillation needs runs of {least} settings or more {what}, and there are {there}. Train more, "
                     "or compare at equal compute alone: cuvee.law.distilled.compared."
                 )
+        if not self.delta > 0 or self.restarts < 1:
+            raise UsageError(
+                f"distillation: delta must be above 0 and restarts at least 1, not {self.delta:g} and {self.restarts}."
+            )
         if len(np.unique(pairs[taught, 2])) < 2:
             raise DataError("distillation: one teacher says nothing of others. Distil from teachers of other losses.")
         return self._fit(runs, np.ones(len(runs)), None)

@@ -75,6 +75,8 @@ def outside(runs: Runs, settings: Settings, tolerance: float = 0.01) -> list[str
         if name not in runs.settings.values or not len(asked):
             continue
         known = runs.settings.values[name]
+        if name.startswith("teacher_") and (asked > 0).all() and (known > 0).any():
+            known = known[known > 0]  # 0 stands for no teacher, and is no teacher's value
         if asked.min() < known.min() * (1 - 1e-9) or asked.max() > known.max() * (1 + 1e-9):
             least, most = f"{known.min():.4g}", f"{known.max():.4g}"
             span = f"{least} to {most}" if least != most else f"{least} alone"

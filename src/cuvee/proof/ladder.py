@@ -174,5 +174,9 @@ class Ladder:
                 "restore it from a copy, or guard new documents."
             ) from None
         if found["settings"] != self.settings:
-            raise UsageError(f"{self.path} was made with other settings ({found['settings']}). Use those.")
+            step, n = found["settings"]["step"], found["settings"]["n"]
+            raise UsageError(
+                f"{self.path} was made with a step of {'auto' if step is None else step} and {n} documents. Use those, "
+                "or another --ledger."
+            )
         return found

@@ -131,8 +131,8 @@ class Simplex:
             )
         if not new:
             raise UsageError(
-                f"{frozen.folder} gives weights to all {len(names)} sources of the pool, so nothing is left to search. "
-                "Name those that have changed with --changed, or search without --freeze."
+                f"{frozen.folder} knows all {len(names)} sources of the pool and holds their weights, those of 0, too, "
+                "so nothing is left to search. Name those that are to be searched with --changed, or drop --freeze."
             )
         if not weight.sum() > 0:
             raise UsageError(
