@@ -172,12 +172,12 @@ def plan(
 
     Nothing is trained for the ledger, and nothing is written outside the cache.
     """
-    names: tuple[str, ...] = ("seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect")
-    names += ("stop_early", "overlap", "holdout", "eval_bytes", "ladder")
+    names = (
+        "seeds", "seed", "proxy", "policies", "epochs", "tokens", "equal", "margin", "effect", "stop_early", "overlap",
+        "holdout", "ladder", "eval_bytes",
+    )  # fmt: skip
     defaults = {name: one.default for name, one in inspect.signature(prove).parameters.items()}
-    settings = {
-        name: asked.get(name, defaults[name]) for name in (*names, "overlap", "holdout", "eval_bytes", "ladder")
-    }
+    settings = {name: asked.get(name, defaults[name]) for name in names}
     question, sets = ask(selections, evaluations, against, **settings)
     apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), PROOF, "proof")

@@ -8,11 +8,11 @@ That costs the ends alone: about ``last`` of what leaving sources out of whole r
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,7 +177,9 @@ def plan(
 ) -> dict[str, Any]:
     """What :func:`end_utilities` with the same arguments would train; nothing is trained, or written but the cache."""
     check_arguments(pool=pool, output=output, reading=reading, workers=workers)
-    question, sets = partial(_ask, evaluations, **{**DEFAULTS, **asked})()
+    names = ("method", "weights", "only", "proxy", "tokens", "run_tokens", "seeds", "seed", "overlap", "eval_bytes")
+    defaults = {name: one.default for name, one in inspect.signature(end_utilities).parameters.items()}
+    question, sets = _ask(evaluations, *(asked.get(name, defaults[name]) for name in names))
     apart(Path(output), Path(ledger))
     refuse_foreign(Path(output), UTILITIES, "table of utilities")
     store = Store(Path(cache) if cache is not None else None)
@@ -187,12 +189,6 @@ def plan(
         job.prepare()
         found = job.outlook()
     return {**found, "ledger": str(ledger), "writes": [str(Path(output) / name) for name in (UTILITIES, REPORT)]}
-
-
-DEFAULTS: dict[str, Any] = {
-    "method": "upsample_end", "weights": None, "only": (), "proxy": "transformer", "tokens": None, "run_tokens": None,
-    "seeds": 5, "seed": 0, "overlap": "clean", "eval_bytes": None,
-}  # fmt: skip
 
 
 def lines(done: Utilities) -> list[str]:
