@@ -40,6 +40,7 @@ LAWS: dict[str, Callable[[Floats], Law]] = {
     "data_mixing_laws": lambda natural: DataMixingLaws(),
     "implicit_domains:domains=2": lambda natural: ImplicitDomains(2),
     "implicit_domains:domains=3": lambda natural: ImplicitDomains(3),
+    "implicit_domains:boosts=30": lambda natural: ImplicitDomains(boosts=30),
     "optimal_mixtures": lambda natural: OptimalMixtures(one_pass=tuple(natural.tolist())),
     "gaussian_process": lambda natural: GaussianProcess(),
 }

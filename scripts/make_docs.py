@@ -104,7 +104,7 @@ ROLES = {
 
 def table(names: list[str]) -> list[str]:
     """A group of methods in the index."""
-    methods = [one for one in describing.table() if one["family"] not in registry.KINDS]
+    methods = [one for one in describing.table() if one["family"] not in {*registry.KINDS, "combine"}]
     citations = {one["name"]: accents(one["citation"]) for one in methods}
     lines = ["| method | what it does | needs | CPU s, MB | claim | paper |", "|-|-|-|-|-|-|"]
     for name in names:

@@ -123,3 +123,22 @@ def test_the_loss_at_the_end_is_said(pool: Path, tmp_path: Path) -> None:
     )
     assert 0 < often.summary["loss"] < once.summary["loss"] < 6
     assert any(f"{often.summary['loss']:.4f} nats a token" in line for line in pretraining.lines(often))
+
+
+def test_rejected_rows_are_listed_beside_the_model(pool: Path, tmp_path: Path) -> None:
+    """The list of an earlier training goes with its model; a file that is none is not replaced."""
+    spoilt, model, listed = tmp_path / "pool.jsonl", tmp_path / "model.safetensors", tmp_path / "model.rejects.jsonl"
+    spoilt.write_text(pool.read_text() + '{"text": null, "domain": "alpha"}\n{"text"\n')
+    asked = ["--proxy", PROXY, "--cache", tmp_path / "cache", "-o", model]
+    refused = command("pretrain", spoilt, *asked)
+    assert refused.status == 3 and "counted and listed" in refused.error() and not listed.exists()
+    planned = command("pretrain", spoilt, *asked, "--skip-bad", "--plan")
+    assert str(listed) in "".join(planned.out.split()) and not listed.exists()
+    done = command("pretrain", spoilt, *asked, "--skip-bad")
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [one["line"] for one in rows] == [25, 26] and all(one["file"] == str(spoilt) for one in rows)
+    shown = " ".join(done.out.split())
+    assert "(!) 2 of 26 rows could not be used" in shown and "listed beside it in model.rejects.jsonl" in shown
+    assert command("pretrain", pool, *asked).status == 0 and not listed.exists()
+    listed.write_text("mine\n")
+    assert command("pretrain", pool, *asked).status == 2 and listed.read_text() == "mine\n"

@@ -254,3 +254,32 @@ def test_the_command_line(place: Path) -> None:
     assert "8 trials" in planned and "the ledger holds all of them" in planned
     assert "about" in command("kept", "--plan", "--seed", "100").out
     assert "no evaluation set" in run("prove", place / "kept").error()
+
+
+def test_unusable_rows_of_the_pool_are_told_and_listed(place: Path, tmp_path: Path) -> None:
+    """A selection that went on without them is proved without them; as a search does, the proof lists them."""
+    table = pq.read_table(place / "pool.parquet")
+    texts = table.column("text").to_pylist()
+    texts[3] = texts[70] = None
+    spoilt = table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts))
+    pq.write_table(spoilt, tmp_path / "pool.parquet")
+    cuvee.select(
+        tmp_path / "pool.parquet", method="random", tokens=40_000, output=tmp_path / "kept", cache=tmp_path / "cache",
+        reading=cuvee.Reading(skip_bad=True),
+    )  # fmt: skip
+    found = proving.prove(
+        tmp_path / "kept", evaluations={"near": place / "near.parquet"}, against="random", seeds=2, workers=2,
+        proxy="ngram:table_bits=18,order=3", ledger=tmp_path / "ledger", output=tmp_path / "proof",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert any("2 of 900 rows could not be used" in one for one in found.summary["warnings"])
+    planned = proving.plan(
+        tmp_path / "kept", evaluations={"near": place / "near.parquet"}, against="random", seeds=2, workers=2,
+        proxy="ngram:table_bits=18,order=3", ledger=tmp_path / "ledger", output=tmp_path / "proof",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert planned["warnings"] == found.summary["warnings"][: len(planned["warnings"])]
+    assert planned["time"] == "no time for these: the ledger holds all of them"
+    listed = [json.loads(line) for line in (tmp_path / "proof" / "rejects.jsonl").read_text().splitlines()]
+    assert [one["line"] for one in listed] == [4, 71] and found.summary["rejects"]["count"] == 2
+    assert "Rejected rows" in (tmp_path / "proof" / "report.html").read_text()

@@ -21,10 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cuvee import proving
 from cuvee.core import Batch, Policy
 from cuvee.engine import files
-from cuvee.proof import question, sweep
+from cuvee.proof import overlap, places, question, sweep
 from cuvee.proof.proxies.ngram import Ngram
 from cuvee.proof.proxy import Evaluation, Outcome, Watch
 
@@ -262,9 +261,9 @@ def test_a_cache_that_vanishes_meanwhile(place: Path, monkeypatch: pytest.Monkey
     right = proof()
     shutil.rmtree("ledger")
     owner, name = {
-        "before the trials": (proving, "run_trials"),
+        "before the trials": (places, "run_trials"),
         "before the workers": (sweep.Sweep, "run"),
-        "before all": (proving.overlap, "find"),
+        "before all": (overlap, "find"),
     }[at]
     really = getattr(owner, name)
 

@@ -113,6 +113,8 @@ def test_wrong_requests_are_sentences(place: Path, tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"evaluations": {}}, UsageError, "no evaluation set"),
         ({"seeds": 1}, UsageError, "--seeds must be"),
+        ({"seed": -1}, UsageError, "--seed must be a whole number from 0"),
+        ({"eval_bytes": 0}, UsageError, "--eval-bytes must be at least 1, not 0"),
         ({"proxy": "ngram"}, UsageError, "Only a transformer"),
         ({"proxy": "transformer:schedule=wsd"}, UsageError, "schedule is this command's own"),
         ({"method": "cooldown"}, UsageError, "upsample_end"),
@@ -123,7 +125,7 @@ def test_wrong_requests_are_sentences(place: Path, tmp_path: Path) -> None:
         ({"weights": {"rare": 0.5, "odd": 0.5}, "only": ["common"], "method": OWN_WEIGHTS}, UsageError, "of .common."),
         ({"weights": {"rare": 1.0}, "only": [], "method": OWN_WEIGHTS}, UsageError, "one source alone"),
         ({"weights": {"rare": 0.5, "odd": 0.5}, "method": "upsample_end:share=0.3"}, UsageError, "no part in it"),
-        ({"run_tokens": 10**9}, UsageError, "--run-tokens must be"),
+        ({"run_tokens": 10**9}, UsageError, "is longer than the planned run"),
         ({"overlap": "refuse", "evaluations": {"held": place / "pool.jsonl"}}, DataError, "."),
     ]
     for asked, kind, said in cases:
@@ -142,6 +144,54 @@ def test_the_command(first: utilities.Utilities, place: Path) -> None:
     planned = command(*words, "-o", place / "never", "--plan")
     assert planned.status == 0 and "then 3 ends" in planned.out
     assert not (place / "never").exists()
+
+
+def planned(place: Path, **asked: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"evaluations": {"held": place / "held.jsonl"}, "proxy": PROXY, "seeds": 3, "workers": 2}
+    given |= {"method": "upsample_end:share=0.6,last=0.4", "only": ["rare", "odd"], "overlap": "ignore"}
+    given |= {"ledger": place / "ledger", "output": place / "never", "cache": place / "cache"}
+    return utilities.plan(place / "pool.jsonl", **{**given, **asked})
+
+
+def test_a_plan_tells_the_time(first: utilities.Utilities, place: Path, tmp_path: Path) -> None:
+    assert planned(place)["time"] == "no time for these: the ledger holds all of them"
+    assert re.fullmatch(r"about .* \(9 of them are in the ledger\)", planned(place, seeds=4)["time"])
+    fresh = planned(place, ledger=tmp_path / "ledger")["time"]
+    assert fresh.startswith("about ") and "ledger" not in fresh
+    assert not (tmp_path / "ledger").exists() and not (place / "never").exists()
+
+
+def test_a_plan_names_the_sources_that_count_first(place: Path) -> None:
+    asked = {"weights": {"rare": 0.25, "odd": 0.75}, "method": OWN_WEIGHTS, "only": []}
+    mix = planned(place, **asked)["final mix"]
+    assert [one.split()[0] for one in mix[:2]] == ["odd", "rare"] and mix[2:] == ["nothing of 1 other source"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"run_tokens": 60}, "less than a document"),
+        ({"run_tokens": 1_100, "method": "upsample_end:share=0.6,last=0.01"}, "The end is shorter than a document"),
+        ({"run_tokens": 1_100, "method": "upsample_end:share=0.6,last=0.99"}, "before the end is shorter"),
+    ],
+)
+def test_a_plan_says_what_would_stop_the_run(place: Path, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said) as met:
+        run(place, "stopped", ledger=tmp_path / "ledger", **asked)
+    assert not (tmp_path / "ledger").exists()  # nothing was trained before
+    with pytest.raises(DataError) as foreseen:
+        planned(place, **asked)
+    assert str(foreseen.value) == str(met.value)
+
+
+def test_a_plan_tells_of_unusable_rows(place: Path, tmp_path: Path) -> None:
+    rows = (place / "pool.jsonl").read_text()
+    (tmp_path / "pool.jsonl").write_text(rows + json.dumps({"text": None, "domain": "odd"}) + "\n")
+    found = utilities.plan(
+        tmp_path / "pool.jsonl", evaluations={"held": place / "held.jsonl"}, proxy=PROXY, cache=tmp_path / "cache",
+        reading=cuvee.Reading(skip_bad=True), ledger=tmp_path / "ledger", output=tmp_path / "out", overlap="ignore",
+    )  # fmt: skip
+    assert any("1 of 113 rows could not be used" in one for one in found["warnings"])
 
 
 def test_every_field_is_explained(first: utilities.Utilities) -> None:

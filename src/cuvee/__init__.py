@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .proving import Proved, prove
     from .rating.job import Rated, rate
     from .selecting import Selected, select
+    from .transporting import Transported, transport_mix
     from .utilities import Utilities, end_utilities
 
 _LAZY = {
@@ -48,6 +49,8 @@ _LAZY = {
     "end_utilities": "utilities",
     "Utilities": "utilities",
     "Searched": "searching",
+    "transport_mix": "transporting",
+    "Transported": "transporting",
     "Mixed": "mixing",
     "guard": "near_duplicates",
     "rate": "rating.job",
@@ -77,6 +80,7 @@ __all__ = [
     "ResourceError",
     "Searched",
     "Selected",
+    "Transported",
     "UsageError",
     "Utilities",
     "WriteResult",
@@ -92,6 +96,7 @@ __all__ = [
     "rate",
     "search_mix",
     "select",
+    "transport_mix",
     "write_selection",
 ]
 

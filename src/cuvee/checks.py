@@ -23,15 +23,16 @@ from .source.base import Spec, remedies
 
 MOST_LOOKED_AT = 200_000
 """Unusable rows whose domains are read."""
+MOST_ALIKE = 8
+"""Rows of one key whose ids are compared: with more, it is one id that occurs often."""
 
 
 def check_rows(
-    engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int, lost: Sequence[str] = (),
-    listed: bool = True,
-) -> None:  # fmt: skip
+    engine: Engine, stage: Stage, columns_rows: int, reading: Reading, rejected: int, lost: Sequence[str] = ()
+) -> None:
     """Refuse unusable rows unless the user asked to skip them.
 
-    ``lost``: sources that have no others. ``listed``: whether the command would write a list of them.
+    ``lost``: sources that have no others.
     """
     if not rejected or reading.skip_bad:
         return
@@ -44,11 +45,11 @@ def check_rows(
     told = f"{without_rows(lost)} " if lost else ""
     raise DataError(
         f"{counted} of the {stage.label} cannot be used: {named}. {told}"
-        f"{ways}, or go on without {them} with --skip-bad ({are} then counted{' and listed' if listed else ''})."
+        f"{ways}, or go on without {them} with --skip-bad ({are} then counted and listed)."
     )
 
 
-def usable(engine: Engine, columns: DiskColumns, reading: Reading, listed: bool = True) -> list[str]:
+def usable(engine: Engine, columns: DiskColumns, reading: Reading) -> list[str]:
     """What is to be said of the pool's rows that were left out, gravest first; nothing where all can be used.
 
     Raises:
@@ -58,7 +59,7 @@ def usable(engine: Engine, columns: DiskColumns, reading: Reading, listed: bool 
     if not rejected:
         return []
     lost = lost_sources(engine, columns)
-    check_rows(engine, engine.pool, columns.n_rows, reading, rejected, lost, listed)
+    check_rows(engine, engine.pool, columns.n_rows, reading, rejected, lost)
     first = "; ".join(map(str, islice(engine.rejects(engine.pool), 2))) + (" ..." if rejected > 2 else "")
     verb = "does" if rejected == 1 else "do"
     counted = f"{rejected:,} of {plural(rejected + columns.n_rows, 'row')}"
@@ -104,36 +105,70 @@ def lost_sources(engine: Engine, columns: DiskColumns) -> list[str]:
 
 
 def check_ids(engine: Engine, columns: DiskColumns) -> None:
-    """Refuse ids that occur more than once."""
+    """Refuse ids that occur more than once, and different ones that have the same hash."""
     if engine.pool.manifest.spec.id is None:
         return
     repeated = count_duplicates(columns, "key", examples=3)
     if not repeated.rows:
         return
     manifest = engine.pool.manifest
+    column = manifest.spec.id
+    alike = _rows_alike(columns, [row for _, row in repeated.largest])
+    ids = _ids(engine, [row for rows in alike.values() for row in rows])
     named = []
     for count, row in repeated.largest:
         path, local = manifest.place(row)
-        named.append(f"'{row_id(engine, row)}' {count} times, first in {path} row {local + 1:,}")
+        other = next((one for one in alike[row] if ids[one] != ids[row]), None)
+        if other is not None:
+            there, at = manifest.place(other)
+            raise DataError(
+                f"Two ids of column '{column}' have the same hash, by which rows are known: '{_shown(ids[row])}' in "
+                f"{path} row {local + 1:,}, and '{_shown(ids[other])}' in {there} row {at + 1:,}. Rename one of them, "
+                "or identify rows by their content with --key content."
+            )
+        named.append(f"'{_shown(ids[row])}' {count} times, first in {path} row {local + 1:,}")
     occur = "id occurs" if repeated.groups == 1 else "ids occur"
     raise DataError(
-        f"{repeated.groups:,} {occur} more than once in column '{manifest.spec.id}' ({'; '.join(named)}). "
+        f"{repeated.groups:,} {occur} more than once in column '{column}' ({'; '.join(named)}). "
         "Give every row its own id, or identify rows by their content with --key content."
     )
 
 
-def row_id(engine: Engine, row: int) -> str:
-    """The id of a pool row by its global number."""
-    from .report.terminal import safe
+def _rows_alike(columns: DiskColumns, firsts: Sequence[int]) -> dict[int, list[int]]:
+    """The first ``MOST_ALIKE`` rows with the key of each of some rows, which is the first of its key, in row order."""
+    found: dict[int, list[int]] = {}
+    wanted: dict[int, list[int]] = {}
+    for block in columns.blocks("key", "row"):
+        here = set(firsts).intersection(block["row"].tolist())
+        for row in here:
+            wanted[int(block["key"][np.searchsorted(block["row"], row)])] = found.setdefault(row, [])
+        for at in np.flatnonzero(np.isin(block["key"], np.array(list(wanted), np.uint64))):
+            wanted[int(block["key"][at])].append(int(block["row"][at]))
+        if len(found) == len(set(firsts)) and all(len(rows) >= MOST_ALIKE for rows in found.values()):
+            break
+    return {row: rows[:MOST_ALIKE] for row, rows in found.items()}
 
+
+def _ids(engine: Engine, rows: Sequence[int]) -> dict[int, Any]:
+    """The ids of pool rows by their global numbers."""
+    found: dict[int, Any] = {}
+    wanted = np.unique(np.array(rows, np.int64))
     for number, span in enumerate(engine.pool.manifest.spans):
         batches, _ = engine.store.table(engine.pool.key("facts", span))
-        rows = batches[0].column("row").to_numpy()
-        at = int(np.searchsorted(rows, row))
-        if at < len(rows) and rows[at] == row:
-            ids = engine.ids(number)
-            return safe(ids[at].as_py(), 60) if ids is not None else str(row)
-    return str(row)
+        here = batches[0].column("row").to_numpy()
+        places = np.flatnonzero(np.isin(here, wanted))
+        ids = engine.ids(number) if len(places) else None
+        found |= {int(here[at]): ids[at].as_py() if ids is not None else int(here[at]) for at in places.tolist()}
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _shown(name: Any) -> str:
+    """An id in a message."""
+    from .report.terminal import safe
+
+    return safe(name, 60)
 
 
 def absolute(path: str) -> str:

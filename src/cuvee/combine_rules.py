@@ -8,15 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .core import Run
+from .core import Card, Run
 from .errors import DataError, UsageError
 
-PURPOSE = "combined scores"
+PURPOSE, FAMILY = "combined scores", "combine"
 Floats = npt.NDArray[np.float64]
 
 
@@ -51,6 +51,8 @@ def ranks_of(sample: Floats, name: str) -> Ranks:
 
 class Rule(ABC):
     """How scores become one. Subclasses are frozen dataclasses of what the user sets."""
+
+    card: ClassVar[Card]
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse parameters that do not suit these methods, before any file is opened."""
@@ -133,6 +135,17 @@ class Rank(Rule):
 
     weights: tuple[float, ...] = ()
 
+    card: ClassVar[Card] = Card(
+        summary="the mean of a row's ranks by several methods, weighted",
+        family=FAMILY,
+        needs=(),
+        cost="each method's; scoring a sample once more",
+        bibtex="",
+        evidence="closed form of ranks; the same for any cut into files",
+        use_when="Several methods each tell something of a row, and none should decide alone.",
+        fails_when="Ranks forget distances, and two methods that measure one thing count twice.",
+    )
+
     def check(self, names: Sequence[str]) -> None:
         w = self.weights
         if w and (len(w) != len(names) or not all(0 <= one < np.inf for one in w) or not sum(w) > 0):
@@ -147,6 +160,17 @@ class Rank(Rule):
 class Min(Rule):
     """The smallest rank."""
 
+    card: ClassVar[Card] = Card(
+        summary="the smallest of a row's ranks by several methods: all have to agree",
+        family=FAMILY,
+        needs=(),
+        cost="each method's; scoring a sample once more",
+        bibtex="",
+        evidence="closed form of ranks; the same for any cut into files",
+        use_when="A row that any of the methods rejects should not be kept.",
+        fails_when="One method of chance rejects rows by chance.",
+    )
+
     def fit(self, run: Run, names: Sequence[str], sample: Floats) -> Scores:
         return ByRank(tuple(ranks_of(sample[:, at], name) for at, name in enumerate(names)), ())
 
@@ -157,6 +181,17 @@ class Filter(Rule):
 
     above: tuple[float, ...] = ()
     top: tuple[float, ...] = ()
+
+    card: ClassVar[Card] = Card(
+        summary="the first method's score where the others are at or above their bounds",
+        family=FAMILY,
+        needs=(),
+        cost="each method's; scoring a sample once more",
+        bibtex="",
+        evidence="closed form of bounds; the same for any cut into files",
+        use_when="One method says what is good enough, another what to take first.",
+        fails_when="A bound that leaves fewer rows than the budget asks for leaves the rest of it unused.",
+    )
 
     def check(self, names: Sequence[str]) -> None:
         given = self.above or self.top
@@ -186,6 +221,18 @@ class Learned(Rule):
     batch: int = 1024
     rate: float = 0.05
     sample: int = 20_000
+
+    card: ClassVar[Card] = Card(
+        summary="a weighted sum of several scores, with weights learned on the target (M-FLYT)",
+        family=FAMILY,
+        needs=("text", "target"),
+        cost="each method's; seconds to learn",
+        bibtex="@article{shechter2025filter, title={Filter Like You Test: Data-Driven Data Filtering for {CLIP}"
+        " Pretraining}, author={Shechter, Mikey and Carmon, Yair}, journal={arXiv:2503.08805}, year={2025}}",
+        evidence="the gradients of flyt, checked by automatic differentiation",
+        use_when="The target should decide how much each of several scores counts.",
+        fails_when="Scores of which none points to the target: weights then follow noise.",
+    )
 
     def check(self, names: Sequence[str]) -> None:
         if min(self.steps, self.batch - 1, self.sample - 1) < 1 or not self.rate > 0:

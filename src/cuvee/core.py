@@ -438,6 +438,9 @@ class Law(ABC):
     checkpoints: ClassVar[bool] = False
     """Whether it is about curves of checkpoints, so that those of one run are not left out and drawn together."""
 
+    posterior: ClassVar[bool] = False
+    """Whether refits about a fit are draws of a posterior: its mean does not flatter itself at its own least."""
+
     @abstractmethod
     def numbers(self, sources: int) -> int:
         """How many numbers are fitted for a mixture of so many sources; fewer different settings are refused."""
@@ -449,8 +452,9 @@ class Law(ABC):
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
         """Fits to many resamples: row b of ``counts``, int64 (b, n), says how often each run is in the b-th.
 
-        A law that can fit many at once overrides this. ``begin``, a fit to all runs, may be where each begins; None
-        asks for a fit that owes nothing to the runs left out.
+        A law that can fit many at once overrides this. ``begin``, a fit to all runs, asks for what that fit might as
+        well have been, one for each row: refits may begin there, be moved farther from it, or be draws of what the law
+        knows of its own uncertainty. None asks for fits that owe nothing to the runs left out.
         """
         every = np.arange(len(runs))
         return [self.fit(runs.take(np.repeat(every, row))) for row in counts]
@@ -458,6 +462,10 @@ class Law(ABC):
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         """What these runs cannot tell this law, and where its form goes wrong on them: a sentence each, for users."""
         return []
+
+    def rivals(self) -> tuple[tuple[str, Law], ...]:
+        """Simpler laws of the same columns that this one has to beat on runs left out, beside the usual guesses."""
+        return ()
 
     def across(self, outcomes: Mapping[str, Runs]) -> list[str]:
         """What all outcomes of a table say together, by name: a sentence each, for users.

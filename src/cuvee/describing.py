@@ -8,6 +8,7 @@ import textwrap
 from typing import Any
 
 from . import measured, registry
+from .combine_rules import FAMILY, RULES, Rule
 from .core import Choose, Policy
 
 BEHIND = {"score": "classifier", "perplexity": "perplexity", "embedding": "embedding", "cluster": "clusters"}
@@ -29,6 +30,15 @@ SHOWN = {
     "weak_supervision": "--target labelled.jsonl --with weak_supervision",
 }
 """Arguments of the examples that need more than their card tells."""
+COMBINED = {"rank": "rank:weights=2/1", "filter": "filter:top=0.5"}
+"""What follows --combine in the examples, where it is not the rule's name alone."""
+USES = {
+    FAMILY: "cuvee select --with METHOD,METHOD --combine NAME:parameter=value combines",
+    "policy": "cuvee prove --policy NAME:parameter=value tries a policy",
+    "mix": "cuvee mix POOL --with NAME:parameter=value uses a mix",
+    "law": "cuvee mix fit RUNS --with NAME:parameter=value fits a law",
+}
+"""How what is listed is used, by family; all others with ``cuvee select --with``."""
 
 
 def arguments(name: str) -> list[str]:
@@ -44,22 +54,26 @@ def arguments(name: str) -> list[str]:
 
 
 def example(name: str) -> str:
-    """A command that uses a method."""
+    """A command that uses a method, or a rule of --combine."""
+    if name not in registry.entries():
+        together = f"--with dsir,classifier --combine {COMBINED.get(name, name)}"
+        return f"cuvee select pool/ --target target.jsonl {together} --tokens 20k -o {name}/"
     if issubclass(registry.load(name), Policy):
         return f"cuvee prove kept/ -e evaluation.jsonl --proxy mlp --policy {name}"
     return " ".join(["cuvee select pool/", *arguments(name), "--tokens 20k", f"-o {name}/"])
 
 
 def table(family: str = "") -> list[dict[str, Any]]:
-    """One entry per method, static mix and law: name, family, needs, cost, citation, evidence.
+    """One entry per method, static mix, law and rule of --combine: name, family, needs, cost, citation, evidence.
 
     ``family``: only those of the family of this name; none if there is no such family, or if a method has that name.
     """
     wanted = family.replace("-", " ").replace("_", " ").lower()
     if ":" in wanted or wanted.replace(" ", "_") in registry.entries():  # known before all are imported
         return []
-    kinds = [(name, entry.load()) for name, entry in registry.entries().items()]
+    kinds: list[tuple[str, type[Any]]] = [(name, entry.load()) for name, entry in registry.entries().items()]
     kinds += [(name, registry.find(kind, name)) for kind in registry.KINDS for name in registry.found_in(kind)]
+    kinds += RULES.items()
     found = [
         {
             "name": name,
@@ -79,7 +93,8 @@ def table(family: str = "") -> list[dict[str, Any]]:
 
 
 def _load(name: str) -> tuple[str, type[Any]]:
-    """A method, mix or law by its name; where two have the same, "mix:uniform" is the mix and "uniform" is not."""
+    """A method, mix, law or rule of --combine by its name; where two have the same, "mix:uniform" is the mix and
+    "uniform" is not."""
     prefix, _, rest = name.rpartition(":")
     if prefix in registry.KINDS:
         return rest.replace("-", "_"), registry.find(prefix, rest)
@@ -88,6 +103,8 @@ def _load(name: str) -> tuple[str, type[Any]]:
         for kind in registry.KINDS:
             if plain in registry.found_in(kind):
                 return plain, registry.find(kind, plain)
+        if plain in RULES:
+            return plain, RULES[plain]
     return plain, registry.load(name)
 
 
@@ -144,23 +161,22 @@ def as_text(entries: list[dict[str, Any]]) -> str:
     if len(families) > 1:
         told = f"families: {', '.join(families)} (cuvee methods FAMILY lists one)"
         lines += ["", *textwrap.wrap(told, 79, subsequent_indent="  ")]
-    lines += ["", "next: cuvee methods NAME explains one;", "      cuvee select --with NAME:parameter=value uses it"]
-    if any(entry["family"] == "policy" for entry in entries):
-        lines[-1] += ";"
-        lines.append("      cuvee prove --policy NAME:parameter=value tries a policy")
-    if any(entry["family"] == "mix" for entry in entries):
-        lines[-1] += ";"
-        lines.append("      cuvee mix POOL --with NAME:parameter=value uses a mix")
-    if any(entry["family"] == "law" for entry in entries):
-        lines[-1] += ";"
-        lines.append("      cuvee mix fit RUNS --with NAME:parameter=value fits a law")
+    here = {str(entry["family"]) for entry in entries}
+    uses = [use for family, use in USES.items() if family in here]
+    if here - set(USES):
+        uses.insert(0, "cuvee select --with NAME:parameter=value uses it")
+    lines += ["", "next: cuvee methods NAME explains one;", *(f"      {use};" for use in uses)]
+    lines[-1] = lines[-1].removesuffix(";")
     return "\n".join(lines)
 
 
 def facts(name: str) -> dict[str, Any]:
     """All that is known about one method."""
+    from . import combining
+
     plain, kind = _load(name)
-    module = inspect.getmodule(kind)
+    module = combining if issubclass(kind, Rule) else inspect.getmodule(kind)
+    shown = issubclass(kind, Rule) or (plain in registry.entries() and ":" not in name)
     parameters = [
         {
             "name": field.name,
@@ -177,7 +193,7 @@ def facts(name: str) -> dict[str, Any]:
         "description": inspect.getdoc(module) or "",
         "class": inspect.getdoc(kind) or "",
         "parameters": parameters,
-        "example": example(plain) if plain in registry.entries() and ":" not in name else "",
+        "example": example(plain) if shown else "",
         "measured": measured.of(plain) if plain in registry.entries() and ":" not in name else {},
     }
 

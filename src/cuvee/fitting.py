@@ -21,8 +21,9 @@ from .engine.plan import make, parameters
 from .engine.progress import Progress
 from .engine.store import digest
 from .errors import DataError, UsageError
-from .law import caution, rounds, trust, wording
+from .law import caution, proposers, trust, wording
 from .law.baselines import BASELINES, Guess
+from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.propose import Bounds, Question
@@ -84,7 +85,8 @@ def fit_law(
         at: where other columns of the law stand for the proposal [their largest values].
         resample: bootstrap resamples of runs for the intervals.
         seed: of the bootstrap, and of simulated mixtures.
-        proposer: how the best mixture is looked for: "law", the law's own way, or "rounds" (:mod:`cuvee.law.rounds`).
+        proposer: how the best mixture is looked for: "law", the law's own way, "rounds"
+            (:mod:`cuvee.law.rounds`) or "perturbed" (:mod:`cuvee.law.perturbed`).
         skip_bad: go on without runs that have no finite outcome.
         progress: told of every step; see :class:`cuvee.engine.progress.Progress`.
 
@@ -93,6 +95,8 @@ def fit_law(
     """
     started = time.monotonic()
     kind: Law = make(find("law", law), dict(settings or {}), law)
+    if seed < 0:
+        raise UsageError(f"--seed must be at least 0, not {seed}.")
     check_proposer(proposer)
     if isinstance(kind, CurveLaw):
         kind.checked()
@@ -157,8 +161,9 @@ def fit_table(
 
 def check_proposer(proposer: str) -> None:
     """UsageError if there is no such way to look for the best mixture."""
-    if proposer not in rounds.PROPOSERS:
-        raise UsageError(f"proposer is 'law' or 'rounds', not '{proposer}'.")
+    if proposer not in proposers.PROPOSERS:
+        *others, last = (f"'{one}'" for one in proposers.PROPOSERS)
+        raise UsageError(f"proposer is {', '.join(others)} or {last}, not '{proposer}'.")
 
 
 def lines(fitted: Fitted) -> list[str]:
@@ -230,7 +235,7 @@ class _Job:
             many.append(law.refit(runs, counts, full[-1]))
             self.progress.advance(1)
             itself = full[-1].kind if isinstance(full[-1], Guess) else None  # a line is not compared with a line
-            guesses = [one for one in BASELINES if one[0] != itself]
+            guesses = [one for one in (*BASELINES, *law.rivals()) if one[0] != itself]
             verdict = judge(law, together(runs, law.left_out), guesses)
             self.progress.advance(1)
             scales = [one for one in ("tokens", "parameters", "samples", "compute", "size") if one in needs]
@@ -297,6 +302,7 @@ class _Job:
                 f"{self.name} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
                 f"with a number in every row. The table's other columns of numbers: {known}."
             )
+        table.check(self.law, self.name)
         numbers = self.law.numbers(len(table.settings.sources) if "mixture" in needs else 0)
         shown = table.runs(next(iter(table.outcomes)), needs).settings
         different = len(np.unique(np.column_stack([shown.mixture, *shown.values.values()]), axis=0))
@@ -309,25 +315,24 @@ class _Job:
 
     def _check_asked(self) -> None:
         """What a proposal or a prediction will be asked with: refused now, not after minutes of fitting."""
+        from .mixing import check_amounts
+
+        check_amounts(self.tokens, self.passes)
         self._resamples()
         if self._proposes():
             Bounds(self._natural(), self._caps())
+        elif self.proposer != "law":
+            raise UsageError(
+                f"{self.name} proposes no mixture, so --proposer {self.proposer} has no use. Leave it out, or fit a "
+                "law of mixtures and their losses."
+            )
         elif "mixture" in self.law.card.needs and self.asked_at:
             raise UsageError(
                 f"{self.name} proposes no mixture and predicts none, so --at has no use: its numbers stand in the "
                 "report. Leave it out."
             )
         needs = [one for one in self.law.card.needs if one != "mixture"]
-        unknown = sorted(set(self.asked_at or {}) - set(needs))
-        if unknown:
-            raise UsageError(
-                f"{self.name} does not look at '{unknown[0]}'. It looks at: {', '.join(needs) or 'nothing'}."
-            )
-        for name, value in (self.asked_at or {}).items():
-            if name == "share" and not 0 <= value <= 1:
-                raise UsageError(f"A share is between 0 and 1, so {name}={value:.4g} is no place to ask about.")
-            if name in {*SIZES, "pass"} and not value > 0:
-                raise UsageError(f"--at {name} must be above 0, not {value:.4g}.")
+        check_asked(self.asked_at or {}, needs, self.name, self.law.checkpoints)
 
     def _proposes(self) -> bool:
         return "mixture" in self.law.card.needs and self.law.card.gives == ("loss",)
@@ -371,8 +376,9 @@ class _Job:
             return self.table.settings.mixture.mean(0)
         missing = [name for name in sources if not self.sizes.get(name)]
         if missing:
+            told = "not known" if missing[0] not in self.sizes else "0, so no run can hold any of it"
             raise UsageError(
-                f"The size of the source '{missing[0]}' is not known. Give the tokens of all of: {', '.join(sources)}."
+                f"The size of the source '{missing[0]}' is {told}. Give the tokens of all of: {', '.join(sources)}."
             )
         held = np.array([self.sizes[name] for name in sources], np.float64)
         return held / held.sum()
@@ -390,12 +396,13 @@ class _Job:
     def _fixed(self) -> Settings:
         """Where the law's other columns stand for the proposal."""
         values = {}
+        asked = {**of_one_teacher(self.asked_at or {}), **(self.asked_at or {})}
         for name in self.law.card.needs:
             if name != "mixture":
                 known = self.table.settings.values[name]
                 own = getattr(self.law, name, 0.0) or known.max()  # a law may say itself which run it is about
                 usual = math.nan if name == self.law.drawn else float(own)
-                values[name] = np.array([float((self.asked_at or {}).get(name, usual))])
+                values[name] = np.array([float(asked.get(name, usual))])
         return Settings((), np.empty((1, 0)), values)
 
     def _proposal(
@@ -409,8 +416,8 @@ class _Job:
         sources, natural = table.settings.sources, self._natural()
         runs = table.runs(names[0], law.card.needs)
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
-        best = rounds.best(self.proposer, question, law, [[one] for one in full])[0]
-        proposals = rounds.best(self.proposer, question, law, many)
+        best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
+        proposals = proposers.best(self.proposer, question, law, many)
         optimum, step = best, None
         if self.anchor is not None:
             all_runs = [table.runs(name, law.card.needs) for name in names]
@@ -421,6 +428,8 @@ class _Job:
                 lambda b, x: question.value(many, b, x),
                 *caution.left_out(law, all_runs, share, self.anchor),
             )
+            if law.posterior:  # its draws scatter about a mean that nobody has chosen
+                step = replace(step, optimism=0.0)
             if doubt or float(np.interp(step.t, step.path[:, 0], step.path[:, 1])) + step.optimism >= 0:
                 step = replace(step, t=0.0, moved=0.0, optimism=0.0)
             best, proposals = natural + step.t * (step.toward - natural), natural + step.t * (proposals - natural)
@@ -443,7 +452,8 @@ class _Job:
         # what the winner of a resample promises beyond what the fit to all runs grants it
         promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
         granted = question.value([[one] for one in full], 0, proposals)
-        optimism = max(0.0, float(np.nanmean(granted - promised))) if step is None else step.optimism
+        flattery = 0.0 if law.posterior else max(0.0, float(np.nanmean(granted - promised)))
+        optimism = flattery if step is None else step.optimism
         expected = {}
         for place, name in enumerate(compared):
             low, high = interval(each[:, place], LEVEL)

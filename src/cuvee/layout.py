@@ -23,6 +23,7 @@ MIX = "mix.json"
 FIT = "fit.json"
 SEARCH = "search.json"
 UTILITIES = "utilities.json"
+TRANSPORT = "transport.json"
 RUNS = "runs.csv"
 CLUSTERS = "clusters.parquet"
 DEDUPLICATED = "selection without duplicates"
@@ -35,6 +36,7 @@ MIX_FORMAT = 1
 FIT_FORMAT = 1
 SEARCH_FORMAT = 1
 UTILITIES_FORMAT = 1
+TRANSPORT_FORMAT = 1
 """Raised when an older cuvee could misread the file."""
 
 
@@ -97,6 +99,6 @@ def refuse_foreign(folder: Path, own: str, kind: str) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if own == PLAN and names and (CLUSTERS in names) != (kind == DEDUPLICATED):
         raise UsageError(f"{folder} holds the result of another command. Choose another place with -o.")
-    known = {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, SEARCH, RUNS, UTILITIES, REPORT, REJECTS}
+    known = {SELECTION, CLUSTERS, PLAN, PROFILE, PROOF, MIX, FIT, SEARCH, RUNS, UTILITIES, TRANSPORT, REPORT, REJECTS}
     if names and (own not in names or names - known):
         raise UsageError(f"{folder} holds files that are not a cuvee {kind}. Choose another place with -o.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .checks import lost_sources, pool_files, usable, without_rows, write_rejects
 from .core import Block, Columns
 from .engine import files
+from .engine.columns import MOST_DOMAINS, NOT_TOLD_APART
 from .engine.local import Executor, Local
 from .engine.plan import make, parameters
 from .engine.progress import Progress
@@ -25,7 +26,7 @@ from .engine.store import Store, digest
 from .errors import DataError, UsageError
 from .layout import MIX, MIX_FORMAT, REJECTS, Result, publish, refuse_foreign, sealed, versions
 from .mix import wording
-from .mix.apportion import apportion, apportion_capped
+from .mix.apportion import Weight, apportion, apportion_capped
 from .mix.base import Mix, Sources
 from .mix.given import NEAR, Given
 from .near_ids import hints
@@ -92,7 +93,7 @@ def mix_sources(
         if opened.spec.text is None and opened.spec.tokens is None:
             raise UsageError("The pool has no texts and no token counts to mix by. Name a column with --token-column.")
         engine = Engine(opened.stage, None, store, executor or Local(workers), progress or Progress())
-        columns = engine.columns(domain_by_convention=opened.domain_by_convention)
+        columns = engine.columns()
         left_out = usable(engine, columns, reading)
         sources = count_sources(columns)
         check_sources(sources, opened.spec.domain)
@@ -184,6 +185,11 @@ def check_sources(sources: Sources, column: str | None) -> None:
     """UsageError, DataError where there is nothing to mix."""
     if column is None:
         raise UsageError("The pool has no domain column, so there is nothing to mix. Name a column with --by.")
+    if sources.names == (NOT_TOLD_APART,):
+        raise DataError(
+            f"The column '{column}' has more than {MOST_DOMAINS:,} different values, which cannot be told apart as "
+            "sources. Name a coarser column with --by."
+        )
     if len(sources) < 2:
         raise UsageError(
             f"All rows have the same domain in column '{column}', so there is nothing to mix. Name another with --by."
@@ -200,14 +206,12 @@ def describe_mix(sources: Sources, chosen: Mix, budget: int, passes: float | Non
         passes: the most passes over any source, on top of what the rule says.
     """
     asked = chosen.allot(sources, budget)
-    planned, short = _whole(asked, sources, budget, passes)
+    planned, short = _whole(chosen, asked, sources, budget, passes)
     total = int(planned.sum())
     if not total:
         raise UsageError("Nothing is left of the mix: every source with a weight is empty. Give other weights.")
-    others = {
-        name: _whole(make(find("mix", name), {}, name).allot(sources, budget), sources, budget, None)[0]
-        for name in COMPARED
-    }
+    compared: dict[str, Mix] = {name: make(find("mix", name), {}, name) for name in COMPARED}
+    others = {name: _whole(one, one.allot(sources, budget), sources, budget, None)[0] for name, one in compared.items()}
     upweighted = loss_weights(asked, planned) if passes is not None else np.ones(len(sources))
     rows = []
     for at, name in enumerate(sources.names):
@@ -258,10 +262,11 @@ def loss_weights(asked: npt.NDArray[np.float64], planned: npt.NDArray[np.int64])
 
 
 def _whole(
-    asked: npt.NDArray[np.float64], sources: Sources, budget: int, passes: float | None
+    rule: Mix, asked: npt.NDArray[np.float64], sources: Sources, budget: int, passes: float | None
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Whole tokens of each source, and how much of the budget no source could take."""
-    shares = asked.tolist()
+    exact = rule.shares(sources)
+    shares: Sequence[Weight] = asked.tolist() if exact is None else exact
     spent = budget if asked.sum() > budget * (1 - 1e-9) else int(asked.sum())
     if passes is None:
         return apportion(shares, spent), budget - spent

@@ -1,30 +1,18 @@
 """A column of sources that is nearly an id, and columns of the pool that would group it.
 
-A mix of thousands of sources with a document each says nothing of sources. Heads of the pool's files are read for
-columns with few values; nested fields are not looked into.
+A mix of thousands of sources with a document each says nothing of sources.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any
-
 import numpy as np
-import pyarrow as pa
 
+from .engine.groupings import better_columns
 from .engine.stage import Stage
 from .mix.base import Sources
 from .report.terminal import safe
 
 LEAST_SOURCES = 50
-LOOKED_AT, OF_A_FILE, FILES = 2_000, 200, 40
-MOST_GROUPS, LEAST_ROWS = 100, 5
-"""Of a column that groups: at most so many values in the rows looked at, and on average at least so many rows each."""
-LONGEST = 80
-"""Characters of a value that may be a name."""
 
 
 def hints(stage: Stage, sources: Sources, column: str) -> list[str]:
@@ -36,53 +24,5 @@ def hints(stage: Stage, sources: Sources, column: str) -> list[str]:
         f"The column '{safe(column, 40)}' is nearly an id: {len(sources):,} sources, of which {alone:,} have a single "
         "document."
     )
-    better = ", ".join(f"{safe(name, 40)} ({values:,} values)" for name, values in groupings(stage, column)[:3])
+    better = better_columns(stage, column)
     return [f"{told} Others group the pool: --by {better}." if better else f"{told} Name a coarser one with --by."]
-
-
-def groupings(stage: Stage, column: str) -> list[tuple[str, int]]:
-    """Columns whose values stand for many rows each, of few values first, with how many values were seen."""
-    values: dict[str, Counter[str]] = {}
-    rows = 0
-    for row in islice(_heads(stage), LOOKED_AT):
-        rows += 1
-        for name, value in row.items():
-            if isinstance(value, str) and len(value) <= LONGEST:
-                values.setdefault(str(name), Counter())[value] += 1
-    spec = stage.manifest.spec
-    used = {column, spec.text, spec.id}
-    found = [
-        (name, len(seen))
-        for name, seen in values.items()
-        if name not in used
-        and 2 <= len(seen) <= MOST_GROUPS
-        and seen.total() >= rows / 2
-        and seen.total() >= LEAST_ROWS * len(seen)
-    ]
-    return sorted(found, key=lambda one: (one[1], one[0]))
-
-
-def _heads(stage: Stage) -> Iterator[dict[str, Any]]:
-    """The first rows of some files, as records; rows that cannot be parsed are passed over."""
-    manifest = stage.manifest
-    chosen = np.unique(np.linspace(0, len(manifest.sources) - 1, FILES).astype(int)).tolist()
-    share = max(OF_A_FILE, LOOKED_AT // len(chosen))
-    for number in chosen:
-        segments = manifest.index(number).segments
-        if not segments:
-            continue
-        left = share
-        for part in manifest.sources[number].rows(segments[0], 0):
-            records = part.slice(0, left).to_pylist() if isinstance(part, pa.RecordBatch) else [_parsed(part)]
-            yield from (one for one in records if one)
-            left -= max(len(records), 1)
-            if left <= 0:
-                break
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

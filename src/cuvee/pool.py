@@ -17,6 +17,11 @@ from .source.base import Spec
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
+def named(paths: Paths) -> list[str]:
+    """Paths as a list of texts."""
+    return [str(paths)] if isinstance(paths, str | PathLike) else [str(path) for path in paths]
+
+
 @dataclass(frozen=True)
 class Reading:
     """How rows are to be read. ``None`` finds a column by convention; "none" goes without.

@@ -8,6 +8,7 @@ The same documents, proxy and seed give the same bytes; a training that was kill
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .checks import usable
+from .checks import usable, write_rejects
 from .core import Budget, Draw, Round, State
 from .engine import files
 from .engine.columns import DiskColumns
@@ -28,12 +29,14 @@ from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
+from .layout import REJECTS
 from .methods.choose.random import Random
 from .methods.policy.uniform import Uniform
-from .pool import Paths, Reading, open_stage
+from .pool import Paths, Reading, named, open_stage
 from .proof.corpus import gather
 from .proof.draws import Drawn, Part, take
 from .proof.exchange import Corpus
+from .proof.places import percent
 from .proof.proxies import checkpoint
 from .proof.proxies.transformer import Transformer
 from .proof.proxy import Recipe, Watch
@@ -72,7 +75,8 @@ def pretrain(
         only: domains to take documents from [all].
         tokens: take random documents of so many tokens, by the pool's count [all documents].
         epochs: passes over these documents.
-        output: the model's file; one that is no checkpoint of cuvee is not replaced.
+        output: the model's file; one that is no checkpoint of cuvee is not replaced. Rows that cannot be used are
+            listed beside it, as model.rejects.jsonl.
         workers: threads that read. The result does not depend on it.
 
     Raises:
@@ -84,17 +88,22 @@ def pretrain(
     place, store, shown = Path(output), Store(Path(cache) if cache is not None else None), progress or Progress()
     with files.lock(place), store.in_use():
         _refuse_foreign(place)
-        engine, rows, left_out = _opened(pool, reading, store, executor or Local(workers), shown, only, tokens, seed)
+        engine, rows, rejected, left_out = _opened(
+            pool, reading, store, executor or Local(workers), shown, only, tokens, seed
+        )
         batch = Corpus(store, gather(engine, rows.row)).batch(rows.places)
         key = digest("pretrain", rows.digest, Recipe(model, Uniform(), epochs).digest(), seed)
         shown.begin("training", 100, "percent")
-        told = _Share(shown)
-        watch = Watch(told, store.root / "pretrain" / key, keep=place)
+        watch = Watch(percent(shown), store.root / "pretrain" / key, keep=place)
         policy = _Listening()
         outcome = model.train(batch, [], policy, epochs, seed, watch)
         shown.end()
         if outcome.diverged:
             raise DataError("The training diverged: a loss is not finite. Give a lower rate=... or a larger batch.")
+        rejects = _list_of_rejects(place)
+        if not rejected:
+            rejects.unlink(missing_ok=True)  # of an earlier training, whose model is replaced, too
+        told_of = write_rejects(engine, rejected, rejects, rejects)
     kept = checkpoint.inspect(place)
     summary = {
         "path": str(place),
@@ -106,6 +115,7 @@ def pretrain(
         "about": asdict(kept.about),
         "loss": policy.heard[-1] if policy.heard else None,
         "warnings": left_out,
+        "rejects": told_of,
         "seconds": round(time.monotonic() - started, 3),
     }
     return Pretrained(place, summary)
@@ -132,11 +142,11 @@ def plan(
     model, store = _asked(proxy, only, epochs), Store(Path(cache) if cache is not None else None)
     _refuse_foreign(Path(output))
     with store.in_use():
-        _, rows, left_out = _opened(pool, reading, store, Local(workers), Progress(), only, tokens, seed)
-    names = [str(pool)] if isinstance(pool, str | os.PathLike) else list(map(str, pool))
+        _, rows, rejected, left_out = _opened(pool, reading, store, Local(workers), Progress(), only, tokens, seed)
     trains = f"a transformer of {model.size}" + (f", from {model.start}" if model.start else "")
     amount = f"{rows.documents:,} document{'' if rows.documents == 1 else 's'}, {rows.tokens:,} tokens"
-    return {"reads": names, "trains": f"{trains}: {amount}, {_passes(epochs)}", "writes": [str(output)]} | (
+    writes = [str(output), *([str(_list_of_rejects(Path(output)))] if rejected else [])]
+    return {"reads": named(pool), "trains": f"{trains}: {amount}, {_passes(epochs)}", "writes": writes} | (
         {"leaves out": " ".join(left_out)} if left_out else {}
     )
 
@@ -163,15 +173,15 @@ def _opened(
     only: Sequence[str],
     tokens: int | None,
     seed: int,
-) -> tuple[Engine, Drawn, list[str]]:
-    """The pool, the documents of it to train on, and what is to be said of its other rows."""
+) -> tuple[Engine, Drawn, int, list[str]]:
+    """The pool, the documents of it to train on, how many rows cannot be used, and what is to be said of them."""
     opened = open_stage(pool, reading or Reading(), store)
     if opened.spec.text is None:
         raise UsageError("The pool has no texts to train on. Name their column with --text.")
     engine = Engine(opened.stage, None, store, executor, shown)
     columns = engine.columns(domain_by_convention=opened.domain_by_convention)
-    left_out = usable(engine, columns, reading or Reading(), listed=False)
-    return engine, _rows(columns, tuple(only), tokens, seed), left_out
+    left_out = usable(engine, columns, reading or Reading())
+    return engine, _rows(columns, tuple(only), tokens, seed), columns.rejected, left_out
 
 
 def _passes(epochs: float) -> str:
@@ -187,18 +197,6 @@ class _Listening(Uniform):
     def update(self, state: State, done: Round, loss: npt.NDArray[np.float64]) -> State:
         self.heard.append(float(loss[-max(1, len(loss) // 10) :].mean()))
         return super().update(state, done, loss)
-
-
-class _Share:
-    """Progress of a training in whole per cent."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.told = progress, 0
-
-    def __call__(self, share: float) -> None:
-        now = int(100 * share)
-        self.progress.advance(now - self.told)
-        self.told = now
 
 
 def _rows(columns: DiskColumns, only: tuple[str, ...], tokens: int | None, seed: int) -> Drawn:
@@ -224,8 +222,13 @@ def _rows(columns: DiskColumns, only: tuple[str, ...], tokens: int | None, seed:
     return found
 
 
+def _list_of_rejects(place: Path) -> Path:
+    """Where rows that could not be used are listed: beside the model."""
+    return place.with_name(f"{place.stem}.{REJECTS}")
+
+
 def _refuse_foreign(place: Path) -> None:
-    """Never replace a file that is no checkpoint."""
+    """Never replace a file that is no checkpoint, nor one beside it that is no list of rejected rows."""
     if place.is_dir():
         raise UsageError(f"{place} is a folder. Name a file for the model with -o, like {place}/model.safetensors.")
     if place.exists():
@@ -233,6 +236,15 @@ def _refuse_foreign(place: Path) -> None:
             checkpoint.inspect(place)
         except DataError:
             raise UsageError(f"{place} is no checkpoint of cuvee. Choose another place with -o.") from None
+    listed = _list_of_rejects(place)
+    if listed.exists():
+        try:
+            with listed.open("rb") as stream:
+                own = set(json.loads(stream.readline(1 << 20))) == {"file", "line", "why"}
+        except (OSError, ValueError, TypeError):
+            own = False
+        if not own:
+            raise UsageError(f"{listed} is no list of rejected rows by cuvee. Choose another place for the model.")
 
 
 def lines(done: Pretrained) -> list[str]:
@@ -252,6 +264,8 @@ def lines(done: Pretrained) -> list[str]:
         found.append(f"  loss    {told['loss']:.4f} nats a token of what it was trained on last")
     for warning in told["warnings"]:
         found += warned(warning, 80)
+    if told["rejects"]["count"]:
+        found.append(f"  rejected rows are listed beside it in {safe(Path(told['rejects']['file']).name, 40)}")
     if not about["rate"]:
         found.append("  (!) to go on without warming up (onward=redecay) train it with floor=0.1")
     go_on = f"--proxy transformer:size={about['size']},start={shell_path(told['path'])}"

@@ -178,13 +178,13 @@ def weight_name(name: str) -> str:
 
 
 def settings(parts: Iterable[str]) -> dict[str, float]:
-    """("tokens=1B", "share=0.3") as numbers by name."""
+    """("tokens=1B", "share=0.3", "diversity=-1.2") as numbers by name; which of them may be below 0 the law says."""
     found: dict[str, float] = {}
     for part in parts:
         key, equals, value = part.partition("=")
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmbgt]?)\s*", value.lower())
+        match = re.fullmatch(r"\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmbgt]?)\s*", value.lower())
         if not equals or not key.strip() or match is None:
-            raise UsageError(f"'{part}' is not a setting. Write --at tokens=1B.")
+            raise UsageError(f"'{part}' is not a setting: a column and a number. Write --at tokens=1B.")
         found[key.strip()] = float(match.group(1)) * _COUNTS[match.group(2)]
     return found
 

@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import io
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
 from .checks import write_rejects
-from .core import Law
 from .engine import files
 from .engine.executor import Executor
-from .engine.local import Local
 from .engine.plan import make
 from .engine.progress import Progress
-from .engine.store import Store
 from .errors import UsageError
-from .fitting import check_proposer
-from .layout import REJECTS, REPORT, RUNS, SEARCH, Result, publish, refuse_foreign
-from .mixing import check_amounts
-from .pool import Paths, Reading
-from .proof.evaluations import named_paths
-from .proof.ledger import Ledger, warn
-from .proof.places import apart, harmless
+from .layout import REJECTS, REPORT, RUNS, SEARCH, Result, publish
+from .pool import Paths, Reading, named
+from .proof.places import Place, looked_at, occupied, with_defaults
 from .proof.proxy import Proxy
-from .proof.question import name_of
-from .proof.recipes import load_proxy
 from .quantities import method_call
-from .registry import find
 from .request import check_arguments
-from .search import design, wording
-from .search.cluster_sources import clustering_of
-from .search.job import BEST, Job, Question
+from .search import wording
+from .search.job import Job
 from .search.prudent import PrudentJob
 from .search.quality_job import Quality
+from .search.question import Question, ask
 from .search.runs import Done
-from .search.simplex import Frozen
+from .search.trial import BEST
 
+ASKED = (
+    "runs", "iterations", "proxy", "law", "tokens", "run_tokens", "passes", "seeds", "seed", "objective", "overlap",
+    "resample", "eval_bytes", "clusters", "bold", "proposer", "levels", "design", "freeze", "changed",
+)  # fmt: skip
+"""What is asked, as :func:`search_mix` takes it, but for ``over``."""
 MEMBERS = "clusters.parquet"
 """Which document is in which cluster, where a search made its own."""
 
@@ -85,6 +78,7 @@ def search_mix(
     bold: bool = False,
     proposer: str = "law",
     levels: bool = False,
+    design: str = "random",
     freeze: str | os.PathLike[str] | None = None,
     changed: Sequence[str] = (),
     ledger: str | os.PathLike[str] = "out/ledger",
@@ -116,8 +110,9 @@ def search_mix(
             the best mixture run; 0 leaves that out.
         objective: weight of each evaluation set [alike].
         bold: propose the law's optimum itself [only as far toward it as is shown to be better than proportional].
-        proposer: how the law's best mixture is looked for: "law", the law's own way, or "rounds" (as for ``fit_law``).
+        proposer: how the law's best mixture is looked for: "law", "rounds" or "perturbed" (as for ``fit_law``).
         levels: draw groups of sources first, then the sources of each, by names like "web/science".
+        design: how mixtures are drawn: "random", around proportional, or "cover", all over what the caps allow.
         freeze: a folder of an earlier mix, search or fit: the weights that it gives to sources of the pool are held
             relative to one another, and a mixture of all of these together and the new sources is searched.
         changed: sources that it knows and that are to be searched all the same.
@@ -128,28 +123,17 @@ def search_mix(
         UsageError, DataError, ResourceError, BusyError: with a sentence that says what, where and what next.
     """
     started = time.monotonic()
-    question, sets = _ask(
-        pool, evaluations, runs, iterations, proxy, law, tokens, run_tokens, passes, seeds, seed, objective, overlap,
-        resample, eval_bytes, over, clusters, output, reading, workers,
+    check_arguments(pool=pool, output=output, reading=reading, workers=workers, tokens=tokens, seed=seed)
+    sampler, folder, paths = _sampler(over), Path(output), named(pool)
+    question, sets = ask(
+        evaluations, output, sampler is not None, runs=runs, iterations=iterations, proxy=proxy, law=law, tokens=tokens,
+        run_tokens=run_tokens, passes=passes, seeds=seeds, seed=seed, objective=objective, overlap=overlap,
+        resample=resample, eval_bytes=eval_bytes, clusters=clusters, bold=bold, proposer=proposer, levels=levels,
+        design=design, freeze=freeze, changed=changed,
     )  # fmt: skip
-    question = _with(question, output, bold, proposer, levels, freeze, changed, over, clusters)
-    folder, store = Path(output), Store(Path(cache) if cache is not None else None)
-    apart(folder, Path(ledger))
-    tell = harmless(say) if say is not None else None
-    named = [str(pool)] if isinstance(pool, str | os.PathLike) else [str(path) for path in pool]
-    with files.lock(folder), store.in_use():
-        refuse_foreign(folder, SEARCH, "search")
-        job = _job(
-            over,
-            question,
-            store,
-            Ledger(ledger, tell or warn),
-            executor or Local(workers),
-            progress or Progress(),
-            tell or (lambda sentence: None),
-            command or f"cuvee.search_mix({named!r}, evaluations={evaluations!r}, runs={runs})",
-            named,
-        )
+    said = command or f"cuvee.search_mix({paths!r}, evaluations={evaluations!r}, runs={runs})"
+    with occupied(folder, SEARCH, "search", ledger, cache, executor, workers, progress, say) as place:
+        job = _job(place, said, paths, question, sampler)
         job.open(pool, sets, reading or Reading())
         summary = job.run(folder)
         summary["reproduce"]["timings"] = {**job.seconds, "total": round(time.monotonic() - started, 3)}
@@ -168,21 +152,14 @@ def plan(
     **asked: Any,
 ) -> dict[str, Any]:
     """What :func:`search_mix` with the same arguments would train; nothing is trained, or written but the cache."""
-    names = ("runs", "iterations", "proxy", "law", "tokens", "run_tokens", "passes", "seeds", "seed", "objective")
-    defaults = {name: one.default for name, one in inspect.signature(search_mix).parameters.items()}
-    given = [
-        asked.get(name, defaults[name]) for name in (*names, "overlap", "resample", "eval_bytes", "over", "clusters")
-    ]
-    question, sets = _ask(pool, evaluations, *given, output, reading, workers)  # type: ignore[call-arg]
-    more = ("bold", "proposer", "levels", "freeze", "changed", "over", "clusters")
-    question = _with(question, output, *(asked.get(name, defaults[name]) for name in more))
-    apart(Path(output), Path(ledger))
-    refuse_foreign(Path(output), SEARCH, "search")
-    store = Store(Path(cache) if cache is not None else None)
-    job = _job(
-        asked.get("over"), question, store, Ledger(ledger), Local(workers), Progress(), lambda sentence: None, ""
+    given = with_defaults(search_mix, (*ASKED, "over"), asked)
+    check_arguments(
+        pool=pool, output=output, reading=reading, workers=workers, tokens=given["tokens"], seed=given["seed"]
     )
-    with store.in_use():
+    sampler = _sampler(given.pop("over"))
+    question, sets = ask(evaluations, output, sampler is not None, **given)
+    with looked_at(output, SEARCH, "search", ledger, cache, workers) as place:
+        job = _job(place, "", [], question, sampler)
         job.open(pool, sets, reading or Reading())
         job.prepare()
         found = job.outlook()
@@ -200,119 +177,15 @@ def _sampler(over: str | None) -> Quality | None:
     return found
 
 
-def _job(over: str | None, *told: Any) -> Job:
-    sampler = _sampler(over)
-    return PrudentJob(*told, quality=sampler) if sampler else Job(*told)
+def _job(place: Place, command: str, paths: Sequence[str], question: Question, sampler: Quality | None) -> Job:
+    if sampler is not None:
+        return PrudentJob(place, command, paths, question=question, quality=sampler)
+    return Job(place, command, paths, question=question)
 
 
 def lines(searched: Searched) -> list[str]:
     """What the command line prints."""
     return wording.search_lines(searched.folder, searched.summary)
-
-
-def _ask(
-    pool: Any,
-    evaluations: Mapping[str, Paths] | Sequence[str] | str,
-    runs: int,
-    iterations: int,
-    proxy: str | Proxy,
-    law: str | None,
-    tokens: int | None,
-    run_tokens: int | None,
-    passes: float,
-    seeds: int,
-    seed: int,
-    objective: Mapping[str, float] | None,
-    overlap: Literal["clean", "refuse", "ignore"],
-    resample: int | None,
-    eval_bytes: int | None,
-    over: str | None,
-    clusters: str | int | None,
-    output: Any,
-    reading: Reading | None,
-    workers: int,
-) -> tuple[Question, dict[str, Paths]]:
-    """The arguments as one checked object, and the evaluation sets' paths by name."""
-    check_arguments(pool=pool, output=output, reading=reading, workers=workers, tokens=tokens, seed=seed)
-    check_amounts(tokens, passes)
-    if run_tokens is not None and run_tokens < 1:
-        raise UsageError(f"--run-tokens must be at least 1, not {run_tokens}.")
-    for name, value, least, most in (
-        ("--runs", runs, design.FEWEST_RUNS, 100_000),
-        ("--iterations", iterations, 1, 10),
-        ("--seeds", seeds, 0, 10_000),
-        ("--seed", seed, 0, 2**40),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise UsageError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}.")
-    if seeds == 1:
-        raise UsageError("One seed cannot tell a difference from chance: use at least --seeds 3, better 8; or 0.")
-    if design.rounds(runs, iterations)[-1] < 2:
-        raise UsageError(f"--iterations {iterations} leaves the last round without runs. Give more --runs.")
-    if overlap not in ("clean", "refuse", "ignore"):
-        raise UsageError(f"overlap must be one of clean, refuse, ignore, not {overlap!r}.")
-    sets = named_paths([evaluations] if isinstance(evaluations, str) else evaluations)
-    if not sets:
-        raise UsageError(
-            "There is no evaluation set, so no mixture can be better than another: give held-out documents like those "
-            "the model is for, with --eval FILE."
-        )
-    model = proxy if isinstance(proxy, Proxy) else load_proxy(*method_call(proxy))
-    if "text" not in model.needs:
-        raise UsageError(f"The proxy {name_of(model)} learns no text. Use --proxy ngram or transformer.")
-    sampler = _sampler(over)
-    name, settings = method_call(law or ("regmix:model=linear" if sampler else "optimal_mixtures"))
-    kind: Law = make(find("law", name), settings, name)
-    if tuple(kind.card.needs) != ("mixture",) or kind.card.gives != ("loss",):
-        others = [one for one in kind.card.needs if one != "mixture"]
-        raise UsageError(
-            f"{name} asks for {', '.join(others) or 'another outcome'}, and a swarm has mixtures and losses alone. Use "
-            "--law optimal_mixtures, data_mixing_laws, olmix or regmix."
-        )
-    if sampler is not None and clusters is not None:
-        raise UsageError("--over quadmix samples within domains, not within clusters: leave out --clusters.")
-    if sampler is not None and (name != "regmix" or iterations > 1):
-        raise UsageError(
-            "A search over quadmix has one round, and its law is a regression: --law regmix (boosted trees, for "
-            "hundreds of runs) or regmix:model=linear (the default), without --iterations."
-        )
-    unknown = sorted(set(objective or {}) - set(sets))
-    if unknown:
-        raise UsageError(f"--objective names '{unknown[0]}', which is no evaluation set. There are: {', '.join(sets)}.")
-    if objective is not None and not sum(objective.values()) > 0:
-        raise UsageError("--objective gives no evaluation set a weight above 0.")
-    question = Question(
-        runs, iterations, model, kind, name, tokens, run_tokens, passes, seeds, seed, objective, overlap, resample,
-        eval_bytes or model.eval_bytes, clusters=clustering_of(str(clusters)) if clusters is not None else None,
-    )  # fmt: skip
-    return question, sets
-
-
-def _with(
-    question: Question,
-    output: Any,
-    bold: bool,
-    proposer: str,
-    levels: bool,
-    freeze: str | os.PathLike[str] | None,
-    changed: Sequence[str],
-    over: str | None,
-    clusters: str | int | None,
-) -> Question:
-    """The question with what decides which mixtures are drawn and proposed."""
-    check_proposer(proposer)
-    if over is not None and (levels or proposer != "law"):
-        raise UsageError("--levels and --proposer are about mixtures, and --over searches a sampler: leave them out.")
-    if clusters is not None and levels:
-        raise UsageError("--levels goes by the names of sources, and clusters have none: leave out one of them.")
-    if freeze is None and changed:
-        raise UsageError("--changed names sources that --freeze would hold: give --freeze FOLDER as well.")
-    if freeze is not None and (over is not None or clusters is not None):
-        raise UsageError("--freeze holds weights of a pool's sources: leave out --over and --clusters.")
-    if freeze is not None and Path(freeze).resolve() == Path(output).resolve():
-        raise UsageError(f"{freeze} is to be held and would be overwritten. Choose another place with -o.")
-    frozen = Frozen.read(str(freeze), tuple(changed)) if freeze is not None else None
-    return replace(question, bold=bold, proposer=proposer, levels=levels, frozen=frozen)
 
 
 def _write(folder: Path, summary: dict[str, Any], job: Job) -> Searched:

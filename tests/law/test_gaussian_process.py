@@ -13,8 +13,9 @@ import pytest
 import cuvee
 from cuvee.core import Runs, Settings
 from cuvee.errors import UsageError
+from cuvee.law import posterior
 from cuvee.law.gaussian_process import GaussianProcess, Process
-from cuvee.law.marginal import BOUNDS, FIRST, climb, likelihood, squares
+from cuvee.law.marginal import BOUNDS, FIRST, climb, likelihood, log_likelihood, squares
 from cuvee.law.propose import Bounds, Question
 
 from .planted import NAMES, loss, swarm
@@ -99,23 +100,80 @@ def test_slopes() -> None:
 
 
 def test_copies_of_runs_are_no_proof_of_silence() -> None:
-    """Resamples find about the noise that there is; runs drawn twice are runs of half the noise."""
+    """Resamples find about the noise that there is; runs that count twice are runs of half the noise."""
     runs = swarm(40, 0.05)
     whole = GaussianProcess().fit(runs)
     counts = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), 10)
-    drawn = GaussianProcess().refit(runs, counts, whole)
-    noises = np.array([one.parameters["s"] for one in drawn])
+    noises = np.array([one.parameters["s"] for one in GaussianProcess().refit(runs, counts)])
     assert 0.03 < np.median(noises) < 0.07 and noises.min() > 0.01
-    twice = GaussianProcess().refit(runs, np.full((1, 40), 2), whole)[0]
+    twice = GaussianProcess().refit(runs, np.full((1, 40), 2))[0]
     assert isinstance(twice, Process) and (twice.noise == 0.5).all()
     np.testing.assert_allclose(twice.theta, whole.theta, atol=1e-4)
     assert np.abs(twice.at(runs.settings) - runs.outcome).mean() < np.abs(whole.at(runs.settings) - runs.outcome).mean()
+
+
+def test_draws_have_the_posterior_mean_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With parameters that are certain: near runs and far from them, those of the closed form."""
+    runs = swarm(20, 0.02)
+    whole = GaussianProcess().fit(runs)
+    monkeypatch.setattr(posterior, "parameters", lambda random, theta, far, y, count: np.tile(theta, (count, 1)))
+    many = posterior.draws(whole.theta, runs.settings.mixture, runs.outcome, whole.mean, whole.scale, 2_000, 0)
+    asked = Settings(NAMES, np.vstack([np.eye(3), np.full(3, 1 / 3), runs.settings.mixture[:3]]))
+    values = np.stack([one.at(asked) for one in many])
+    spread = whole.spread(asked)
+    assert spread[0] > 3 * spread[3]  # a corner is far from the runs
+    assert (np.abs(values.mean(0) - whole.at(asked)) < 4 * spread / math.sqrt(2_000)).all()
+    np.testing.assert_allclose(values.std(0), spread, rtol=0.08)
+    x = np.random.default_rng(4).dirichlet(np.ones(3), 5)
+    for at in range(3):
+        step = 1e-6 * np.eye(3)[at]
+        rough = (many[0].at(Settings(NAMES, x + step)) - many[0].at(Settings(NAMES, x - step))) / 2e-6
+        np.testing.assert_allclose(many[0].slope(Settings(NAMES, x))[:, at], rough, rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_are_drawn_from_their_posterior() -> None:
+    """Their means are those that a fine grid over the bounds gives."""
+    runs = swarm(20, 0.05)
+    whole = GaussianProcess().fit(runs)
+    far, y = squares(whole.rows, whole.rows), (runs.outcome - whole.mean) / whole.scale
+    grid = np.array(np.meshgrid(*[np.linspace(low, high, 28) for low, high in BOUNDS])).reshape(3, -1).T
+    value = np.array([log_likelihood(one, far, np.ones(20), y) for one in grid])
+    assert value.max() <= whole.parameters["likelihood"] + 1e-9
+    assert value[0] == pytest.approx(likelihood(grid[0], far, np.ones(20), y)[0])
+    weight = np.exp(value - value.max())
+    mean = weight @ grid / weight.sum()
+    spread = np.sqrt(weight @ (grid - mean) ** 2 / weight.sum())
+    drawn = np.concatenate(
+        [posterior.parameters(np.random.default_rng(at), whole.theta, far, y, 100) for at in range(20)]
+    )
+    assert (np.abs(drawn.mean(0) - mean) < 0.3 * spread).all()
+    np.testing.assert_allclose(drawn.std(0), spread, rtol=0.25)
+
+
+def test_draws_vary_in_their_parameters_and_hold_the_prediction() -> None:
+    """Few runs of many sources: the prediction lies among its draws, whose parameters spread as information says."""
+    random = np.random.default_rng(5)
+    names = tuple("abcdefghijk")
+    x = random.dirichlet(np.full(11, 2.0), 24)
+    runs = Runs(Settings(names, x), np.exp(-x @ np.linspace(0.5, 3, 11)) + random.normal(0, 0.01, 24), np.arange(24))
+    law = GaussianProcess()
+    whole = law.fit(runs)
+    many = law.refit(runs, np.ones((200, 24), np.int64), whole)
+    lengths = np.log([one.parameters["l"] for one in many])
+    assert lengths.std() > 0.1 and BOUNDS[1, 0] <= lengths.min() and lengths.max() <= BOUNDS[1, 1]
+    asked = Settings(names, random.dirichlet(np.full(11, 2.0), 50))
+    low, high = np.quantile([one.at(asked) for one in many], (0.05, 0.95), axis=0)
+    assert ((low <= whole.at(asked)) & (whole.at(asked) <= high)).all()
 
 
 def test_the_order_of_runs_is_nothing() -> None:
     runs, order = swarm(30, 0.02), np.random.default_rng(1).permutation(30)
     one, other = (GaussianProcess().fit(each).at(runs.settings) for each in (runs, runs.take(order)))
     np.testing.assert_allclose(one, other, atol=1e-5)
+    law, counts = GaussianProcess(), np.ones((3, 30), np.int64)
+    drawn, again = (law.refit(each, counts, law.fit(each)) for each in (runs, runs.take(order)))
+    for one, other in zip(drawn, again, strict=True):
+        np.testing.assert_allclose(one.at(runs.settings), other.at(runs.settings), atol=1e-3)
 
 
 def test_descent_finds_the_planted_optimum() -> None:
@@ -153,3 +211,4 @@ def test_a_fit_of_a_table(tmp_path: Path) -> None:
     assert all(one["low"] <= one["weight"] <= one["high"] for one in found["proposal"])
     assert all(one["error"] < one["baselines"]["mean"] for one in found["outcomes"])
     assert found["expected"]["proposal"]["loss"] < found["expected"]["uniform"]["loss"]
+    assert found["optimism"] == 0  # draws of a posterior scatter about its mean, which is nobody's winner

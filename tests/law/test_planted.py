@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from cuvee.law.loss_to_loss import LossToLoss, ShiftedPower, translated
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.noise_price import NoisePrice, enough_clean
 from cuvee.law.ood_scaling import OodScaling, TwoPowers
+from cuvee.law.optimal_mixtures import OptimalMixtures
 from cuvee.law.piecewise_power_law import PiecewisePowerLaw, from_similar, reach, samples_needed
 from cuvee.law.projektor import distance
 from cuvee.law.regmix import RegMix
 from cuvee.law.table import groups_of
-from cuvee.law.value_of_ood import ValueOfOod, dose, risk, weight_of_means
+from cuvee.law.value_of_ood import ValueOfOod, dose, risk, weight_in_means, weight_of_means, weights_to_try
 
 from .planted import NAMES, TILT, at, loss, swarm, table
 
@@ -68,7 +70,8 @@ def test_derivatives(name: str) -> None:
     needs = {key: values[key] for key in law.card.needs if key != "mixture"}
     settings = Settings(NAMES, mixture, needs)
     runs = Runs(settings, random.uniform(1.5, 2.5, rows), np.arange(rows))
-    theta = law.starts(runs)[:3]
+    # starts that went some way may lie where bounded exponentials are constant
+    theta = law._drawn(runs, 3) if isinstance(law, OptimalMixtures) else law.starts(runs)[:3]
     here = law.value(theta.astype(np.complex128), settings)
     assert here.shape == (3, rows)
     for place in range(theta.shape[1]):
@@ -345,6 +348,24 @@ def test_value_of_ood_fit_and_dose() -> None:
         == "rises"
     )
     assert weight_of_means(0.5, 10, 10) == 0.5 and weight_of_means(0.5, 10, 90) == pytest.approx(0.9)
+    assert weight_in_means(weight_of_means(0.7, 6, 32), 6, 32) == pytest.approx(0.7)
+    # what the remark says of a weight, by brute force over weights of the target mean
+    said = next(one for one in fitted.law.remarks(runs, fitted) if one.startswith("By the fit, 32 others"))
+    means = np.linspace(0.001, 0.999, 999)
+    errors = [float(risk(6.0, 32.0, 1.2, 1.0, 0.6, weight_of_means(one, 6, 32))) for one in means]
+    plain, least, weight = (float(one.rstrip(".")) for one in re.findall(r"\d\.\d+", said))
+    assert plain == pytest.approx(risk(6.0, 32.0, 1.2, 1.0, 0.6), abs=2e-3)
+    assert least == pytest.approx(min(errors), abs=1e-3) and weight == pytest.approx(means[np.argmin(errors)], abs=0.05)
+    assert least < plain and not any(
+        "others give" in one for one in ValueOfOod().remarks(runs.take(others == 0), fitted)
+    )
+
+
+def test_weights_that_are_tried() -> None:
+    """From 1/2 by 0.025, or upward from the best of fewer others."""
+    assert weights_to_try().tolist() == pytest.approx([0.5 + 0.025 * at for at in range(21)])
+    again = weights_to_try(0.8)
+    assert len(again) == 20 and (again[0], again[-1]) == (0.8, 1.0)
 
 
 def test_piecewise_power_law() -> None:

@@ -17,6 +17,7 @@ from cuvee.law.curve import Curve
 from cuvee.law.data_filtering import utility
 from cuvee.law.data_mixing_laws import DataMixingLaws, critical_share, one_proportion
 from cuvee.law.joint_scaling import JointScaling
+from cuvee.law.judge import spearman
 from cuvee.law.loss_to_loss import LossToLoss
 from cuvee.law.olmix import Olmix
 from cuvee.law.projektor import Projektor, features, project
@@ -54,6 +55,7 @@ def test_data_mixing_laws(name: str) -> None:
     inputs, outputs = case(f"data_mixing_laws/{name}")
     fitted = DataMixingLaws(inputs["huber_delta"]).fit(swarm(inputs["mixtures"], inputs["loss"]))
     np.testing.assert_allclose(fitted.at(points(inputs["test_mixtures"])), outputs["prediction_test"], atol=5e-4)
+    np.testing.assert_allclose(fitted.at(points(inputs["mixtures"])), outputs["prediction_train"], atol=5e-4)
     assert fitted.objective <= 1.05 * outputs["objective_sum_huber"] + 1e-6
 
 
@@ -187,8 +189,11 @@ def test_loss_to_loss(name: str) -> None:
         "both_free_grid": (LossToLoss(), 1e-9),
     }
     for key, (law, tolerance) in laws.items():
-        found = law.fit(runs).at(at(loss_a=inputs["query_x"]))
+        fitted = law.fit(runs)
+        found = fitted.at(at(loss_a=inputs["query_x"]))
         np.testing.assert_allclose(found, outputs["prediction"][key], rtol=tolerance)
+        numbers = [fitted.kappa, fitted.factor, fitted.floor_a, fitted.floor_b]
+        np.testing.assert_allclose(numbers, outputs["fits"][key], rtol=tolerance)
 
 
 def test_joint_scaling() -> None:
@@ -198,7 +203,8 @@ def test_joint_scaling() -> None:
     found = fitted.at(at(parameters=inputs["query_N"], tokens=inputs["query_D"]))
     np.testing.assert_allclose(found, outputs["prediction"], rtol=1e-4)
     assert fitted.objective / len(runs) <= 1.1 * outputs["objective_mean_huber_log"]
-    assert fitted.parameters["alpha"] == pytest.approx(outputs["alpha"], rel=1e-3)
+    for name in ("A", "B", "E", "alpha", "beta"):
+        assert fitted.parameters[name] == pytest.approx(outputs[name], rel=1e-3)
 
 
 def test_projektor() -> None:
@@ -260,3 +266,5 @@ def test_regmix() -> None:
     drawn = np.random.default_rng(8).dirichlet(inputs["prior"], 3_000)
     found = mean_of_best(lambda mixture: np.asarray(booster.predict(mixture)), drawn, inputs["top_k"])
     np.testing.assert_allclose(found, outputs["optimal_mixture"], atol=1e-3)
+    np.testing.assert_allclose(booster.predict(drawn[:50]), outputs["candidate_prediction_first_50"], rtol=1e-9)
+    assert spearman(np.asarray(booster.predict(x_stop)), y_stop) == pytest.approx(outputs["spearman_valid"], rel=1e-12)

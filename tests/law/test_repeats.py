@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,46 @@ def test_json_in_an_array(tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(DataError):
             read_runs(tmp_path / "bad.json")
+
+
+def test_seeds_of_short_runs_may_be_farther_apart(tmp_path: Path) -> None:
+    """Runs of few documents make up a share to a percent alone: their seeds tell what they are, and only they."""
+    columns = named(8e-3)
+    assert settings(read_runs(write(tmp_path / "alone.csv", columns), inputs=LOOKED_AT)) > 24
+    _, place, times = np.unique(columns["name"], return_inverse=True, return_counts=True)
+    assert (times == 2).all()
+    order = np.argsort(place, kind="stable")
+    seed = np.empty(48, int)
+    seed[order] = np.tile([0, 1], 24)
+    found = read_runs(write(tmp_path / "seeds.csv", columns | {"seed": seed}), inputs=LOOKED_AT)
+    assert settings(found) == 24
+    alike = read_runs(write(tmp_path / "alike.csv", columns | {"seed": 0 * seed}), inputs=LOOKED_AT)
+    assert settings(alike) > 24
+    far = named(0.05) | {"seed": seed}
+    assert settings(read_runs(write(tmp_path / "far.csv", far), inputs=LOOKED_AT)) > 24
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", 'c"d, e'])
+def test_sources_of_any_name_are_read_back(tmp_path: Path, name: str) -> None:
+    """As ``mix search`` writes them: domains may be unnamed, or hold what a line of CSV ends with."""
+    columns = frame()
+    columns[f"mix.{name}"] = columns.pop("mix.web")
+    with (tmp_path / "runs.csv").open("w", newline="") as stream:
+        out = csv.writer(stream, lineterminator="\n")
+        out.writerow(columns)
+        out.writerows(zip(*columns.values(), strict=True))
+    found = read_runs(tmp_path / "runs.csv", inputs=LOOKED_AT)
+    assert set(found.settings.sources) == {"books", "code", name} and settings(found) == 24
+
+
+def test_percentages_are_told_from_wrong_weights(tmp_path: Path) -> None:
+    columns = frame() | {f"mix.{name}": 100 * frame()[f"mix.{name}"] for name in NAMES}
+    with pytest.raises(DataError, match=r"not to 1 .48 such rows.* divide them by 100"):
+        read_runs(write(tmp_path / "runs.csv", columns), inputs=LOOKED_AT)
+
+
+def test_a_seed_below_0_is_a_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", frame())
+    for more in (["--seed", "-1"], ["--with", "gaussian_process:seed=-1"]):
+        found = run("mix", "fit", path, *more, "-o", tmp_path / "out")
+        assert found.status == 2 and "seed must be at least 0, not -1." in found.error()

@@ -14,7 +14,7 @@ import pytest
 import cuvee
 from cuvee.core import Prediction, Settings
 from cuvee.errors import UsageError
-from cuvee.law import rounds
+from cuvee.law import proposers, rounds
 from cuvee.law.curve import Curve
 from cuvee.law.olmix import Olmix
 from cuvee.law.propose import Bounds, Question
@@ -54,19 +54,19 @@ def test_as_good_as_descent(cap: float) -> None:
     bounds = Bounds(prior, np.array([1.0, cap, cap, 1.0]))
     question = Question(SOURCES, np.full(2, 0.5), bounds, NOWHERE)
     exact = question.best(Olmix(kl=0.0), fits)
-    found = rounds.best("rounds", question, Olmix(), fits)
+    found = proposers.best("rounds", question, Olmix(), fits)
     assert found.shape == (1, 4) and found.sum() == pytest.approx(1)
     assert (found <= bounds.caps + 1e-9).all() and (found >= 0).all()
     least, reached = question.value(fits, 0, np.concatenate([exact, found]))
     assert 0 <= reached - least + 1e-9 < rounds.NEAR
-    assert np.array_equal(found, rounds.best("rounds", question, Olmix(), fits))
-    pulled = rounds.best("law", question, Olmix(), fits)
+    assert np.array_equal(found, proposers.best("rounds", question, Olmix(), fits))
+    pulled = proposers.best("law", question, Olmix(), fits)
     assert np.array_equal(pulled, question.best(Olmix(), fits))
 
 
 def test_a_deep_and_narrow_valley() -> None:
     question = Question(NAMES, np.ones(1), Bounds(np.full(3, 1 / 3), np.ones(3)), NOWHERE)
-    found = rounds.best("rounds", question, Olmix(), [[Valleys()]])[0]
+    found = proposers.best("rounds", question, Olmix(), [[Valleys()]])[0]
     assert found == pytest.approx([0.9, 0.05, 0.05], abs=0.02)
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_told_apart_is_averaged() -> None:
     prior = np.array([0.5, 0.3, 0.2, 0.0])
     flat = Curve(Olmix(), np.array([0.0, *np.full(4, -20.0)]), 0.0)
     question = Question(SOURCES, np.ones(1), Bounds(prior, np.ones(4)), NOWHERE)
-    assert rounds.best("rounds", question, Olmix(), [[flat]])[0] == pytest.approx(prior, abs=0.005)
+    assert proposers.best("rounds", question, Olmix(), [[flat]])[0] == pytest.approx(prior, abs=0.005)
 
 
 def test_caps_are_water_filled() -> None:
@@ -110,7 +110,7 @@ def test_fitting_by_rounds(tmp_path: Path) -> None:
     assert abs(told) < 3e-3
     assert found.weights == pytest.approx(exact.weights, abs=0.12) and found.weights != exact.weights
     assert all(one["low"] <= one["weight"] <= one["high"] for one in found.summary["proposal"])
-    with pytest.raises(UsageError, match="proposer is 'law' or 'rounds'"):
+    with pytest.raises(UsageError, match="proposer is 'law', 'rounds' or 'perturbed'"):
         cuvee.fit_law(path, proposer="grid", output=tmp_path / "bad")
     answer = run("mix", "fit", path, "--resamples", 20, "--proposer", "rounds", "-o", tmp_path / "typed")
     assert answer.status == 0

@@ -72,6 +72,24 @@ def test_how_a_proposal_stands(gain: tuple[float, float, float], verdict: str, e
     assert wording.next_command(summary, "out").startswith("cuvee mix export" if exported else "cuvee methods some_law")
 
 
+def test_a_gain_below_what_the_law_misses_is_not_shown() -> None:
+    """Intervals trust the form; where it misses runs by more than the gain, and by more than luck, they do not hold."""
+    for error, in_noise, shown in (
+        (0.05, 5.0, False),
+        (0.05, 2.0, True),
+        (0.02, 5.0, True),
+        (0.05, float("nan"), True),
+    ):
+        summary = told((0.03, 0.01, 0.05), best=(0.02, 0.01, 0.03))
+        summary["outcomes"][0] |= {"error": error, "error_in_noise": in_noise}
+        assert wording.standing(summary, "proportional") == ("better" if shown else "not shown")
+        why = "not shown, for the law misses runs by more."
+        assert wording.verdict(summary).endswith("[+0.01, +0.05]." if shown else f"[+0.01, +0.05]: {why}")
+        worse = told((-0.03, -0.05, -0.01))
+        worse["outcomes"][0] |= {"error": error, "error_in_noise": in_noise}
+        assert wording.standing(worse, "proportional") == "worse"
+
+
 def test_the_best_run_beside_the_proposal() -> None:
     def said(*best: float, observed: float = 2.1) -> list[str]:
         summary = told((0.1, 0.05, 0.2), best)  # type: ignore[arg-type]
@@ -141,7 +159,7 @@ def test_where_a_prediction_stands(tmp_path: Path) -> None:
     assert any(line.split()[:1] == ["eps"] for line in lines)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Predicted at parameters=2e+09, tokens=5e+10, share=0.3" in page and "0 sources" not in page
-    for wrong, said in (("share=1.5", "share is between 0 and 1"), ("tokens=0", "tokens must be above 0")):
+    for wrong, said in (("share=1.5", "share must be between 0 and 1"), ("tokens=0", "tokens must be above 0")):
         found = run("mix", "fit", path, *words, "--at", wrong)
         assert found.status == 2 and said in found.error()
 
@@ -197,6 +215,8 @@ def test_a_law_that_proposes_nothing_refuses_at(tmp_path: Path) -> None:
     path = write(tmp_path / "pools.csv", columns)
     found = run("mix", "fit", path, "--with", "data_filtering", "--at", "samples=30M", "-o", tmp_path / "out")
     assert found.status == 2 and "data_filtering proposes no mixture and predicts none, so --at" in found.error()
+    found = run("mix", "fit", path, "--with", "data_filtering", "--proposer", "rounds", "-o", tmp_path / "out")
+    assert found.status == 2 and "data_filtering proposes no mixture, so --proposer rounds has no use" in found.error()
 
 
 def test_objectives_that_do_not_sum_to_one(tmp_path: Path) -> None:
@@ -247,3 +267,9 @@ def test_without_sizes_nothing_is_called_proportional(tmp_path: Path) -> None:
         assert said in screen and other not in screen
         advice = "train the proposal against proportional"  # says what to do, not what was seen
         assert f">{said.capitalize()}</th>" in page and other not in page.lower().replace(advice, "")
+
+
+@pytest.mark.parametrize(("law", "told"), [("regmix", True), ("regmix:model=linear", True), ("olmix", False)])
+def test_limits_tell_whose_intervals_are_too_narrow(law: str, told: bool) -> None:
+    found = wording.limits({"law": {"name": law}, "proposal": []})
+    assert any(one.startswith("Intervals of trees are too narrow") for one in found) == told

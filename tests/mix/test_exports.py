@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ TRAINERS = exporting.names()
 
 
 @pytest.mark.parametrize("name", ["three_sources", "skewed"])
-def test_what_trainers_draw(name: str) -> None:
+def test_what_trainers_draw(name: str, tmp_path: Path) -> None:
     """Our copies of the trainers' rules give the orders and counts that the packages gave."""
     case = json.loads((GOLDEN / f"{name}.json").read_text())
     inputs, outputs = case["inputs"], case["outputs"]
@@ -37,11 +38,14 @@ def test_what_trainers_draw(name: str) -> None:
     assert order.tolist() == outputs["nanotron_one_epoch_before_shuffle"]["order"]
     assert nanotron.samples(order, lengths) == outputs["nanotron_one_epoch_before_shuffle"]["sample"]
     assert counts_of(order, 3).tolist() == outputs["megatron_core_0.16.1"]["counts"]
+    assert counts_of(order, 3).tolist() == outputs["nanotron_one_epoch_before_shuffle"]["counts"]
     every = megatron.order(lengths, sum(lengths))  # without weights, sizes are the weights until all is used up
     assert every.tolist() == outputs["megatron_core_0.16.1_no_weights_exhaustive"]["order"]
     shares, places = tuple(Fraction(str(weight)) for weight in weights), ("a", "b", "c")
     planned = Mixture(places, shares, places, tokens=size, available=tuple(lengths), sequence=1, packed=True)
-    chosen = streaming.export(planned).facts["choose"]
+    exported = streaming.export(planned).facts
+    chosen = exported["choose"]
+    assert exported["epoch_size"] == outputs["mosaicml_streaming_0.13.0_repeat"]["epoch"]
     for way in ("proportion", "repeat"):  # what Streaming makes of proportions, and of the passes of this plan
         assert chosen == outputs[f"mosaicml_streaming_0.13.0_{way}"]["choose"]
     given = outputs["mosaicml_streaming_0.13.0_repeat"]["given_repeat"]
@@ -49,6 +53,13 @@ def test_what_trainers_draw(name: str) -> None:
     told = outputs["grain_0.2.18"]
     assert grain.integer_proportions(weights) == told["integer_proportions"]
     assert grain.order(told["integer_proportions"], size) == (told["order"], told["key"])
+    (tmp_path / "plan.py").write_text(grain.PLAN)
+    space = types.SimpleNamespace(transforms=types.SimpleNamespace(DatasetSelectionMap=object))
+    plan = executed(tmp_path / "plan.py", grain=space)["Plan"](
+        [range(one) for one in lengths], told["integer_proportions"]
+    )
+    assert len(plan) == told["length"]
+    assert counts_of([plan[t][0] for t in range(size)], 3).tolist() == told["counts"]
     for strategy in ("first_exhausted", "all_exhausted"):
         drawn = huggingface.order(weights, lengths, seed, strategy)
         told = outputs[f"hf_datasets_5.2.0_{strategy}"]
@@ -275,6 +286,31 @@ def test_grain_without_what_has_no_sequence(tmp_path: Path) -> None:
     assert np.bincount([plan[t][0] for t in range(100)]).tolist() == [60, 40]
 
 
+def test_grain_by_documents_has_the_counts_of_the_run(mix: Path, tmp_path: Path) -> None:
+    """7.5, 10 and 50 documents of 67.5, and none of a source whose share is less than one."""
+    _, summary = exported(mix, tmp_path, "grain")
+    assert summary["facts"]["weights"] == [4, 5, 25]
+    names, shares = ("web", "rare"), (1 - Fraction(1, 10**9), Fraction(1, 10**9))
+    few = Mixture(names, shares, names, tokens=10**6, available=(10**6, 10**6), documents=(1_000, 1_000))
+    assert grain.export(few).facts["sources"] == [
+        "web"
+    ]  # rounded up to a millionth it would have a thousand times more
+    many = Mixture(names, shares, names, tokens=10**12, available=(10**12, 10**6), documents=(10**9, 1_000))
+    assert grain.export(many).facts["weights"] == [10**9 - 1, 1]
+
+
+@pytest.mark.parametrize("to", ["huggingface", "streaming", "grain"])
+def test_a_run_of_less_than_an_example_is_refused(to: str) -> None:
+    """An endless mix, or an epoch without samples, was written."""
+    names, shares = ("web", "code"), (Fraction(1, 2), Fraction(1, 2))
+    export = {"huggingface": huggingface.export, "streaming": streaming.export, "grain": grain.export}[to]
+    short = Mixture(names, shares, names, tokens=400, available=(10**6, 10**6), documents=(10, 10))
+    with pytest.raises(UsageError, match="less than one document of mean length"):
+        export(short)
+    with pytest.raises(UsageError, match="less than one sequence"):
+        export(replace(short, packed=True))
+
+
 def test_huggingface(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Mixed(Recorder):
         def take(self, number: int) -> Mixed:
@@ -363,6 +399,11 @@ def test_regmix_and_doremi(mix: Path, tmp_path: Path) -> None:
     weights = json.loads((folder / "domain_weights.json").read_text())
     assert weights["train_domain_weights"] == pytest.approx(SHARES)
     assert weights["eval_domain_weights"] == weights["train_domain_weights"]
+    folder, _ = exported(mix, tmp_path, "doremi", places={"web": "pile_cc"})
+    named = json.loads((folder / "domain_weights.json").read_text())["train_domain_weights"]
+    assert named == pytest.approx({"code": 0.3, HOSTILE: 0.2, "pile_cc": 0.5})
+    with pytest.raises(UsageError, match="folder 'code'"):
+        exported(mix, tmp_path, "doremi", places={"web": "code"})
 
 
 def test_order(mix: Path, tmp_path: Path) -> None:

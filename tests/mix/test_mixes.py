@@ -17,7 +17,7 @@ from cuvee.engine.plan import make
 from cuvee.errors import UsageError
 from cuvee.mix.base import Mix, Sources, poured
 from cuvee.mix.given import Given
-from cuvee.mix.repeat_factor import copies, repeat_factors
+from cuvee.mix.repeat_factor import copies, expected, repeat_factors
 from cuvee.mix.temperature import Temperature
 from cuvee.mix.unimax import Unimax
 from cuvee.quantities import weights
@@ -77,6 +77,8 @@ def test_unimax_reference() -> None:
         expected = np.array([outputs["budgets"][name] for name in names])
         np.testing.assert_allclose(found, expected, rtol=1e-12)
         assert inputs["budget"] - found.sum() == pytest.approx(outputs["leftover"], abs=1e-9)
+        for theirs, ours in (("epochs", found / held.tokens), ("probabilities", found / inputs["budget"])):
+            np.testing.assert_allclose(ours, [outputs[theirs][name] for name in names], rtol=1e-12)
 
 
 @settings(deadline=None)
@@ -130,6 +132,14 @@ def test_repeat_factor_reference() -> None:
     flat = np.array([category for one in labels for category in one])
     found = repeat_factors(offsets, flat, 20, case["inputs"]["threshold"])
     np.testing.assert_allclose(found, case["outputs"]["repeat_factors"], rtol=1e-12)
+    # what an epoch holds: against counting, with a label given twice to a document counting once
+    twice = np.append(flat, flat[-1]), np.append(offsets[:-1], offsets[-1] + 1)
+    every, each = expected(twice[1], twice[0], 20, found)
+    assert every == pytest.approx(found.sum()) and every > len(labels)
+    counted = [sum(r for r, held in zip(found, labels, strict=True) if c in held) for c in range(20)]
+    np.testing.assert_allclose(each, counted, rtol=1e-12)
+    plain = np.array([sum(c in held for held in labels) for c in range(20)])
+    assert each[plain.argmax()] > plain.max()  # the most frequent one occurs beside rare ones
 
 
 def test_copies_keep_the_expectation() -> None:

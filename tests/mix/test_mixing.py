@@ -78,6 +78,9 @@ def test_nothing_depends_on_workers_or_files(pool: Path, tmp_path: Path) -> None
 def test_weights_are_exact(pool: Path) -> None:
     found = mixed(pool, weights={"web": "0.3", "code": "0.7"}, tokens=10)
     assert [one["tokens"] for one in found.summary["sources"]] == [0, 7, 3]
+    # 0.5, 3.5 and 46 tokens: the tie goes to the first name, and doubles would give it to the second
+    tied = {"<b>books\x1b[31m": "0.01", "code": "0.07", "web": "0.92"}
+    assert [one["tokens"] for one in mixed(pool, weights=tied, tokens=50).summary["sources"]] == [1, 3, 46]
     assert "not used at all" in " ".join(found.summary["warnings"])
 
 

@@ -22,7 +22,7 @@ def test_options(name: str) -> None:
     for parameter in mix.commands[name].params:
         if isinstance(parameter, click.Option):
             for option in (one for one in parameter.opts if one.startswith("--")):
-                text = SHARED if name in ("pool", "search", "utilities") else PAGE
+                text = SHARED if name in ("pool", "search", "utilities", "transport") else PAGE
                 assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), f"cuvee mix {name} {option}"
 
 

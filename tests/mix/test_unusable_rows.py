@@ -94,6 +94,6 @@ def test_a_training_refuses_them_or_names_them(pool: Path, tmp_path: Path) -> No
     ask += ["-o", tmp_path / "model.safetensors"]
     for more in ([], ["--plan"]):
         answer = run(*ask, *more)
-        assert answer.status == 3 and "6 of 56 rows" in answer.error() and "listed" not in answer.error()
+        assert answer.status == 3 and "6 of 56 rows" in answer.error() and "counted and listed" in answer.error()
     shown = " ".join(" ".join(run(*ask, "--skip-bad").screen()).split())
     assert "6 of 56 rows could not be used and do not count" in shown and "'jargon' has no usable row" in shown

@@ -82,7 +82,7 @@ def test_doges_weights() -> None:
 
 def test_doremis_weights_by_token() -> None:
     given, wanted = case("doremi/doremi_token_clip_k4.json")
-    weights, score = np.array(given["initial_weights"]), np.array(given["initial_scores"])
+    weights, score, seen = np.array(given["initial_weights"]), np.array(given["initial_scores"]), []
     for one, told in zip(given["steps"], wanted["steps"], strict=True):
         excess, mask = np.array(one["excess"]), np.array(one["mask"])
         found = law.excess_by_group(excess, np.zeros_like(excess), np.array(one["domains"]), given["k"], mask)
@@ -90,17 +90,21 @@ def test_doremis_weights_by_token() -> None:
         np.testing.assert_allclose(score, told["scores"], rtol=0, atol=1e-5)
         weights = law.smoothed(law.tilted(weights, score, given["eta"]), given["smoothing"])
         np.testing.assert_allclose(weights, told["weights"], rtol=0, atol=1e-5)
+        seen.append(weights)
+    np.testing.assert_allclose(np.mean(seen, axis=0), wanted["average"], rtol=0, atol=1e-5)
 
 
 def test_doremis_weights_by_domain() -> None:
     """The variant that cuts a domain's mean at 0; a difference of exactly 0 is a domain that was not there."""
     given, wanted = case("doremi/doremi_domain_clip_k3.json")
-    weights, score = np.full(3, 1 / 3), np.zeros(3)
+    weights, score, seen = np.full(3, 1 / 3), np.zeros(3), []
     for one, told in zip(given["steps"], wanted["steps"], strict=True):
         gap = np.array(one["proxy_loss"]) - np.array(one["reference_loss"])
         score = np.where(gap == 0, score, np.maximum(gap, 0))
         weights = law.smoothed(law.tilted(weights, score, given["eta"]), given["smoothing"])
         np.testing.assert_allclose(weights, told["weights"], rtol=0, atol=1e-6)
+        seen.append(weights)
+    np.testing.assert_allclose(np.mean(seen, axis=0), wanted["average"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.75, 1.0])

@@ -295,3 +295,27 @@ def test_other_weights_than_recorded(tmp_path: Path) -> None:
     journal.write_bytes(lines[0] + b"\n" + json.dumps(sealed(record)).encode() + b"\n")
     with pytest.raises(DataError, match="line 2: this version"):
         cuvee.OnlineMix.replay(journal)
+
+
+def test_a_loss_of_0_that_rises_is_told_and_changes_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    """Skill-It divides by it; what would follow was a division by zero turns later."""
+    mix = begun("skill_it", losses={"code": 0.0, "web": 60.0, "books": 60.0})
+    before = mix.propose().weights
+    with pytest.raises(UsageError, match="'code' was at 0 before the turn"):
+        mix.update({"code": 0.5, "web": 59.0, "books": 59.0})
+    assert mix.propose().weights == before and mix.spent == 0
+    mix.update({"code": 0.0, "web": 59.0, "books": 59.0})  # no fall of nothing
+    assert np.isfinite(list(mix.propose().weights.values())).all() and not recwarn.list
+
+
+def test_weights_of_losses_that_underflow_are_still_weights() -> None:
+    """DoReMi without smoothing: turns of sources that count for nothing have weights of mean 1."""
+    mix = cuvee.OnlineMix({"a": 10_000, "b": 10}, "doremi", total=300, settings={"smoothing": 0.0, "eta": 100.0})
+    weighed = 0
+    while not mix.done:
+        turn = mix.propose()
+        weight = np.array(list(turn.loss_weights.values()))
+        assert np.isfinite(weight).all() and weight[turn.order].mean() == pytest.approx(1)
+        weighed += "excess" in turn.asks
+        mix.update(excess={"a": 0.0, "b": 50.0} if "excess" in turn.asks else None)
+    assert weighed > 2

@@ -75,12 +75,38 @@ def test_rows_do_not_depend_on_the_order_of_documents(texts: list[bytes], contex
 def test_a_row_has_the_key_and_domain_of_its_first_document() -> None:
     batch = keyed([b"abcdefg", b"hi", b"jklm"], [30, 10, 20], ["b", "a", "c"])
     rows = pack(batch, bytes_of(batch), 4, SEPARATOR)
-    # by key: hi (3 targets), jklm (5), abcdefg (8)
-    assert rows.document.ravel().tolist() == [0] * 3 + [1] * 5 + [2] * 8
-    assert rows.domain.tolist() == [0, 2, 1, 1]
+    # by domain: hi (3 targets), abcdefg (8), jklm (5); whole rows first, then what is left of a and of c
+    assert rows.document.ravel().tolist() == [1] * 8 + [2] * 4 + [0] * 3 + [2]
+    assert rows.domain.tolist() == [1, 1, 2, 0]
     assert len(set(rows.key.tolist())) == 4
     other = keyed([b"hi", b"jklm"], [10, 20])
-    assert pack(other, bytes_of(other), 4, SEPARATOR).key.tolist() == rows.key[:2].tolist()
+    alone = pack(other, bytes_of(other), 3, SEPARATOR)
+    assert alone.document.ravel().tolist() == [0] * 3 + [1] * 5 + [IGNORED]  # by key, without domains
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=40), st.sampled_from("abc")), min_size=1, max_size=20),
+    CONTEXTS,
+)
+@settings(max_examples=100, deadline=None)
+def test_rows_hold_one_domain(documents: list[tuple[bytes, str]], context: int) -> None:
+    """But for one a domain at most: what trains a domain's share of rows trains its share of tokens."""
+    texts, domains = [text for text, _ in documents], [domain for _, domain in documents]
+    batch = keyed(texts, list(range(len(texts))), domains)
+    rows = pack(batch, bytes_of(batch), context, SEPARATOR)
+    order = sorted(range(len(texts)), key=lambda at: (domains[at], at))
+    assert pairs(rows).keys() == set(range(len(texts)))
+    for place, at in enumerate(order):
+        inputs, targets = pairs(rows)[place]
+        assert (inputs, targets) == ([SEPARATOR, *texts[at]], [*texts[at], SEPARATOR])
+    codes = {name: code for code, name in enumerate(sorted(set(domains)))}
+    mixed = 0
+    for documents_of_row, domain in zip(rows.document.tolist(), rows.domain.tolist(), strict=True):
+        held = [codes[domains[order[one]]] for one in documents_of_row if one != IGNORED]
+        assert held[0] == domain
+        mixed += len(set(held)) > 1
+    assert mixed <= len(codes)
+    assert (rows.targets[:-1] != IGNORED).all()
 
 
 @given(TEXTS, CONTEXTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuvee.core import Batch, Columns
+from cuvee.engine.progress import Progress
 from cuvee.errors import DataError
 from cuvee.examples import as_batch
 from cuvee.fold.ngram_lm import NgramLM
 from cuvee.methods.policy.uniform import Uniform
 from cuvee.proof.draws import Part
+from cuvee.proof.ledger import Ledger
 from cuvee.proof.proxies.ngram import Ngram, measure
 from cuvee.proof.proxy import Evaluation, Watch
-from cuvee.search.counted import Tables, count_slices, fill
+from cuvee.search.counted import Tables, count_slices, fill, run_counted
 from cuvee.search.stock import Grid, Stock, draw_stock
+from tests.proof.test_ledger import made
 
 NAMES = ("a", "b", "c")
 
@@ -127,3 +131,21 @@ def test_stocks_are_nested_and_follow_their_seed() -> None:
 def test_a_source_too_small_for_a_document_is_named() -> None:
     with pytest.raises(DataError, match="tokens of 'c' to go through: less than a document"):
         stock_of(Pool(4, (3_000, 200, 1)), 100_000, 400)
+
+
+def test_what_a_killed_search_left_of_a_finished_trial_is_removed(tmp_path: Path) -> None:
+    """A kill between a trial's file and the end of its claim; a lock that another process holds stays."""
+    ledger, record = Ledger(tmp_path / "ledger"), made(7)
+    ledger.append(record)
+    lock = ledger.running(record.key).with_name(f".{record.key}.lock")
+
+    def again() -> dict[str, Any]:
+        unused: Any = None  # nothing is trained
+        return dict(run_counted(Ngram(), unused, unused, {record.key: unused}, ledger, [], {}, 1, Progress(), print))
+
+    lock.parent.mkdir(parents=True)
+    lock.write_text("process 1 on here")
+    assert list(again()) == [record.key] and not lock.exists()
+    with ledger.claim(record.key):
+        again()
+        assert lock.exists()

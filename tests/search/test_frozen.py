@@ -208,6 +208,18 @@ def test_levels_draw_other_mixtures(place: Path) -> None:
         assert (left["shares"] == right["shares"]) == (left["name"] in anchors)
 
 
+def test_a_cover_is_run(place: Path) -> None:
+    """Other mixtures than around proportional, as many, and beside weights that are held."""
+    found = search(place, "cover", design="cover", seeds=0, law="regmix:model=linear").summary
+    usual = search(place, "usual", seeds=0, law="regmix:model=linear").summary
+    assert found["design"] == "cover" and usual["design"] == "random"
+    assert found["counts"]["settings"] == usual["counts"]["settings"]
+    wide, near = (np.array([row["shares"] for row in one["mixtures"]]).std(0).mean() for one in (found, usual))
+    assert wide > near
+    held = search(place, "held cover", design="cover", freeze=place / "mix", seeds=0, law="regmix:model=linear")
+    assert held.weights["prose/fiction"] / held.weights["prose/speech"] == pytest.approx(1.5, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -217,9 +229,11 @@ def test_levels_draw_other_mixtures(place: Path) -> None:
         ({"freeze": "mix", "clusters": 4}, "leave out --over and --clusters"),
         ({"levels": True, "clusters": 4}, "clusters have none"),
         ({"freeze": "refused"}, "would be overwritten"),
-        ({"proposer": "grid"}, "proposer is 'law' or 'rounds'"),
+        ({"proposer": "grid"}, "proposer is 'law', 'rounds' or 'perturbed'"),
         ({"over": "quadmix:ratings=x.parquet", "levels": True, "law": None}, "--over searches a sampler"),
         ({"freeze": "mix", "levels": True}, "no two belong to one group"),
+        ({"design": "grid"}, "design must be one of random, cover"),
+        ({"design": "cover", "levels": True}, "--levels draws them by groups"),
     ],
 )
 def test_what_cannot_be_answered_is_said(place: Path, asked: dict[str, Any], said: str) -> None:

@@ -250,6 +250,7 @@ def test_a_swarm_that_diverges_is_an_error(place: Path) -> None:
         ({"seeds": 1}, "One seed cannot tell"),
         ({"iterations": 9, "runs": 16}, "leaves the last round without runs"),
         ({"run_tokens": 10**9}, "is longer than the planned run"),
+        ({"eval_bytes": 0}, "--eval-bytes must be at least 1, not 0"),
         ({"tokens": 10**9}, r"292,517 tokens, 3,418\.6 times\. --passes 4 allow at most 1,170,068 tokens"),
         ({"tokens": 10**9, "passes": 1e9, "run_tokens": 200}, "to go through: less than a document"),
         ({"proxy": "mlp"}, "learns no text"),

@@ -60,9 +60,10 @@ def mix() -> None:
     cuvee mix search pool/ --by domain --eval held.jsonl   learn weights from small runs, and try them
     cuvee mix utilities pool/ --by domain -e held.jsonl    what each source is worth at the end of training
     cuvee mix fit runs.csv                                 learn weights from finished runs
+    cuvee mix transport runs.csv --pool ... --target ...   by distance to validation data
     cuvee mix export out/mix --to megatron                 the configuration that a trainer reads
 
-    A pool in a folder called pool, search, utilities, fit or export is named ./pool, ./search and so on.
+    A pool in a folder called pool, search, utilities, transport, fit or export is named ./pool, ./search and so on.
     """
 
 
@@ -169,12 +170,19 @@ def _objective(text: str | None, what: str) -> dict[str, float] | None:
 @click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
 @click.option(
     "--proposer",
-    type=click.Choice(["law", "rounds"]),
+    type=click.Choice(["law", "rounds", "perturbed"]),
     default="law",
     show_default=True,
-    help="Look for the law's best mixture as the law does, or by rounds of random ones.",
+    help="Look for the law's best mixture as it does, by rounds of random ones, or by some near the best of them.",
 )
 @click.option("--levels", is_flag=True, help="Draw groups first, then sources, by names like web/science.")
+@click.option(
+    "--design",
+    type=click.Choice(["random", "cover"]),
+    default="random",
+    show_default=True,
+    help="Draw mixtures around proportional, or all over what --passes allows: for few sources and runs.",
+)
 @click.option(
     "--freeze",
     metavar="FOLDER",
@@ -218,7 +226,7 @@ def mix_search(
     if by is not None and flags["clusters"] is not None:
         raise UsageError("--clusters mixes clusters instead of the sources that --by names: give one of them.")
     names = ("runs", "iterations", "proxy", "law", "passes", "seeds", "seed", "overlap", "bold", "ledger", "output")
-    more = ("over", "clusters", "proposer", "levels", "freeze", "changed")
+    more = ("over", "clusters", "proposer", "levels", "design", "freeze", "changed")
     asked: dict[str, Any] = {name: flags.pop(name) for name in (*names, *more)}
     asked |= {
         "evaluations": list(evaluations),
@@ -258,10 +266,10 @@ def mix_search(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of resamples and simulated mixtures.")
 @click.option(
     "--proposer",
-    type=click.Choice(["law", "rounds"]),
+    type=click.Choice(["law", "rounds", "perturbed"]),
     default="law",
     show_default=True,
-    help="Look for the best mixture as the law does, or by rounds of random ones.",
+    help="Look for the best mixture as the law does, by rounds of random ones, or by some near the best of them.",
 )
 @click.option("--skip-bad", is_flag=True, help="Go on without runs whose outcome is not a finite number.")
 @click.option("-o", "--output", default="out/fit", show_default=True, help="Folder for fit.json and the report.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..errors import UsageError
 from .group import cli
 from .shared import READING, RUNNING, check_cache, print_plan, print_result, running, typed, without
 
@@ -189,8 +190,19 @@ def rate(pool: tuple[str, ...], rows: str, prompt: Path | None, most_bytes: str,
         print_result(result.summary, wording.lines(result, typed()), flags)
 
 
+def _only_within(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    """Say where what is asked for is to be had: guard has nothing to compare a pool with."""
+    if value:
+        raise UsageError(
+            f"cuvee guard compares the rows of a pool with one another, so it has no {parameter.opts[0]}. Copies of "
+            "evaluation sets are found, and kept out of training, by cuvee prove and cuvee mix search (--eval)."
+        )
+
+
 @cli.command(short_help="Leave out rows that repeat others, exactly or nearly.")
 @click.argument("pool", nargs=-1, required=True)
+@click.option("--against", multiple=True, hidden=True, expose_value=False, callback=_only_within)
+@click.option("--eval", "-e", multiple=True, hidden=True, expose_value=False, callback=_only_within)
 @click.option(
     "--duplicates",
     type=click.Choice(["near", "exact"]),

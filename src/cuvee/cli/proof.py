@@ -111,6 +111,8 @@ def prove(
 
 def _step(text: str | None) -> float | Literal["auto"] | None:
     """The step of a ladder."""
+    from ..quantities import shell_word
+
     if text is None:
         return None
     if text == "auto":
@@ -118,4 +120,5 @@ def _step(text: str | None) -> float | Literal["auto"] | None:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"--ladder {text} is no step: write --ladder auto, or a gain like --ladder 0.05.") from None
+        given = shell_word(text)
+        raise UsageError(f"--ladder {given} is no step: write --ladder auto, or a gain like --ladder 0.05.") from None

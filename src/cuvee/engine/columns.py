@@ -15,6 +15,8 @@ from .local import Local
 from .store import Store, as_block
 
 MOST_DOMAINS = 5_000
+NOT_TOLD_APART = "(all)"
+"""The one domain of rows whose domain column, found by convention, has more values than that."""
 HELD_BYTES = 64 << 20
 """A selection reads its columns a dozen times: the first spans' blocks, up to this much, are kept in memory."""
 SHARED_ROWS = 1 << 21
@@ -26,6 +28,20 @@ WINDOW_TASKS, MOST_WAITING = 8, 1_024
 about 1 MB each). The workers wait for the window's last task, which costs half a task in eight."""
 
 Result = TypeVar("Result")
+
+
+class DomainsError(DataError):
+    """The domain column that the user named has so many values that domains cannot be told apart."""
+
+    def __init__(self, number: int, column: str = "", better: str = "") -> None:
+        named = f"The domain column '{column}'" if column else "The domain column"
+        instead = f"a column that groups the pool with --domain: {better};"
+        instead = instead if better else "a coarser one with --domain,"
+        super().__init__(
+            f"{named} has {number:,} different values; at most {MOST_DOMAINS:,} can be told apart. Name {instead} or "
+            "leave it out with --domain none."
+        )
+        self.number = number
 
 
 @dataclass
@@ -60,12 +76,9 @@ class DiskColumns:
         self.totals, self.n_rows = totals, totals["rows"]
         if len(names) > MOST_DOMAINS:
             if not self.domain_by_convention:
-                raise DataError(
-                    f"The domain column has {len(names):,} different values; at most {MOST_DOMAINS:,} can be told "
-                    "apart. Name a coarser column with --domain, or leave it out with --domain none."
-                )
+                raise DomainsError(len(names))
             self.notes.append(f"the domain column has {len(names):,} different values and was not used")
-            self.domains = ["(all)"]
+            self.domains = [NOT_TOLD_APART]
             return
         self.domains = sorted(names)
         self._codes = {name: i for i, name in enumerate(self.domains)}

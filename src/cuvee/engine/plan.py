@@ -109,7 +109,23 @@ def make(kind: type, settings: Mapping[str, Any], name: str) -> Any:
     if missing:
         option = "" if name.startswith("--") else "--with "
         raise UsageError(f"{name} needs {missing[0]}: write {option}{name}:{missing[0]}=...")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UsageError as error:
+        raise _renamed(error, kind, name) from None
+
+
+def _renamed(error: UsageError, kind: type, name: str) -> UsageError:
+    """The error of a part that a method is made of, "copies: limit ...", with the name of the method that was asked
+    for: the part's is one that the user never typed."""
+    raised = error.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    part = raised.tb_frame.f_globals["__name__"].rpartition(".")[2] if raised is not None else ""
+    own = part == kind.__module__.rpartition(".")[2]
+    if own or not str(error).startswith(f"{part}: "):
+        return error
+    return UsageError(f"{name}{str(error).removeprefix(part)}")
 
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from ..core import Batch, Fold, Map, State
 from ..errors import DataError
+from ..report.terminal import safe
 from ..source.base import REASON, Bad, remedies
-from .columns import DiskColumns
+from .columns import DiskColumns, DomainsError
 from .executor import Executor
 from .facts import head
+from .groupings import better_columns
 from .local import Local
 from .manifest import Span
 from .merging import Merging, forget, parts_of
@@ -129,7 +131,12 @@ class Engine:
         self.ensure_facts(self.pool)
         self.ready(self.pool)
         layers = [SpanKeys(self.pool), *map_keys]
-        return DiskColumns(self.store, layers, domain_by_convention, self.executor)
+        try:
+            return DiskColumns(self.store, layers, domain_by_convention, self.executor)
+        except DomainsError as error:
+            column = str(self.pool.manifest.spec.domain)
+            better = better_columns(self.pool, column)
+            raise DomainsError(error.number, safe(column, 40), better) from None
 
     def _need_usable(self, stage: Stage) -> None:
         """Refuse a pool or target in which nothing can be used, before any method works on it."""

@@ -2,23 +2,32 @@
 
 Beside them: ``curve`` fits formulas, ``judge`` scores fits on runs left out, ``propose`` finds the best mixture,
 ``caution`` how far to go toward it, ``reach`` refuses to extrapolate in silence, ``baselines`` is what a law has to
-beat, ``trust`` whether a law knows enough, ``marginal`` fits Gaussian processes, ``items`` clusters what models solve,
-``checkpoints`` lays curves of checkpoints over one another, ``distilled`` compares distilled runs at equal compute,
-``transported`` chooses by a transport distance, ``opened`` opens files of runs, and ``table`` reads them.
+beat, ``boosted`` fits a formula many times over, ``trust`` whether a law knows enough, ``moved`` widens intervals of
+few runs, ``marginal`` and ``posterior`` fit Gaussian processes and draw surfaces of them, ``items`` clusters what
+models solve, ``checkpoints`` lays curves of checkpoints over one another, ``distilled`` compares distilled runs at
+equal compute, ``transported`` chooses by a transport distance, ``opened`` opens files of runs, ``table`` reads them,
+and ``columns`` says what may stand in them.
 """
 
 HELPERS = frozenset(
     {
         "baselines",
+        "boosted",
         "caution",
         "checkpoints",
+        "columns",
         "curve",
         "distilled",
         "items",
         "judge",
+        "label_distance",
         "marginal",
+        "moved",
         "opened",
+        "perturbed",
+        "posterior",
         "propose",
+        "proposers",
         "reach",
         "rounds",
         "table",

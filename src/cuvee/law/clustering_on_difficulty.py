@@ -113,7 +113,7 @@ class ClusteringOnDifficulty(Law):
         summary="A benchmark's score at large compute, from clusters of items whose curves extrapolate.",
         family="law",
         needs=("compute", "item"),
-        cost="O(items^2) for clusters",
+        cost="hundredths of a second a fit for 200 items; clusters cost O(items^2)",
         bibtex="""@article{xu2025unveiling,
   title={Unveiling Downstream Performance Scaling of {LLMs}: A Clustering-Based Perspective},
   author={Xu, Chengyin and Chen, Kaiyuan and Li, Xiao and Shen, Ke and Li, Chenggang},

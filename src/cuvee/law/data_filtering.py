@@ -11,8 +11,8 @@ With n_j samples seen after pass j over a pool, and a use b < 0 that halves ever
 b_i (1/2)^((j - 1) s_i / tau_i) weighted by s_i, since a pool of share s_i waits 1 / s_i as long for its next pass.
 
 Inputs: mixtures whose sources are pools (one row per pool alone suffices), columns samples (seen) and pass (samples in
-one pass over the row's union). The outcome is an error, of which less is better. Cost: a fraction of a second. Traps:
-tau is not identified within one pass; a and d are shared by all pools; errors rather than losses were modelled.
+one pass over the row's union). The outcome is an error, of which less is better. Cost: seconds. Traps: tau is not
+identified within one pass; a and d are shared by all pools; errors rather than losses were modelled.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DataFiltering(CurveLaw):
         summary="The use of a pool falls with every pass; which pools to unite at which budget.",
         family="law",
         needs=("mixture", "samples", "pass"),
-        cost="a fraction of a second a fit",
+        cost="seconds a fit for six pools",
         bibtex="""@inproceedings{goyal2024scaling,
   title={Scaling Laws for Data Filtering -- Data Curation cannot be Compute Agnostic},
   author={Goyal, Sachin and Maini, Pratyush and Lipton, Zachary C. and Raghunathan, Aditi and Kolter, J. Zico},

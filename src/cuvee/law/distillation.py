@@ -16,9 +16,10 @@ What was measured is compared, too: each distilled run with supervised runs of i
 for training alone, with 2 N_T D for the teacher's predictions, and with the teacher's own 6 N_T D_T besides.
 
 Inputs: columns parameters, tokens, teacher_loss, teacher_parameters, teacher_tokens; the last three 0 in runs without a
-teacher. Cost: seconds. Traps: nine numbers of the second stage ask for three teachers, sizes and token counts or more;
-which ones the runs leave open is said, and predictions then hold between the runs alone; a better teacher may be worse
-for a small student, which the law can say only if such teachers were tried.
+teacher (teacher_tokens 0 besides where they are not known). Cost: tenths of a second. Traps: nine numbers of the second
+stage ask for three teachers, sizes and token counts or more; which ones the runs leave open is said, and predictions
+then hold between the runs alone; a better teacher may be worse for a small student, which the law can say only if such
+teachers were tried.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Distillation(Law):
         summary="A distilled student's loss by its size, its tokens and its teacher's loss.",
         family="law",
         needs=("parameters", "tokens", "teacher_loss", "teacher_parameters", "teacher_tokens"),
-        cost="seconds a fit",
+        cost="tenths of a second a fit",
         bibtex="""@inproceedings{busbridge2025distillation,
   title={Distillation Scaling Laws},
   author={Busbridge, Dan and Shidani, Amitis and Weers, Floris and Ramapuram, Jason and Littwin, Etai and Webb, Russ},

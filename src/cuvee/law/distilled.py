@@ -156,6 +156,9 @@ def said(comparisons: list[Comparison]) -> list[str]:
     ):
         every: list[Difference] = [getattr(one, name) for one in comparisons]
         known = [one for one in every if math.isfinite(one.value)]
+        if every and all(math.isnan(one.tokens) for one in every):
+            found.append(f"Nothing is compared {words}: what the teachers cost is not known (their tokens are 0).")
+            continue
         if not known:
             found.append(f"No supervised run of equal size and compute is there to compare with, {words}.")
             continue

@@ -9,8 +9,8 @@ The first holds where pretraining and downstream data are aligned. Under misalig
 more pretraining while the cross-entropy still improves: :func:`misaligned` looks for that, and no conclusion should
 rest on cross-entropy alone. (``joint_scaling`` and ``nested_mixing`` fit the second form.)
 
-Inputs: column tokens; the outcome is a score above 0. Cost: milliseconds. Traps: three numbers for often six sizes; a
-larger fine-tuning set flattens the curve; the score is bounded, this form is not.
+Inputs: column tokens; the outcome is a score above 0. Cost: hundredths of a second. Traps: three numbers for often six
+sizes; a larger fine-tuning set flattens the curve; the score is bounded, this form is not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DownstreamLog(CurveLaw):
         summary="A score after fine-tuning grows as a power of the logarithm of pretraining tokens.",
         family="law",
         needs=("tokens",),
-        cost="milliseconds a fit",
+        cost="hundredths of a second a fit",
         bibtex="""@inproceedings{isik2025scaling,
   title={Scaling Laws for Downstream Task Performance of Large Language Models},
   author={Isik, Berivan and Ponomareva, Natalia and Hazimeh, Hussein and Paparas, Dimitris and others},

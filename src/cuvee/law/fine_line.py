@@ -12,11 +12,11 @@ said whether a metric's curve is more like itself in the other size than like ot
 curves are the null), and for which metrics the forecast fails: from the first ``part`` of the tokens the large model's
 last value is foretold, and compared with the last value known then and with a line of the metric in the loss.
 
-Inputs: a row for every checkpoint: columns parameters and tokens, an outcome for every metric. Cost: milliseconds.
-Traps: a metric that the small model never learns (emergent ones) says nothing, and a flat curve has no line; the
-intervals count noise of checkpoints (redrawn as normal; 90 % ones held 87 to 88 of 100 planted ends), not luck between
-runs; no forecast reaches beyond the small model's tokens; both sizes need the same data, and as far a rate's schedule
-at equal tokens.
+Inputs: a row for every checkpoint: columns parameters and tokens, an outcome for every metric. Cost: less than a
+millisecond. Traps: a metric that the small model never learns (emergent ones) says nothing, and a flat curve has no
+line; the intervals count noise of checkpoints (redrawn as normal; 90 % ones held 87 to 88 of 100 planted ends), not
+luck between runs; no forecast reaches beyond the small model's tokens; both sizes need the same data, and as far a
+rate's schedule at equal tokens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import DataError, UsageError
 from .checkpoints import LEAST, Course, aligned, courses, likeness, redrawn, told
-from .judge import Moved, few
+from .moved import Moved, few
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,7 +76,7 @@ class FineLine(Law):
         summary="A large model's metric from a small model's checkpoints, and for which metrics that fails.",
         family="law",
         needs=("parameters", "tokens"),
-        cost="milliseconds a fit",
+        cost="less than a millisecond a fit",
         bibtex="""@article{yang2024fine,
   title={The Fine Line: Navigating Large Language Model Pretraining with Down-streaming Capability Analysis},
   author={Yang, Chen and Li, Junzhuo and Niu, Xinyao and Du, Xinrun and Gao, Songyang and others},

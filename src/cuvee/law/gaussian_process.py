@@ -8,11 +8,12 @@ deviation, are a draw of a process over mixtures x of n runs with
     prediction(x) = k(x) K^-1 y,    spread(x)^2 = C - k(x) K^-1 k(x)'.
 
 C, l and s^2 make the marginal likelihood -(y' K^-1 y + log|K| + n log 2 pi) / 2 largest, by damped Fisher scoring with
-exact derivatives from C = l = 1, s^2 = 0.1 and ten draws, within the project's bounds (``BOUNDS``). A run drawn c times
-in a resample is one run of noise s^2 / c, and counts once while the three numbers are found, as copies would pass for
-proof that there is no noise. Resamples go on from the fit to all runs.
+exact derivatives from C = l = 1, s^2 = 0.1 and ten draws, within the project's bounds (``BOUNDS``). A run that counts
+c times is one run of noise s^2 / c, and counts once while the three numbers are found, as copies would pass for proof
+that there is no noise. Intervals come from draws of the posterior (``law/posterior.py``), not from resampled runs: a
+process knows where it has seen nothing, and its own prediction lies among its draws.
 
-Inputs: mixtures and one loss. Cost: cubic in runs; a fifth of a second a fit for 64. Traps: away from all runs it
+Inputs: mixtures and one loss. Cost: cubic in runs; hundredths of a second for 64. Traps: away from all runs it
 returns to their mean, so it sees no optimum there; one length for all sources, so a source that hardly varies is hardly
 seen; its surface may have several minima, and the best of some descents is kept; a formula that holds misses half as
 much with the same 64 runs (``bench/law_errors.py``), one that does not half as much again.
@@ -31,6 +32,7 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import UsageError
 from .marginal import BOUNDS, FIRST, climb, squares
+from .posterior import draws
 
 Floats = npt.NDArray[np.float64]
 WORTH = 3.0
@@ -70,16 +72,17 @@ class Process(Prediction):
 
 @dataclass(frozen=True)
 class GaussianProcess(Law):
-    """``restarts``: starts of the likelihood's ascent beside the first; ``seed``: of where they lie."""
+    """``restarts``: starts of the likelihood's ascent beside the first; ``seed``: of these, and of posterior draws."""
 
     restarts: int = 10
     seed: int = 0
 
+    posterior: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         summary="A smooth surface of no fixed form through the runs, with noise of its own.",
         family="law",
         needs=("mixture",),
-        cost="a fifth of a second a fit for 64 runs, cubic in runs",
+        cost="hundredths of a second a fit for 64 runs, cubic in runs",
         bibtex="""@book{rasmussen2006gaussian,
   title={Gaussian Processes for Machine Learning},
   author={Rasmussen, Carl Edward and Williams, Christopher K. I.},
@@ -93,26 +96,29 @@ class GaussianProcess(Law):
     def __post_init__(self) -> None:
         if not 0 <= self.restarts <= 1_000:
             raise UsageError(f"gaussian_process: restarts must be from 0 to 1,000, not {self.restarts}.")
+        if self.seed < 0:
+            raise UsageError(f"gaussian_process: seed must be at least 0, not {self.seed}.")
 
     def numbers(self, sources: int) -> int:
         return sources + 1  # three are fitted; but fewer runs do not even tell a slope for each source
 
     def fit(self, runs: Runs) -> Process:
-        return self._climbed(runs, np.ones(len(runs)), None)
+        return self._climbed(runs, np.ones(len(runs)))
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
-        start = begin.theta[None] if isinstance(begin, Process) else None
-        return [self._climbed(runs, row.astype(np.float64), start) for row in counts]
+        if isinstance(begin, Process):
+            rows, many = runs.settings.mixture, len(counts)
+            return list(draws(begin.theta, rows, runs.outcome, begin.mean, begin.scale, many, self.seed))
+        return [self._climbed(runs, row.astype(np.float64)) for row in counts]
 
-    def _climbed(self, runs: Runs, counts: Floats, starts: Floats | None) -> Process:
+    def _climbed(self, runs: Runs, counts: Floats) -> Process:
         drawn = counts > 0
         rows, noise, outcome = runs.settings.mixture[drawn], 1 / counts[drawn], runs.outcome[drawn]
         mean = float(np.average(outcome, weights=counts[drawn]))
         scale = math.sqrt(float(np.average((outcome - mean) ** 2, weights=counts[drawn]))) or 1.0
         y, far = (outcome - mean) / scale, squares(rows, rows)
-        if starts is None:
-            random = np.random.default_rng(self.seed)
-            starts = np.vstack([FIRST, random.uniform(BOUNDS[:, 0], BOUNDS[:, 1], (self.restarts, 3))])
+        random = np.random.default_rng(self.seed)
+        starts = np.vstack([FIRST, random.uniform(BOUNDS[:, 0], BOUNDS[:, 1], (self.restarts, 3))])
         theta, value = max((climb(one, far, np.ones(len(y)), y) for one in starts), key=lambda one: one[1])
         c, length, white = np.exp(theta)
         told = np.linalg.solve(c * np.exp(-0.5 * far / length**2) + np.diag(white * noise), y)

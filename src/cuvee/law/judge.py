@@ -9,16 +9,14 @@ quarter, where choices are made.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core import Law, Prediction, Runs, Settings
 from ..errors import DataError
-from ..proof.power import NORMAL, t_quantile
 
 Floats = npt.NDArray[np.float64]
 FOLDS = 10
@@ -229,33 +227,6 @@ def interval(values: Floats, level: float = 0.9) -> tuple[float, float]:
         return math.nan, math.nan
     low, high = np.quantile(known, (0.5 - level / 2, 0.5 + level / 2), method="weibull")
     return float(low), float(high)
-
-
-def few(freedom: int, level: float = 0.9) -> float:
-    """How much wider than a normal interval Student's is with so many degrees of freedom; 1 is the least taken."""
-    tail = 0.5 + level / 2
-    return t_quantile(tail, max(freedom, 1)) / NORMAL.inv_cdf(tail)
-
-
-@dataclass(frozen=True)
-class Moved(Prediction):
-    """A resample's predictions, taken farther from the fit's: fit + ``factor`` (resample - fit).
-
-    A factor above 1 widens intervals of few runs; one below 0 puts a resample on the other side of the fit, as the
-    pivotal bootstrap does where noise pulls every fit to one side.
-    """
-
-    centre: Prediction
-    drawn: Prediction
-    factor: float
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:  # type: ignore[override]
-        return self.drawn.parameters
-
-    def at(self, settings: Settings) -> Floats:
-        centre = self.centre.at(settings)
-        return centre + self.factor * (self.drawn.at(settings) - centre)
 
 
 def fits_with_numbers(fitted: Sequence[Prediction], settings: Settings) -> Floats:

@@ -39,6 +39,15 @@ def likelihood(theta: Floats, far: Floats, noise: Floats, y: Floats) -> tuple[fl
     return float(value), slope, information
 
 
+def log_likelihood(theta: Floats, far: Floats, noise: Floats, y: Floats) -> float:
+    """The value of :func:`likelihood` alone, at a third of the cost."""
+    c, length, white = np.exp(theta)
+    k = c * np.exp(-0.5 * far / length**2) + np.diag(white * noise)
+    root = np.linalg.cholesky(k)
+    told = np.linalg.solve(root, y)
+    return float(-0.5 * (told @ told + len(y) * math.log(2 * math.pi)) - np.log(np.diag(root)).sum())
+
+
 def climb(theta: Floats, far: Floats, noise: Floats, y: Floats) -> tuple[Floats, float]:
     """The likelihood's maximum uphill of ``theta`` within the bounds, and its value."""
     value, slope, information = likelihood(theta, far, noise, y)

@@ -6,9 +6,9 @@ taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In
 curves of all mixtures, which is what makes three points a curve enough (the paper shares it by validation sets).
 
 Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
-and said so, and of two values the runs at the larger alone are fitted. Cost: milliseconds. Traps: errors add up from
-stage to stage, so each stage's own is among the parameters; every D should end its own schedule, or the exponent is one
-of runs that never cooled down.
+and said so, and of two values the runs at the larger alone are fitted. Cost: hundredths of a second. Traps: errors add
+up from stage to stage, so each stage's own is among the parameters; every D should end its own schedule, or the
+exponent is one of runs that never cooled down.
 
 A question that names its tokens and parameters is answered there, by the same stages taken to them; so the law is
 judged at the sizes of the runs left out, and whole mixtures are left out and drawn. Of 82 planted swarms of 24 mixtures
@@ -126,7 +126,7 @@ class NestedMixing(Law):
         summary="A mixing law on losses that laws of tokens and of size predict for a larger run.",
         family="law",
         needs=("mixture", "tokens", "parameters"),
-        cost="milliseconds a fit",
+        cost="hundredths of a second a fit",
         bibtex="""@inproceedings{ye2025data,
   title={Data Mixing Laws: Optimizing Data Mixtures by Predicting Language Modeling Performance},
   author={Ye, Jiasheng and Liu, Peiju and Sun, Tianxiang and Zhan, Jun and Zhou, Yunhua and Qiu, Xipeng},

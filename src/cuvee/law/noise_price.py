@@ -8,10 +8,10 @@ noisy images alone never as good. Here an error follows a power law in the effec
 
 for one noise level.
 
-Inputs: columns clean and noisy (samples). Cost: milliseconds. Traps: the price holds with at least about 1 % clean
-samples (:func:`enough_clean`), for the noise and learner that it was measured with: in a parametric toy (a mixture of
-Gaussians by EM) clean and noisy samples together were hardly better than the clean ones alone; without runs on clean
-samples alone, A and price trade off.
+Inputs: columns clean and noisy (samples). Cost: hundredths of a second. Traps: the price holds with at least about 1 %
+clean samples (:func:`enough_clean`), for the noise and learner that it was measured with: in a parametric toy (a
+mixture of Gaussians by EM) clean and noisy samples together were hardly better than the clean ones alone; without runs
+on clean samples alone, A and price trade off.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NoisePrice(CurveLaw):
         summary="How many noisy samples are worth a clean one, by a power law in effective samples.",
         family="law",
         needs=("clean", "noisy"),
-        cost="milliseconds a fit",
+        cost="hundredths of a second a fit",
         bibtex="""@inproceedings{daras2025noisy,
   title={How Much is a Noisy Image Worth? Data Scaling Laws for Ambient Diffusion},
   author={Daras, Giannis and Cherapanamjeri, Yeshwanth and Daskalakis, Constantinos},

@@ -32,6 +32,7 @@ class Olmix(CurveLaw):
     restarts: int = 48
     kl: float = 0.1
 
+    ridge: ClassVar[float] = 1e-5
     card: ClassVar[Card] = Card(
         summary="A log-linear law with a pull of the proposal toward the natural mix.",
         family="law",

@@ -11,14 +11,14 @@ together. Percentiles of few runs are too narrow and are widened as Student's t 
 95 to 99 of 100 intervals held the difference (unwidened: 88 to 92). So are the 90 % intervals of predictions: of 200
 planted tables of 6 to 16 runs each 88 to 94 % held the loss (``bench/asking.py``). Least squares in logarithms.
 
-Inputs: columns size and loss_inside; the outcome is the loss outside. Cost: milliseconds. Traps: where the irreducible
-loss is not small, a fit without it gives too small an exponent; with it, few sizes do not tell E from alpha; runs that
-differ in parameters and in tokens need ``joint_scaling``; a set that shares a generating source is not outside.
+Inputs: columns size and loss_inside; the outcome is the loss outside. Cost: less than a millisecond. Traps: where the
+irreducible loss is not small, a fit without it gives too small an exponent; with it, few sizes do not tell E from
+alpha; runs that differ in parameters and in tokens need ``joint_scaling``; a set that shares a generating source is not
+outside.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -28,7 +28,8 @@ import numpy.typing as npt
 
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import DataError
-from .judge import Moved, clusters, few, interval, resamples
+from .judge import clusters, interval, resamples
+from .moved import Moved, wider
 
 Floats = npt.NDArray[np.float64]
 GRID = 100
@@ -81,7 +82,7 @@ class OodScaling(Law):
         summary="Whether losses outside the training distribution fall as fast with size as losses inside.",
         family="law",
         needs=("size", "loss_inside"),
-        cost="milliseconds a fit",
+        cost="less than a millisecond a fit",
         bibtex="""@inproceedings{yao2025towards,
   title={Towards Neural Scaling Laws for Time Series Foundation Models},
   author={Yao, Qingren and Yang, Chao-Han Huck and Jiang, Renhe and Liang, Yuxuan and Jin, Ming and Pan, Shirui},
@@ -110,8 +111,7 @@ class OodScaling(Law):
 
     def _wider(self, runs: Runs, level: float = 0.9) -> float:
         """Percentiles of few runs are too narrow: those of so many numbers fitted to them, as Student's t says."""
-        n, p = max(clusters(runs)[0], 3), self.numbers(0)
-        return math.sqrt(n / max(n - p, 1)) * few(n - p, level)
+        return wider(max(clusters(runs)[0], 3), self.numbers(0), level)
 
     def between(self, runs: Runs, fitted: TwoPowers) -> tuple[float, float]:
         """The 95 % interval of the difference of exponents; two sets of runs are taken as three."""

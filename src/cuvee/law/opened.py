@@ -61,7 +61,7 @@ def _read(path: Path) -> pa.Table:
     point = "," if delimiter == ";" and b"," in rest else "."
     return pyarrow.csv.read_csv(
         io.BytesIO(content),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in content),
         convert_options=pyarrow.csv.ConvertOptions(decimal_point=point),
     )
 

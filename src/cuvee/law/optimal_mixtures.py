@@ -20,7 +20,10 @@ Shares enter with 1e-4 added, so that a source that is left out has a finite slo
 
 Inputs: mixtures and one loss; about four runs a source. Cost: a hundredth of a second a fit. Traps: twice as many
 numbers as sources and two (``shared``: as many); C and gamma of a source trade off, so compare predictions alone; the
-sum of such losses may have several minima in the mixture, and the best of several starts is taken.
+sum of such losses may have several minima in the mixture, and the best of several starts is taken. So may the misfit: a
+fit follows the best ``restarts`` of 32 random starts after 12 steps of each, which is as good as all 32 where the form
+holds (three random ones alone missed losses of 34 planted sources by four to six times as much), and not always where
+it does not.
 """
 
 from __future__ import annotations
@@ -29,11 +32,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from ..core import Card, Runs, Settings
-from .curve import CurveLaw, Floats, Numbers, bounded_exp
+from ..core import Card, Prediction, Runs, Settings
+from .curve import Curve, CurveLaw, Floats, Numbers, bounded_exp, minimise
 
 FLOOR = 1e-4
+CANDIDATES, GLANCE = 32, 12
+"""Random starts, and the steps that each is given before the best are followed to their end."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class _Parts:
 
 @dataclass(frozen=True)
 class OptimalMixtures(CurveLaw):
-    """``delta``: where residuals begin to count linearly, in the unit of the loss; ``restarts``: starts of the fit;
-    ``one_pass``: the share of each source that is one pass over it, in the order of the sources (none: no repetition);
-    ``shared``: one gamma for all sources, for few runs of many sources.
+    """``delta``: where residuals begin to count linearly, in the unit of the loss; ``restarts``: starts that are
+    followed to their end; ``one_pass``: the share of each source that is one pass over it, in the order of the sources
+    (none: no repetition); ``shared``: one gamma for all sources, for few runs of many sources.
     """
 
     delta: float = 0.05
@@ -79,7 +85,7 @@ class OptimalMixtures(CurveLaw):
   year={2025}
 }""",
         evidence="planted optimum recovered; claim mix_search: not reproduced (the cautious proposal stays near "
-        "proportional; the bold one is 0.005 bits better, touching 0)",
+        "proportional; the bold one is 0.005 bits better, hardly apart from 0)",
         gives=("loss",),
     )
 
@@ -135,14 +141,35 @@ class OptimalMixtures(CurveLaw):
         return _Parts(worth, worth.sum(-1), power, logs, worth * power / (share + FLOOR), fading, by_lasting)
 
     def starts(self, runs: Runs) -> Floats:
+        return self._promising(runs, np.ones(len(runs)))
+
+    def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
+        if isinstance(begin, Curve):
+            return super().refit(runs, counts, begin)
+        self.checked()
+        # starts are improved on the runs that are fitted, so those left out must have no part in them
+        return [self._curves(runs, row[None], self._promising(runs, row))[0] for row in counts.astype(np.float64)]
+
+    def _promising(self, runs: Runs, weight: Floats) -> Floats:
+        """The best ``restarts`` of many random starts after a few steps each, on runs of these weights."""
+        there = runs.take(weight > 0)
+        drawn = self._drawn(there, max(CANDIDATES, self.restarts))
+        theta, reached = minimise(
+            lambda theta: self.value(theta, there.settings), drawn, there.outcome,
+            np.tile(weight[weight > 0], (len(drawn), 1)), self.delta, self.ridge, GLANCE,
+            lambda theta: self.derived(theta, there.settings),
+        )  # fmt: skip
+        return theta[np.argsort(reached, kind="stable")[: self.restarts]]
+
+    def _drawn(self, runs: Runs, count: int) -> Floats:
         random = np.random.default_rng(0)
         k = runs.settings.mixture.shape[1]
-        floor = max(float(runs.outcome.min()), 1e-6) * random.uniform(0.05, 0.9, (self.restarts, 1))
+        floor = max(float(runs.outcome.min()), 1e-6) * random.uniform(0.05, 0.9, (count, 1))
         level = -np.log(np.maximum(float(runs.outcome.mean()) - floor, 1e-6))
-        worth = level + random.normal(0.0, 1.0, (self.restarts, k))
-        found = [np.log(floor), worth, np.log(random.uniform(0.1, 1.0, (self.restarts, 1 if self.shared else k)))]
+        worth = level + random.normal(0.0, 1.0, (count, k))
+        found = [np.log(floor), worth, np.log(random.uniform(0.1, 1.0, (count, 1 if self.shared else k)))]
         if self.one_pass:
-            found.append(np.log(random.uniform(0.1, 10.0, (self.restarts, 1))))
+            found.append(np.log(random.uniform(0.1, 10.0, (count, 1))))
         return np.column_stack(found)
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:

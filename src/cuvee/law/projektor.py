@@ -8,7 +8,8 @@ data,
 
 by least squares, and between sizes linear in the logarithm: V(N) from N_0 < N_1.
 
-The mixture itself is chosen by climbing V along the slopes of OT (:func:`cuvee.law.transported.choose`).
+The mixture itself is chosen by climbing V along the slopes of OT (:func:`cuvee.law.transported.choose`); ``cuvee mix
+transport`` measures the distances of runs, fits, judges and climbs.
 
 Inputs: mixtures, columns distance (as :func:`distance` or any other gives it, the same for all rows) and samples; the
 outcome is a performance of which more is better, at two sizes or more (the two largest are used). Cost: least squares.
@@ -20,7 +21,7 @@ or two thousand rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,6 +84,8 @@ class Projektor(Law):
 
     most: float = float("nan")
 
+    left_out: ClassVar[str | None] = "mixture"
+    drawn: ClassVar[str | None] = "mixture"
     card: ClassVar[Card] = Card(
         summary="Performance from the mixture and its transport distance to validation data, by size.",
         family="law",
@@ -123,6 +126,25 @@ class Projektor(Law):
         if np.isnan(most):
             most = 1.0 if runs.outcome.min() >= 0.0 and runs.outcome.max() <= 1.0 else np.inf
         return Projected(tuple(sizes.tolist()), tuple(weights), {"weights": told}, most)
+
+    def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
+        found: list[Prediction] = []
+        for row in counts:
+            try:
+                found.append(self.fit(runs.take(np.repeat(np.arange(len(runs)), row))))
+            except DataError:
+                found.append(Unknown())
+        return found
+
+
+@dataclass(frozen=True)
+class Unknown(Prediction):
+    """What is said by resamples of too few different mixtures: nothing."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, settings: Settings) -> Floats:
+        return np.full(len(settings), np.nan)
 
 
 def distance(left: Floats, right: Floats, blur: float = 0.05, steps: int = 500) -> float:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Law, Prediction
+from ..core import Prediction
 from .propose import Bounds, Question
 
 Floats = npt.NDArray[np.float64]
@@ -32,21 +32,6 @@ NEAR = 1e-3
 SMALL = 1e-5
 DRAWS, FEW_DRAWS = 100_000, 4_000
 """A round's draws for the fit to all runs, and for each of many resamples."""
-PROPOSERS = ("law", "rounds")
-"""How the best mixture is looked for: as the law does it, or by rounds."""
-
-
-def best(proposer: str, question: Question, law: Law, fits: Sequence[Sequence[Prediction]]) -> Floats:
-    """One proposal for each column of ``fits``, outcomes by resamples: float64, (b, k).
-
-    Args:
-        proposer: one of ``PROPOSERS``.
-    """
-    if proposer == "law":
-        return question.best(law, fits)
-    many = len(fits[0])
-    draws = DRAWS if many == 1 else FEW_DRAWS
-    return np.stack([tightened(question, fits, at, draws) for at in range(many)])
 
 
 def tightened(question: Question, fits: Sequence[Sequence[Prediction]], at: int, draws: int) -> Floats:

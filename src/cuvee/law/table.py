@@ -6,7 +6,7 @@ One row a run. Columns by their names:
     loss.NAME or metric.NAME   what came out, less being better unless the law says other
     run                        rows of one run are its checkpoints: they are left out and drawn together
     name, arm                  rows of one name whose shares differ by rounding alone are one mixture
-    seed, id                   ignored
+    seed, id                   ignored; but runs of one name whose seeds differ may be farther apart
     any other number           a setting that a law may ask for: parameters, tokens, share, samples, ...
 
 The dot may be an underscore, a slash or a colon. Runs alike in mixture, in the settings that the law looks at, and in
@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..core import Runs, Settings
+from ..core import Law, Runs, Settings
 from ..errors import DataError, UsageError
+from .columns import check_table
 from .opened import open_table
 
 Floats = npt.NDArray[np.float64]
-_MIXTURE = re.compile(r"(?:mix|weight)[._/:](.+)")
+_MIXTURE = re.compile(r"(?:mix|weight)[._/:](.*)", re.DOTALL)
 _OUTCOME = re.compile(r"(?:loss|metric)[._/:](.+)")
 _IGNORED = frozenset({"seed", "run", "id", "name", "arm"})
 PROGRESS = frozenset({"tokens", "samples", "compute", "steps"})
@@ -43,6 +44,8 @@ TOLERANCE = 2e-3
 """How far weights may be from summing to one: tables are often rounded to three digits."""
 SAME = 5e-3
 """How far shares of runs of one name may be apart: whole documents do not make up any share exactly."""
+SEEDS = 3e-2
+"""The same where every run of the name has a seed of its own: short runs have few documents to make up a share of."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Table:
         group: int64, (n,): equal for runs that differ in the seed alone.
         cluster: int64, (n,): equal for groups that hold checkpoints of the same runs; None without any.
         notes: sentences about rows and columns that were passed over.
+        row, file: int64, (n,): the number of each run in its file, from 1; and how that is called in messages.
     """
 
     settings: Settings
@@ -62,9 +66,20 @@ class Table:
     group: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
     cluster: npt.NDArray[np.int64] | None = None
+    row: npt.NDArray[np.int64] | None = None
+    file: str = "the table"
 
     def __len__(self) -> int:
         return len(self.group)
+
+    def check(self, law: Law, name: str) -> None:
+        """Refuse runs with settings that a law, called ``name``, cannot look at.
+
+        Raises:
+            DataError: with row and column; see :mod:`cuvee.law.columns`.
+        """
+        row = self.row if self.row is not None else np.arange(1, len(self) + 1)
+        check_table(self.settings, law.card.needs, row, self.file, name, untrained=law.checkpoints)
 
     def apart(self) -> Table:
         """The same with every row by itself, whatever run it is of."""
@@ -153,7 +168,7 @@ def from_arrow(
     keep = ~bad
     values = {one: column[keep] for one, column in values.items()}
     told = {one: column for one, column in values.items() if inputs is None or one in {*inputs, *SIZES}}
-    mixture = _of_one_name(mixture[keep], told, _names(table, keep))
+    mixture = _of_one_name(mixture[keep], told, _names(table, keep), _seeds(table, keep))
     settings = Settings(tuple(shares), mixture, values)
     group = groups_of(Settings(settings.sources, mixture, told))
     unseen = [one for one, column in values.items() if one not in told and column.min() < column.max()]
@@ -171,7 +186,8 @@ def from_arrow(
     elif cluster is not None:
         runs, sets = len(np.unique(group)), len(np.unique(cluster))
         notes.append(f"{JOINED[0]}: {runs:,} settings are {sets:,} that share no run")
-    return Table(settings, {label: column[keep] for label, column in found.items()}, group, tuple(notes), cluster)
+    outcome = {label: column[keep] for label, column in found.items()}
+    return Table(settings, outcome, group, tuple(notes), cluster, np.flatnonzero(keep) + 1, name)
 
 
 def _names(table: pa.Table, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
@@ -183,8 +199,23 @@ def _names(table: pa.Table, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64
     return None
 
 
-def _of_one_name(mixture: Floats, values: Mapping[str, Floats], name: npt.NDArray[np.int64] | None) -> Floats:
-    """Mixtures, (n, k), where those of one name and alike settings that are within ``SAME`` become their mean."""
+def _seeds(table: pa.Table, keep: npt.NDArray[np.bool_]) -> npt.NDArray[Any] | None:
+    """What the column ``seed`` says, as text, (kept,); None without one."""
+    if "seed" not in table.column_names:
+        return None
+    return np.array(table.column("seed").to_pylist(), object).astype(str)[keep]
+
+
+def _of_one_name(
+    mixture: Floats,
+    values: Mapping[str, Floats],
+    name: npt.NDArray[np.int64] | None,
+    seed: npt.NDArray[Any] | None,
+) -> Floats:
+    """Mixtures, (n, k), where those of one name and alike settings that are close become their mean.
+
+    Close is within ``SAME``, or within ``SEEDS`` where their seeds are all different.
+    """
     if name is None or not mixture.shape[1]:
         return mixture
     keys = np.column_stack([name, *values.values()])
@@ -192,7 +223,8 @@ def _of_one_name(mixture: Floats, values: Mapping[str, Floats], name: npt.NDArra
     of = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(of, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
-        if 0 < np.ptp(mixture[rows], axis=0).max() <= SAME:
+        apart = seed is not None and len(np.unique(seed[rows])) == len(rows)
+        if 0 < np.ptp(mixture[rows], axis=0).max() <= (SEEDS if apart else SAME):
             found[rows] = mixture[rows].mean(0)
     return found
 
@@ -291,9 +323,10 @@ def _mixture(table: pa.Table, shares: Mapping[str, str], name: str) -> Floats:
     off = np.flatnonzero(np.abs(total - 1) > TOLERANCE)
     if len(off):
         such = "1 such row" if len(off) == 1 else f"{len(off):,} such rows"
+        hundred = " These look like percentages: divide them by 100." if (np.abs(total - 100) < 1).all() else ""
         raise DataError(
             f"Row {off[0] + 1} of {name}: the weights sum to {total[off[0]]:.4g}, not to 1 ({such}). "
-            "Give shares of training tokens, of all sources."
+            f"Give shares of training tokens, of all sources.{hundred}"
         )
     return found / total[:, None]
 
@@ -318,7 +351,8 @@ def _from_ledger(
     recipes = [trial.recipe for trial in trials]
     common = max(sorted(set(recipes)), key=recipes.count)
     used = [trial for trial in trials if trial.recipe == common]
-    rows = told.take([place[trial.arm] for trial in used])
+    of_arm = np.array([place[trial.arm] for trial in used])
+    rows = told.take(of_arm)
     names = sorted(set.intersection(*(set(trial.metrics) for trial in used)))
     for name in losses or [one for one in names if "/" not in one]:
         if name not in names:
@@ -329,4 +363,5 @@ def _from_ledger(
     found = from_arrow(rows, str(folder), None, losses, skip_bad, inputs)
     others = len(trials) - len(used)
     notes = (f"{others:,} trials of other recipes were left out",) if others else ()
-    return Table(found.settings, found.outcomes, found.group, (*found.notes, *notes), found.cluster)
+    assert found.row is not None
+    return replace(found, notes=(*found.notes, *notes), row=of_arm[found.row - 1] + 1, file=str(arms))

@@ -19,7 +19,7 @@ the distance are calibrated together here, so that where the climb rests is a ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ import numpy.typing as npt
 
 from ..core import Prediction, Settings
 from ..errors import DataError, UsageError
+from . import label_distance
+from .label_distance import Labels
 from .projektor import Projected
 
 Floats = npt.NDArray[np.float64]
@@ -50,31 +52,52 @@ class MixtureDistance:
         blur: entropy as a share of the mean cost between the sources' rows and the validation rows. It is the same for
             all mixtures, or their distances could not be compared.
         steps: the most iterations for a mixture.
+        labels: of the rows of each source and of the validation rows, in this order: what their labels cost to move is
+            added (:mod:`cuvee.law.label_distance`). Each source has labels of its own, so that costs do not depend on
+            the mixture.
 
     Memory: (n + m)^2 numbers for n rows of all sources; use one or two thousand.
 
     Raises:
-        DataError: a source or the validation data has no rows, or other dimensions than the rest.
+        DataError: a source or the validation data has no rows, or other dimensions than the rest; or other labels than
+            rows.
     """
 
-    def __init__(self, sources: Sequence[Floats], validation: Floats, blur: float = 0.05, steps: int = 2_000) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Floats],
+        validation: Floats,
+        blur: float = 0.05,
+        steps: int = 2_000,
+        labels: Sequence[Labels] | None = None,
+    ) -> None:
         rows = [np.asarray(one, np.float64) for one in (*sources, validation)]
         if any(one.ndim != 2 or not len(one) or one.shape[1] != rows[0].shape[1] for one in rows):
             raise DataError("Every source and the validation data need rows of vectors of one length.")
+        if labels is not None and [len(one) for one in labels] != [len(one) for one in rows]:
+            raise DataError("Every row of the sources and of the validation data needs a label, or none.")
         self.steps = steps
         self.owner = np.repeat(np.arange(len(rows) - 1), [len(one) for one in rows[:-1]])
         self.counts = np.bincount(self.owner)
         points, validation = np.concatenate(rows[:-1]), rows[-1]
-        across = _cost(points, validation)
+        across, within, own = _cost(points, validation), _cost(points, points), _cost(validation, validation)
+        if labels is not None:
+            apart, member = label_distance.distances(rows, labels)
+            left, right = np.concatenate(member[:-1]), member[-1]
+            across, within, own = (
+                across + apart[np.ix_(left, right)],
+                within + apart[np.ix_(left, left)],
+                own + apart[np.ix_(right, right)],
+            )
         self.epsilon = blur * float(across.mean())
         if not self.epsilon > 0:
             raise DataError("All rows of sources and validation data are one point: no mixture is nearer than another.")
-        self._across, self._within = across / self.epsilon, _cost(points, points) / self.epsilon
+        self._across, self._within = across / self.epsilon, within / self.epsilon
         self._log_b = np.full(len(validation), -np.log(len(validation)))
         self._g = np.zeros(len(validation))
         self._self = np.zeros(len(points))
-        own = _symmetric(_cost(validation, validation) / self.epsilon, self._log_b, np.zeros(len(validation)), steps)
-        self._rest = float(own.mean())
+        alone = _symmetric(own / self.epsilon, self._log_b, np.zeros(len(validation)), steps)
+        self._rest = float(alone.mean())
 
     def at(self, mixture: Floats) -> tuple[float, Floats]:
         """The distance of a mixture, (k,), and the mean potential of every source, float64, (k,).
@@ -137,6 +160,7 @@ def choose(
     begin: Floats | None = None,
     rate: float = 5e-4,
     steps: int = 100,
+    advance: Callable[[], object] | None = None,
 ) -> Chosen:
     """Climb the performance that a fitted ``projektor`` predicts, by projected gradients.
 
@@ -144,6 +168,7 @@ def choose(
         sources: names in the order of the fit, which is that of ``distance``.
         samples: the size that is asked about.
         begin: a mixture, (k,) [all alike].
+        advance: called after every step.
 
     Raises:
         UsageError: the law is not projektor, or numbers do not fit together.
@@ -168,6 +193,8 @@ def choose(
         climb = by_share[0] + by_distance[0] * potential
         told.append((float(fitted.at(settings)[0]), away, float(climb.max() - p @ climb)))
         path.append(nearest(path[-1] + rate * (climb - float(p @ climb))))
+        if advance is not None:
+            advance()
     (performance, away, slope), before = told[-1], told[0][0]
     notes = []
     if samples > FAR * max(fitted.sizes):

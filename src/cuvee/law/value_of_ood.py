@@ -8,7 +8,9 @@ by delta. With weight w on a target sample and 1 - w on another (1/2 each: unwei
     error  = (1 + Phi((centre - mu) / sqrt(sigma^2 + s^2)) - Phi((centre + mu) / sqrt(sigma^2 + s^2))) / 2.
 
 Small shifts help, middling ones help first and hurt later (a U in m), large ones hurt at once. As a law, mu and delta
-(in units of sigma) are fitted to the error at several m; as a guide, :func:`dose` says whether a measured curve is a U.
+(in units of sigma) are fitted to the error at several m; as a guide, :func:`dose` says whether a measured curve is a U
+(by means of runs and the noise between seeds). Networks weight two means instead of sums (:func:`weight_of_means`);
+:func:`weights_to_try` are the paper's.
 
 Inputs: columns target and other (numbers of samples). Cost: milliseconds. Traps: the law is this toy's, and a network
 may follow it in shape only; for large n differences are tiny; a weight chosen on the data that is reported flatters.
@@ -62,6 +64,21 @@ def weight_of_means(weight: float, n: int, m: int) -> float:
     return target / (target + other)
 
 
+def weight_in_means(weight: float, n: float, m: float) -> float:
+    """The weight of the target *mean* from that of a target *sample*: the inverse of :func:`weight_of_means`."""
+    target, other = weight * n, (1 - weight) * m
+    return target / (target + other)
+
+
+def weights_to_try(before: float | None = None) -> Floats:
+    """Weights of the target mean that the paper's networks are trained with: 1/2 to 1 by 0.025, or 20 from the best.
+
+    Args:
+        before: the best weight with fewer others, where the search for more of them begins.
+    """
+    return np.linspace(0.5, 1.0, 21) if before is None else np.linspace(before, 1.0, 20)
+
+
 @dataclass(frozen=True)
 class ValueOfOod(CurveLaw):
     """``delta``: where residuals begin to count linearly, in units of the error."""
@@ -112,7 +129,20 @@ class ValueOfOod(CurveLaw):
             "rises": "The error rises with any others: leave them out, or weight them.",
             "flat": "The error does not depend on the others beyond noise.",
         }
-        return [said.get(told["shape"], f"The shape is {told['shape']}.")]
+        return [said.get(told["shape"], f"The shape is {told['shape']}."), *self._weighted(runs, fitted)]
+
+    def _weighted(self, runs: Runs, fitted: Prediction) -> list[str]:
+        """What a weight would make of the most others that were measured."""
+        n, m = float(runs.settings.values["target"][0]), float(runs.settings.values["other"].max())
+        if m <= 0:
+            return []
+        mu, shift = fitted.parameters["mu"], fitted.parameters["shift"]
+        weight, least = best_weight(n, m, mu, 1.0, shift)
+        return [
+            f"By the fit, {m:g} others give an error of {float(risk(n, m, mu, 1.0, shift)):.4f} unweighted and "
+            f"{least:.4f} where the target mean has the weight {weight_in_means(weight, n, m):.2f}. Choose weights on "
+            "other data than what is reported."
+        ]
 
 
 def dose(runs: Runs) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -47,6 +49,13 @@ class Mix(ABC):
         They sum to the budget, or to less if the rule's own bounds on repetition leave some of it unspent. More than a
         source holds means that it is repeated.
         """
+
+    def shares(self, sources: Sources) -> Sequence[Fraction] | None:
+        """The shares behind :meth:`allot` as exact numbers up to a factor, (k,), where the rule has them; else None.
+
+        Doubles decide wrongly who gets the last unit where exact shares tie.
+        """
+        return None
 
 
 def poured(target: Floats, caps: Floats, total: float) -> Floats:

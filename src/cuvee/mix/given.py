@@ -65,9 +65,12 @@ class Given(Mix):
                 f"No domain is called {', '.join(map(repr, unknown[:3]))}. "
                 f"The pool has: {', '.join(sources.names[:20])}."
             )
-        given = dict(self.weights)
-        shares = np.array([float(Fraction(given.get(name, "0"))) for name in sources.names])
+        shares = np.array([float(share) for share in self.shares(sources)])
         if (shares[sources.tokens == 0] > 0).any():
             empty = sources.names[int(np.flatnonzero((sources.tokens == 0) & (shares > 0))[0])]
             raise UsageError(f"The domain '{empty}' has no tokens, so it cannot have a weight. Leave it out.")
         return budget * shares / shares.sum()
+
+    def shares(self, sources: Sources) -> list[Fraction]:
+        given = dict(self.weights)
+        return [Fraction(given.get(name, "0")) for name in sources.names]

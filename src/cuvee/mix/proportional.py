@@ -7,6 +7,7 @@ collect decides, and a small source that matters is hardly seen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 from ..core import Card
@@ -29,3 +30,6 @@ class Proportional(Mix):
 
     def allot(self, sources: Sources, budget: int) -> Floats:
         return budget * sources.natural()
+
+    def shares(self, sources: Sources) -> list[Fraction]:
+        return [Fraction(held) for held in sources.tokens.tolist()]

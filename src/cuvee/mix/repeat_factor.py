@@ -7,7 +7,8 @@ f_c the share of documents that hold category c, and a threshold t,
 
 As a mix of sources the category is the source, and a source's tokens are multiplied by its factor. For documents with
 several categories use :func:`repeat_factors` and :func:`copies`. Copies are floor(r) and one more with probability
-r - floor(r), which keeps the expectation; rounding up, as one library does, doubles every r just above 1.
+r - floor(r), which keeps the expectation; rounding up, as one library does, doubles every r just above 1. What an epoch
+then holds, of each category, too, is :func:`expected`: look at it, as frequent categories grow with rare ones.
 
 Inputs: documents of each source. Cost: none. Trap: frequent categories that occur beside rare ones are repeated, too;
 the paper's threshold of 0.001 belongs to 1,200 categories, and does nothing for a handful of sources.
@@ -72,13 +73,30 @@ def repeat_factors(
         offsets: int64, (n + 1,): document d holds ``category[offsets[d]:offsets[d + 1]]``, repeated ones counting once.
         category: int64, below ``categories``.
     """
-    documents = len(offsets) - 1
-    owner = np.repeat(np.arange(documents), np.diff(offsets))
-    pair = np.unique(owner * categories + category)
+    documents, pair = len(offsets) - 1, _pairs(offsets, category, categories)
     held = np.bincount(pair % categories, minlength=categories)
     found = np.ones(documents)
-    np.maximum.at(found, owner, factors(held / max(documents, 1), threshold)[category])
+    np.maximum.at(found, pair // categories, factors(held / max(documents, 1), threshold)[pair % categories])
     return found
+
+
+def expected(
+    offsets: npt.NDArray[np.int64], category: npt.NDArray[np.int64], categories: int, factor: Floats
+) -> tuple[float, Floats]:
+    """Documents of an epoch, copies counted, in expectation: all of them, and those that hold each category, (c,).
+
+    Args:
+        offsets, category, categories: as for :func:`repeat_factors`. ``factor``: (n,), what it returned.
+    """
+    pair = _pairs(offsets, category, categories)
+    each = np.bincount(pair % categories, factor[pair // categories], categories)
+    return float(factor.sum()), each.astype(np.float64)
+
+
+def _pairs(offsets: npt.NDArray[np.int64], category: npt.NDArray[np.int64], categories: int) -> npt.NDArray[np.int64]:
+    """Every document with every category that it holds, once: document x categories + category, ascending."""
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return np.unique(owner * categories + category)
 
 
 def copies(factor: Floats, key: npt.NDArray[np.uint64], seed: int, epoch: int = 0) -> npt.NDArray[np.int64]:

@@ -5,8 +5,10 @@ arXiv 2304.09151. With a budget B and at most N passes, sources in the order of 
 
     U_l = min(remaining budget / sources left, N n_l).
 
-Inputs: tokens of each source (the paper counts characters). Cost: none. Trap: if all sources meet their bound, the
-budget cannot be spent; the rest is reported, never spread over sources beyond their bound.
+Inputs: tokens of each source (the paper counts characters). Cost: none. By default N is 4, up to which repeated text is
+worth nearly as much as new text (Muennighoff et al., NeurIPS 2023, arXiv 2305.16264); in the paper N = 1 was best by
+little. Trap: if all sources meet their bound, the budget cannot be spent; the rest is reported, never spread over
+sources beyond their bound.
 """
 
 from __future__ import annotations

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 
+from ..core import State
 from ..errors import UsageError
+from .law import LOWEST, Floats
 
 Numbers = Mapping[str, float]
 
@@ -69,3 +72,31 @@ def check_numbers(given: Any, what: str) -> None:
             raise UsageError(f"The {told} of '{name}' must be a number, not {value!r}.")
         if float(value) < 0:
             raise UsageError(f"The {told} of '{name}' is {float(value):g}: below 0. Give a mean loss, not its change.")
+
+
+def check_learned(memory: State, policy: str, sources: Sequence[str], before: Floats | None) -> None:
+    """That a policy made numbers of what it was told: falls relative to a loss of 0 are none.
+
+    Args:
+        memory: its state after the turn. ``before``: the held-out losses before it, (k,), if they are known.
+
+    Raises:
+        UsageError: something is not finite; names a source whose loss was 0.
+    """
+    if all(np.isfinite(one).all() for one in memory.values() if one.dtype.kind == "f"):
+        return
+    zero = [] if before is None else [name for name, loss in zip(sources, before.tolist(), strict=True) if loss == 0]
+    why = f": '{zero[0]}' was at 0 before the turn, and the policy looks at falls relative to that" if zero else ""
+    raise UsageError(
+        f"{policy} can make nothing of these losses{why}. Give losses that stay above 0 and far below 1e300, or take "
+        "another policy."
+    )
+
+
+def loss_weights(given: Floats | None, counts: npt.NDArray[np.int64]) -> Floats:
+    """Weights of the sources' losses with mean 1 over a turn of these units, (k,); none is below exp(``LOWEST``) of the
+    largest, so that a turn of sources that count for nothing has weights, too."""
+    if given is None:
+        return np.ones(len(counts))
+    weight = np.maximum(given, math.exp(LOWEST) * given.max())
+    return np.asarray(weight / (weight @ counts / counts.sum()), np.float64)

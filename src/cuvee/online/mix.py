@@ -31,7 +31,7 @@ from ..errors import DataError, UsageError
 from ..layout import sealed
 from ..registry import load as load_method
 from ..registry import policies
-from .arguments import Numbers, check_numbers, typed
+from .arguments import Numbers, check_learned, check_numbers, loss_weights, typed
 from .law import Floats
 from .mixture import Groups, MixturePolicy, Turn
 
@@ -178,8 +178,7 @@ class OnlineMix:
         if self.done:
             raise UsageError(f"The {self.total:,} units are spent: the training is over.")
         turn, counts, order = self._turn()
-        weight = np.ones(len(counts)) if turn.loss_weight is None else turn.loss_weight
-        weight = weight / (weight @ counts / counts.sum())
+        weight = loss_weights(turn.loss_weight, counts)
         return Proposal(
             self.number,
             dict(zip(self.sources, turn.mixture.tolist(), strict=True)),
@@ -212,7 +211,7 @@ class OnlineMix:
         Raises:
             UsageError: nothing was proposed since the last update; something that was asked for is missing, or was
                 given and not asked for (losses are always welcome); a number is not finite, or below 0, or of an
-                unknown source. The mixture is as it was before.
+                unknown source; the policy divides by a loss that was 0. The mixture is as it was before.
         """
         proposal = self._proposal()
         if not self._proposed:
@@ -253,11 +252,13 @@ class OnlineMix:
             None if gradients is None else self._square(gradients),
         )
         memory = self.policy.account(self.memory, turn, counts)
-        memory = (
-            self.policy.told(memory, turn, feedback)
-            if turn.asks
-            else {**memory, "done": memory["done"] + feedback.cost}
-        )
+        with np.errstate(all="ignore"):  # what is not finite is looked for and told in words
+            memory = (
+                self.policy.told(memory, turn, feedback)
+                if turn.asks
+                else {**memory, "done": memory["done"] + feedback.cost}
+            )
+        check_learned(memory, self.name, self.sources, before)
         if self._journal is not None:
             told = {"losses": losses, "excess": excess, "gradients": gradients, "cost": cost}
             files.append(self._journal, _line(self._record(proposal, counts, told, memory)))

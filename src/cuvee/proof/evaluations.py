@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .. import proof_wording
 from ..core import Batch
 from ..engine.draw import uniform
 from ..engine.manifest import content_keys
@@ -21,8 +22,13 @@ from ..engine.store import Store, digest
 from ..errors import DataError, UsageError
 from ..pool import Paths, Reading, open_stage
 from ..report.terminal import plural
+from . import overlap
 from .draws import Rows
+from .ledger import Ledger
 from .proxy import Evaluation
+
+if TYPE_CHECKING:
+    from .candidates import Candidate
 
 FEWEST = 5
 """An evaluation set of fewer documents tells nothing about others."""
@@ -118,6 +124,58 @@ def read(name: str, paths: Paths, reading: Reading, store: Store, limit: int, ne
     found = Evaluation(name, batch, codes, groups)
     known = digest("evaluation", total.hexdigest())
     return EvaluationSet(found, known, known, np.sort(content), seen, len(reasons), tuple(reasons[:3]))
+
+
+def required(evaluations: Sequence[str] | Mapping[str, Paths] | str, why: str) -> dict[str, Paths]:
+    """The evaluation sets' paths by name.
+
+    Raises:
+        UsageError: there is none; ``why`` follows in its sentence.
+    """
+    found = named_paths([evaluations] if isinstance(evaluations, str) else evaluations)
+    if not found:
+        raise UsageError(f"There is no evaluation set{why}.")
+    return found
+
+
+def found_in(
+    engine: Engine,
+    sets: Sequence[EvaluationSet],
+    how: Literal["clean", "refuse", "ignore"],
+    candidates: Sequence[Candidate] = (),
+) -> tuple[overlap.Overlap, Rows, list[str]]:
+    """Text of the evaluation sets in the pool: what was met, the rows to leave out, ascending, and what to say of it.
+
+    Args:
+        how: --overlap. ``candidates``: selections, whose rows with such text are counted.
+
+    Raises:
+        DataError: there is some, and ``how`` is to refuse it.
+    """
+    met = overlap.find(engine, [one.evaluation for one in sets], candidates)
+    if met.rows and how == "refuse":
+        raise DataError(proof_wording.refused(met))
+    bad = met.contaminated if how == "clean" else np.empty(0, np.int64)
+    return met, bad, proof_wording.overlaps(met, how, engine.rows)
+
+
+def told(sets: Sequence[EvaluationSet], ledger: Ledger, tried: str, size: bool = False) -> list[dict[str, Any]]:
+    """What a summary says of the sets. That ``tried``, a digest, was measured on them is written into the ledger.
+
+    Args:
+        size: whether the bytes of their texts are told.
+    """
+    return [
+        {
+            "name": one.name,
+            "documents": len(one.evaluation.batch),
+            **({"bytes": int(one.evaluation.batch.offsets[-1] - one.evaluation.batch.offsets[0])} if size else {}),
+            "groups": list(one.evaluation.groups),
+            "digest": one.digest,
+            "consulted": ledger.consult(one.origin, one.name, tried),
+        }
+        for one in sets
+    ]
 
 
 def checked(sets: Sequence[EvaluationSet], reading: Reading) -> list[str]:

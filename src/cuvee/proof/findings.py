@@ -259,6 +259,15 @@ def as_json(one: Comparison, role: Literal["primary", "group", "reference"]) -> 
     }
 
 
+def comparisons(found: Answers) -> list[dict[str, Any]]:
+    """All that was compared, in the form that summaries have it: primary ones, subgroups, and references."""
+    return [
+        *(as_json(one, "primary") for one in found.primary),
+        *(as_json(one, "group") for one in found.groups),
+        *(as_json(one, "reference") for one in found.references),
+    ]
+
+
 def noise(
     plan: Plan, seeds: Sequence[int], evaluations: Sequence[EvaluationSet], records: Records
 ) -> list[dict[str, Any]]:

@@ -1,18 +1,19 @@
-"""How long a proof is going to take, told before its first trial."""
+"""How long trials are going to take, told before the first of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from .. import proof_wording as wording
 from ..core import Batch
 from ..engine.run import Engine
 from ..errors import ResourceError, UsageError
 from ..methods.policy.uniform import Uniform
 from .arms import Plan
 from .corpus import gather
-from .draws import Drawn
+from .draws import Drawn, Rows
 from .evaluations import EvaluationSet
 from .exchange import Corpus
 from .loop import CURVE
@@ -37,6 +38,39 @@ def more_trials(question: Question, plan: Plan) -> list[tuple[float, int]]:
     return [(times, seeds) for times in proxy.multiples if times * random[0].tokens <= whole]
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one core: ``fixed`` for a trial of whatever size, ``each`` for a byte trained on or measured."""
+
+    fixed: float
+    each: float
+
+    def seconds(self, amount: float, trials: int, held: int) -> float:
+        """Of so many trials that train on so many bytes together, and measure on ``held`` bytes each, ever again."""
+        return trials * (OVERHEAD_SECONDS + self.fixed) + self.each * (amount + trials * len(CURVE) * held)
+
+
+def speed(proxy: Proxy, engine: Engine, rows: Rows, evaluation: Evaluation) -> Speed | None:
+    """From training on a few of these rows and measuring on a little; None where so little does not suit the proxy.
+
+    Raises:
+        UsageError, ResourceError: what a trial would raise: the proxy cannot run here.
+    """
+    rows = rows[: SAMPLE_ROWS[-1]]
+    corpus = Corpus(engine.store, gather(engine, rows))
+    points: list[tuple[int, float]] = []
+    for number in SAMPLE_ROWS:  # the first time kernels are compiled or loaded
+        found = timed(proxy, corpus.batch(rows[:number]), evaluation, number)
+        if found is None:
+            return None
+        points.append(found)
+        if len(points) > 1 and found[1] > LONG_SECONDS:
+            break
+    (seen, fewest), (most, longest) = points[-2:] if len(points) > 2 else ((0, 0.0), points[-1])
+    slope = max(longest - fewest, 0.0) / max(most - seen, 1)
+    return Speed(max(longest - slope * most, 0.0) if len(points) > 2 else 0.0, slope)
+
+
 def seconds(
     question: Question,
     engine: Engine,
@@ -44,32 +78,34 @@ def seconds(
     sets: Sequence[EvaluationSet],
     more: Sequence[tuple[float, int]],
 ) -> float | None:
-    """Time on one core: what a trial takes whatever its size, and what each further byte takes.
-
-    From training on a little of the first arm and measuring on a little of the first set; None where so little does
-    not suit the proxy.
-    """
-    rows = draws[0].row[: SAMPLE_ROWS[-1]]
-    corpus = Corpus(engine.store, gather(engine, rows))
-    points: list[tuple[int, float]] = []
-    for number in SAMPLE_ROWS:  # the first time kernels are compiled or loaded
-        found = timed(question.proxy, corpus.batch(rows[:number]), sets[0].evaluation, number)
-        if found is None:
-            return None
-        points.append(found)
-        if len(points) > 1 and found[1] > LONG_SECONDS:
-            break
-    trials = len(draws)
+    """Time of a proof's trials on one core; None where it cannot be told beforehand."""
+    found = speed(question.proxy, engine, draws[0].row, sets[0].evaluation)
+    if found is None:
+        return None
     text = "text" in question.proxy.needs or engine.pool.manifest.spec.text is not None
     size = sum(drawn.bytes if text else drawn.documents for drawn in draws)
-    held = sum(_amount(one.evaluation.batch, text) for one in sets)
     size += int(sum(size / len(draws) * times * seeds for times, seeds in more))
-    trials += sum(seeds for _, seeds in more)
-    (seen, fewest), (most, longest) = points[-2:] if len(points) > 2 else ((0, 0.0), points[-1])
-    slope = max(longest - fewest, 0.0) / max(most - seen, 1)
-    fixed = max(longest - slope * most, 0.0) if len(points) > 2 else 0.0
-    wanted = size * question.epochs + trials * len(CURVE) * held
-    return trials * (OVERHEAD_SECONDS + fixed) + slope * wanted
+    trials = len(draws) + sum(seeds for _, seeds in more)
+    return found.seconds(size * question.epochs, trials, measured(sets, text))
+
+
+def measured(sets: Sequence[EvaluationSet], text: bool = True) -> int:
+    """Bytes of all sets, or their examples where these are no texts."""
+    return sum(_amount(one.evaluation.batch, text) for one in sets)
+
+
+def said(seconds: float | None, known: Sequence[bool]) -> str:
+    """About how long trials take, that would take so many seconds if the ledger had none.
+
+    Args:
+        seconds: by the clock; None if nobody knows. ``known``: of each trial, whether the ledger has it.
+    """
+    if all(known):
+        return "no time for these: the ledger holds all of them"
+    if seconds is None:
+        return "not known beforehand"
+    told = f"about {wording.duration(seconds * (1 - sum(known) / len(known)))}"
+    return told + (f" ({sum(known)} of them are in the ledger)" if any(known) else "")
 
 
 def timed(proxy: Proxy, batch: Batch, evaluation: Evaluation, number: int) -> tuple[int, float] | None:

@@ -70,7 +70,8 @@ def _page(proof: Proof, no_text: bool) -> str:
     page.add("Evaluation", "What it was measured on", _evaluations(proof), _holdout(proof))
     page.add("Overlap", "Texts on both sides", *_overlap(proof, no_text))
     told = "Texts are hidden on request: overlaps show which documents meet, not what they share."
-    page.add("Limits", "Limits", blocks.lines([told] * no_text + items(summary.get("limits"))))
+    limits = blocks.lines([told] * no_text + items(summary.get("limits")))
+    page.add("Limits", "Limits", limits, blocks.rejects(summary.get("rejects"), None, no_text))
     blocks.reproduce(page, summary.get("reproduce"))
     return page.render()
 

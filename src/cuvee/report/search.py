@@ -7,12 +7,12 @@ from typing import Any
 
 from . import blocks
 from .charts import Curve, Difference, Mixture, Weight, curves, forest, losses, predicted, weights
+from .compared import MOST, differences, signed
 from .figures import NONE, duration, finite, items, mapping, number, percent, short
 from .html import Page, figure, key, sentence
 from .markup import EMPTY, isolated, table
 from .text import Markup, as_text, cut, escape
 
-MOST = 200
 _ROLES = ("kept", "arm1", "arm2", "arm3", "arm4")
 
 
@@ -45,10 +45,6 @@ def render(summary: Mapping[str, Any]) -> str:
     return page.render()
 
 
-def _signed(value: float | None) -> str:
-    return NONE if value is None else f"{value:+.4f}"
-
-
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     count, cost = mapping(summary.get("counts")), mapping(mapping(summary.get("cost")).get("swarm"))
     found = [("runs", number(count.get("runs"))), ("mixtures", number(count.get("settings")))]
@@ -79,7 +75,7 @@ def _tried(summary: Mapping[str, Any]) -> Markup:
         f"Difference in {unit} between the proposal and its rivals, trained on the same seeds, which the "
     )
     caption = sentence(caption, "swarm had not seen. Below zero the proposal is better.")
-    return figure("Is the proposal better?", caption, forest(rows, _signed, unit))
+    return figure("Is the proposal better?", caption, forest(rows, signed, unit))
 
 
 def _weights(summary: Mapping[str, Any]) -> Markup:
@@ -252,7 +248,7 @@ def _caution(summary: Mapping[str, Any]) -> Markup:
         values = [finite(one) for one in items(point)]
         if len(values) == 4 and values[0] is not None:
             mark = "the proposal" if values[0] == share else ""
-            rows.append([escape(percent(values[0])), *(escape(_signed(one)) for one in values[1:]), escape(mark)])
+            rows.append([escape(percent(values[0])), *(escape(signed(one)) for one in values[1:]), escape(mark)])
     head = ["Of the way", "Predicted difference", "Bound by refits", "Bound by refits and misfit", ""]
     level = finite(told.get("level"))
     bounds = f"{percent(level)} bounds" if level else "bounds"
@@ -277,19 +273,8 @@ def _arms(summary: Mapping[str, Any]) -> Markup:
 
 
 def _comparisons(summary: Mapping[str, Any]) -> Markup:
-    found = blocks.records(summary.get("comparisons"))
-    rows = [
-        [
-            escape(f"{cut(as_text(d.get('evaluation')), 40)}{_group(d)}"),
-            isolated(d.get("against"), 40),
-            escape(_signed(finite(d.get("mean")))),
-            escape(f"[{_signed(finite(d.get('low')))}, {_signed(finite(d.get('high')))}]"),
-            isolated(d.get("verdict"), 20),
-        ]
-        for d in found[:MOST]
-    ]
     head = ["Evaluated on", "against", "Difference", "95 % together", "Verdict"]
-    return table(head, rows, "The proposal less its rivals", words=2, more=len(found) - MOST) if rows else EMPTY
+    return differences(blocks.records(summary.get("comparisons")), head, "The proposal less its rivals")
 
 
 def _needed(summary: Mapping[str, Any]) -> Markup:
@@ -308,10 +293,6 @@ def _needed(summary: Mapping[str, Any]) -> Markup:
     head = ["Evaluated on", "", "Loss of the proposal", "Tokens of proportional", "its losses"]
     caption = "What proportional would need for the proposal's loss, from runs of their own"
     return table(head, rows, caption, words=2, more=len(found) - MOST) if rows else EMPTY
-
-
-def _group(one: Mapping[Any, Any]) -> str:
-    return f", {cut(as_text(one.get('group')), 40)}" if one.get("group") is not None else ""
 
 
 def _judged(summary: Mapping[str, Any]) -> Markup:

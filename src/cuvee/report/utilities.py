@@ -7,12 +7,11 @@ from typing import Any
 
 from . import blocks
 from .charts import Difference, forest
+from .compared import MOST, differences, signed
 from .figures import NONE, duration, finite, items, mapping, number, percent, short
 from .html import Page, figure, sentence
 from .markup import EMPTY, isolated, table
 from .text import Markup, as_text, cut, escape
-
-MOST = 200
 
 
 def render(summary: Mapping[str, Any]) -> str:
@@ -37,10 +36,6 @@ def render(summary: Mapping[str, Any]) -> str:
     blocks.limits(page, summary, no_text=False)
     blocks.reproduce(page, summary.get("reproduce"))
     return page.render()
-
-
-def _signed(value: float | None) -> str:
-    return NONE if value is None else f"{value:+.4f}"
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -68,7 +63,7 @@ def _pictured(summary: Mapping[str, Any]) -> Markup:
     unit = cut(as_text(summary.get("unit")), 60)
     caption = sentence(f"Rise of the loss in {unit} when the end is trained without a source, whose share the others ")
     caption = sentence(caption, "get. Above zero the source helps.")
-    return figure("What is each source worth?", caption, forest(rows, _signed, unit))
+    return figure("What is each source worth?", caption, forest(rows, signed, unit))
 
 
 def _utilities(summary: Mapping[str, Any]) -> Markup:
@@ -77,7 +72,7 @@ def _utilities(summary: Mapping[str, Any]) -> Markup:
         [
             isolated(d.get("evaluation"), 60),
             isolated(d.get("name"), 80),
-            *(escape(_signed(finite(d.get(name)))) for name in ("utility", "low", "high")),
+            *(escape(signed(finite(d.get(name)))) for name in ("utility", "low", "high")),
             isolated(d.get("verdict"), 20),
         ]
         for d in found[:MOST]
@@ -89,22 +84,8 @@ def _utilities(summary: Mapping[str, Any]) -> Markup:
 
 def _groups(summary: Mapping[str, Any]) -> Markup:
     found = [one for one in blocks.records(summary.get("comparisons")) if one.get("group") is not None]
-    rows = [
-        [
-            escape(f"{cut(as_text(d.get('evaluation')), 40)}, {cut(as_text(d.get('group')), 40)}"),
-            isolated(d.get("against"), 60),
-            escape(_signed(finite(d.get("mean")))),
-            escape(f"[{_signed(finite(d.get('low')))}, {_signed(finite(d.get('high')))}]"),
-            isolated(d.get("verdict"), 20),
-        ]
-        for d in found[:MOST]
-    ]
     head = ["Subgroup", "full less", "Difference", "95 % together", "full is"]
-    return (
-        table(head, rows, "By subgroup: below zero the source helps", words=2, more=len(found) - MOST)
-        if rows
-        else EMPTY
-    )
+    return differences(found, head, "By subgroup: below zero the source helps")
 
 
 def _sources(summary: Mapping[str, Any]) -> Markup:

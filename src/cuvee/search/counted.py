@@ -175,6 +175,7 @@ def run_counted(
         digests: of the evaluation sets, by name.
     """
     found = {key: record for key in runs if (record := ledger.find(key)) is not None}
+    ledger.tidy(found)
     progress.advance(len(found))
     waiting = [key for key in runs if key not in found]
     if not waiting:

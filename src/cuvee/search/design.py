@@ -6,6 +6,9 @@
   2025, arXiv 2407.01492): around the natural mix itself, little would be learnt of small sources. Fifteen strengths,
   log-spaced from k/2 to 8k for k sources (k with equal shares would be uniform on the simplex), since one strength
   alone gives corners or copies. Shares above a source's cap go to the others; near copies are dropped.
+  RegMix and olmix draw at strengths 0.1 to 5, far nearer to corners, set shares below 0.0002 and 0.002 to 0, and RegMix
+  bounds a share by 15 times the natural one. Here there is no such bound, and no mixture leaves a source out: what a
+  law says of a share of 0 is extrapolated a little from small ones.
 * **Rounds** after the first follow CLIMB (Diao et al., "CLIMB: Clustering-based Iterative Data Mixture Bootstrapping",
   2025, arXiv 2504.13161): a law fitted to all runs so far predicts many untested mixtures, of the best 4 M of which M
   are drawn and run. Each round has half as many runs as the one before (the paper: 64, 32, 16). Of how many of the

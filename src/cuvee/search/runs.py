@@ -18,11 +18,11 @@ from ..proof.draws import Drawn, Part, union
 from ..proof.evaluations import EvaluationSet
 from ..proof.exchange import Corpus, evaluation_digest, put_rows
 from ..proof.ledger import Ledger
-from ..proof.places import starter
+from ..proof.places import cost_of, train
 from ..proof.proxies.ngram import Ngram
 from ..proof.proxy import Proxy, Recipe
 from ..proof.record import Record
-from ..proof.trials import Task, run_trials
+from ..proof.trials import Task
 from .counted import Run, run_counted
 from .stock import Grid, Ints, Stock, draw_stock
 
@@ -85,20 +85,14 @@ class Runs:
         slices = self.grid.slices(asked.mixture)
         drawn, shares = self.stock(asked.seed).draw(slices)
         seed = 0 if self.proxy.seedless else asked.seed
-        cost = {
-            "select_seconds": 0.0,
-            "select_flops": 0.0,
-            "tokens": float(drawn.tokens),
-            "documents": float(drawn.documents),
-        }
         recipe = Recipe(self.proxy, Uniform(), 1.0)
         rows = put_rows(self.engine.store, drawn.places)
-        return Task(asked.arm, drawn.digest, recipe, seed, rows, (), cost), drawn, shares, slices
+        return Task(asked.arm, drawn.digest, recipe, seed, rows, (), cost_of(drawn)), drawn, shares, slices
 
-    def known(self, asked: Sequence[Asked]) -> int:
-        """How many of these runs the ledger holds."""
+    def known(self, tasks: Sequence[Task]) -> int:
+        """How many of these trials the ledger holds."""
         digests = self.digests()
-        return sum(self.ledger.path(self.task(one)[0].key(digests)).exists() for one in asked)
+        return sum(self.ledger.path(one.key(digests)).exists() for one in tasks)
 
     def digests(self) -> dict[str, str]:
         return {one.name: evaluation_digest(one.evaluation) for one in self.sets}
@@ -116,17 +110,8 @@ class Runs:
         if self.counts and isinstance(self.proxy, Ngram):
             records = self._counted(self.proxy, asked, made, keys, corpus, digests)
         else:
-            found = run_trials(
-                [task for task, *_ in made],
-                self.ledger,
-                self.engine.store,
-                corpus,
-                [one.evaluation for one in self.sets],
-                self.engine.executor.trials,
-                self.progress,
-                self.ledger.notice,
-                starter(self.engine.executor, self.engine.store, self.ledger),
-            )
+            tasks = [task for task, *_ in made]
+            found = train(self.engine, self.ledger, self.progress, tasks, corpus, self.sets)
             records = [found[key] for key in keys]
         done = []
         for one, record, (task, drawn, shares, _) in zip(asked, records, made, strict=True):

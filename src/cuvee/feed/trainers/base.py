@@ -81,12 +81,19 @@ class Mixture:
         return tuple(one / sum(rate) for one in rate)
 
     def number(self) -> int | None:
-        """Examples of the run: whole sequences if they are packed, else documents; None if that is not known."""
+        """Examples of the run: whole sequences if they are packed, else documents; None if that is not known.
+
+        Raises:
+            UsageError: the run is shorter than one.
+        """
         if self.packed:
-            return None if self.tokens is None else self.tokens // self.sequence
+            return None if self.tokens is None else int(self.sequences().sum())
         if self.tokens is None or self.available is None or self.documents is None:
             return None
-        return round(sum(times * held for times, held in zip(self.passes(), self.documents, strict=True)))
+        found = round(sum(times * held for times, held in zip(self.passes(), self.documents, strict=True)))
+        if not found:
+            raise UsageError(f"{self.tokens:,} tokens are less than one document of mean length. Give more --tokens.")
+        return found
 
     def rows(self) -> tuple[int, ...] | None:
         """Examples that each source holds: packed sequences or documents; None if that is not known."""

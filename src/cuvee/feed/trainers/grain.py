@@ -1,7 +1,7 @@
 """grain: a deterministic mix by integer proportions, which ends with its shortest source.
 
 ``MapDataset.mix`` makes int(100 w / min w) of weights, whole ones too, wrong by up to 1 % of the smallest weight, and
-refuses 0. So a selection map is written instead, which goes by grain's own rule with the whole counts as they are. The
+refuses 0. So a selection map is written instead, which goes by grain's own rule with the run's whole counts. The
 mix is as long as its scarcest source allows, so small sources are repeated first, by the passes that the plan needs.
 """
 
@@ -13,9 +13,11 @@ from fractions import Fraction
 
 from ...errors import UsageError
 from ...mix.apportion import apportion
-from .base import Exported, Ints, Mixture, comment
+from .base import Exported, Mixture, comment
 from .stages import Stage
 
+PARTS = 1_000_000
+"""Of which shares are whole numbers where the run's examples are not known."""
 PLAN = '''
 class Plan(grain.transforms.DatasetSelectionMap):
     """Where element t comes from, in exact shares: each source against all that follow it."""
@@ -60,12 +62,11 @@ def order(proportions: list[int], size: int) -> tuple[list[int], list[int]]:
 
 def export(mixture: Mixture) -> Exported:
     """``mix.py``: the mixed data set of repeated and shuffled sources."""
-    counts: Ints | None = mixture.sequences() if mixture.packed else None
-    if counts is not None:
-        weights = [int(one) for one in counts]
+    number = mixture.number()
+    if mixture.packed:
+        weights = mixture.sequences().tolist()
     else:
-        shares = mixture.examples()
-        weights = [max(1, round(float(share) * 10**6)) for share in shares]
+        weights = apportion(mixture.examples(), number or PARTS).tolist()
     scale = math.gcd(*weights)
     used = [at for at, weight in enumerate(weights) if weight]  # a count of 0 would be divided by
     weights = [weights[at] // scale for at in used]
@@ -89,10 +90,12 @@ def export(mixture: Mixture) -> Exported:
     notes = ["The mix ends with its scarcest source: small ones are repeated first, in one order that a seed fixes."]
     if not known:
         notes.append("Sizes or tokens are not known, so nothing is repeated: the mix ends when the first source does.")
+    if not number:
+        notes.append(f"The run's length is not known: shares are whole numbers of {PARTS:,} parts.")
     if lacking := [name for at, name in enumerate(mixture.names) if at not in used]:
         notes.append(
-            f"Left out, their shares are less than a sequence of this run: {', '.join(lacking)}. Plan more "
-            "--tokens, or shorter sequences."
+            f"Left out, their shares are less than {'a sequence' if mixture.packed else 'a document'} of this run: "
+            f"{', '.join(lacking)}. Plan more --tokens{', or shorter sequences' if mixture.packed else ''}."
         )
     facts = {"sources": [mixture.names[at] for at in used], "weights": weights, "repeat": times}
     return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", facts)

@@ -23,11 +23,8 @@ def export(mixture: Mixture) -> Exported:
     if mixture.packed or mixture.documents is None:
         counts = mixture.sequences().tolist()
     else:
-        shares = mixture.examples()
-        held, documents = sum(mixture.available or ()), sum(mixture.documents)
-        own = zip(mixture.passes(), mixture.documents, strict=True)
-        total = round(sum(times * number for times, number in own)) if held and documents else 0
-        counts = apportion(shares, total).tolist()
+        mixture.passes()  # without which nothing can be counted
+        counts = apportion(mixture.examples(), mixture.number() or 0).tolist()
     rows = "".join(
         f"    Stream(local={place!a}, choose={count}),\n" for place, count in zip(mixture.places, counts, strict=True)
     )

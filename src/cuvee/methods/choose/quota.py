@@ -62,6 +62,10 @@ def spread_groups(shares: dict[str, float], sizes: dict[str, int]) -> dict[str, 
 
 
 TOP_K = TopK()
+NEEDS_RANKS = (
+    "Quotas need a rule that ranks rows; the one that chooses here does not. Name another, like --choose top_k, or "
+    "leave out --quota."
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Quota(Choose):
         domains = list(columns.domains)
         decision = self.inner.choose(columns, budget, draw)
         if not isinstance(decision, Prefix) or decision.group is not one_group:
-            raise UsageError(f"Quotas need a choice by one priority; {type(self.inner).__name__} decides otherwise")
+            raise UsageError(NEEDS_RANKS)
         total = budget.resolve(columns.totals[budget.unit])
         if self.shares == "uniform":
             shares = dict.fromkeys(domains, 1.0)

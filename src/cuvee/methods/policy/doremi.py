@@ -16,7 +16,9 @@ and 2 are trained and thrown away, and the reference reads what the proxy trains
 Details: w begins uniform, as in the paper (the public code: at the reference's weights), e at 0 (the public code: at
 the logarithm of the vocabulary's size, which makes a domain jump that the first batch lacks). The paper cuts each
 *token's* excess at 0; a trainer of ours knows the means of examples, and cuts these. An update is a stretch here, a
-step there.
+step there. Weights of losses have mean 1 over a stretch; the public code divides each batch by the sum of its weights,
+so that batches without rare domains count as much as others. Further rounds, with the output as the reference's mix
+until it stays, are not run.
 
 Traps: it wants no domain's loss far above what the reference can do; it knows no downstream target. Noise costs the
 reference as much as the proxy, so a domain of noise is not lifted, but one that the reference has hardly seen is.

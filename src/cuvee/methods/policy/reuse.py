@@ -47,7 +47,7 @@ class Reuse(MixturePolicy):
   journal = {arXiv preprint arXiv:2407.07263},
   year = {2024}
 }""",
-        evidence="closed form of the change; claim: not reproduced (5 seeds)",
+        evidence="closed form of the change; claim: direction only (5 seeds): going on with more of the rate is better",
         use_when="You train on from a finished model with a rate that begins where its training ended.",
     )
 

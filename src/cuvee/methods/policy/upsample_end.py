@@ -42,7 +42,7 @@ class UpsampleEnd(MixturePolicy):
   journal = {arXiv preprint arXiv:2406.03476},
   year = {2024}
 }""",
-        evidence="shares by closed form; claim: direction only (5 seeds): that the end matters is not shown",
+        evidence="shares by closed form; claim: not reproduced (5 seeds): no gain shows",
         use_when="You know which small domains matter, and the training's length is fixed beforehand.",
     )
 

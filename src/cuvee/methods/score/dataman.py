@@ -84,33 +84,38 @@ class DataMan(Method):
     )
 
     def fit(self, run: Run) -> Ratings:
-        if not self.ratings or self.others not in ("predict", "drop"):
-            raise UsageError(
-                "dataman needs ratings=FILE.parquet, made by cuvee rate or by yourself; others is predict or drop."
-            )
-        found = named_values.read(self.ratings, (self.criterion,), "dataman")
-        order = np.argsort(found.key)
-        key, rating = found.key[order], found.values[order, 0]
-        notes: dict[str, Any] = {"ratings": len(key), "mean_rating": float(rating.mean()) if len(key) else None}
-        at = np.zeros(0, np.int64)
-        if self.others == "predict":
-            embedder = of_pool(run, self.source)
-            rows = run.fold(KeyedVectors(key, embedder))
-            at = np.searchsorted(key, rows["key"])
-        if len(at) < FEWEST or not np.ptp(rating[at]) > 0:
-            notes["rated_rows"] = int(run.fold(Present(key)))
-            if not notes["rated_rows"]:
-                raise DataError(f"No row of the pool is rated in {self.ratings}. Are they the pool's own ids or texts?")
-            if self.others == "drop" or notes["rated_rows"] == run.rows:  # nobody is left to predict
-                return Ratings(key, rating, None, np.zeros(0), notes)
-            raise DataError(
-                f"{self.ratings} rates {len(at)} rows of the pool with a vector; dataman needs {FEWEST}, not all rated "
-                "alike, to predict the others. Rate more, or give others=drop."
-            )
-        draw = uniform(run.seed, "dataman held out", rows["key"])
-        held = draw <= np.sort(draw)[max(len(at) // 10, 4) - 1]
-        weight, told = learn(rows["vectors"], rating[at], np.zeros(len(at)), held)
-        weight = weight * float(rating[at].std())
-        weight[-1] += float(rating[at].mean())
-        notes |= {"rated_rows": len(at), "held_out_correlation": told["held_out_correlation"]}
-        return Ratings(key, rating, embedder, weight, notes)
+        return rated(run, self, "dataman")
+
+
+def rated(run: Run, asked: DataMan, who: str) -> Ratings:
+    """The pool's ratings, fitted; ``who``: the method that messages name."""
+    if not asked.ratings or asked.others not in ("predict", "drop"):
+        raise UsageError(
+            f"{who} needs ratings=FILE.parquet, made by cuvee rate or by yourself; others is predict or drop."
+        )
+    found = named_values.read(asked.ratings, (asked.criterion,), who)
+    order = np.argsort(found.key)
+    key, rating = found.key[order], found.values[order, 0]
+    notes: dict[str, Any] = {"ratings": len(key), "mean_rating": float(rating.mean()) if len(key) else None}
+    at = np.zeros(0, np.int64)
+    if asked.others == "predict":
+        embedder = of_pool(run, asked.source)
+        rows = run.fold(KeyedVectors(key, embedder))
+        at = np.searchsorted(key, rows["key"])
+    if len(at) < FEWEST or not np.ptp(rating[at]) > 0:
+        notes["rated_rows"] = int(run.fold(Present(key)))
+        if not notes["rated_rows"]:
+            raise DataError(f"No row of the pool is rated in {asked.ratings}. Are they the pool's own ids or texts?")
+        if asked.others == "drop" or notes["rated_rows"] == run.rows:  # nobody is left to predict
+            return Ratings(key, rating, None, np.zeros(0), notes)
+        raise DataError(
+            f"{asked.ratings} rates {len(at)} rows of the pool with a vector; {who} needs {FEWEST}, not all rated "
+            "alike, to predict the others. Rate more, or give others=drop."
+        )
+    draw = uniform(run.seed, "dataman held out", rows["key"])
+    held = draw <= np.sort(draw)[max(len(at) // 10, 4) - 1]
+    weight, told = learn(rows["vectors"], rating[at], np.zeros(len(at)), held)
+    weight = weight * float(rating[at].std())
+    weight[-1] += float(rating[at].mean())
+    notes |= {"rated_rows": len(at), "held_out_correlation": told["held_out_correlation"]}
+    return Ratings(key, rating, embedder, weight, notes)

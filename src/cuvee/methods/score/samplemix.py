@@ -36,7 +36,7 @@ from ...fold.cluster_spread import ClusterSpread
 from ...fold.kmeans import Clusters
 from ..choose.copies import Copies
 from .clusters import Clusters as ByClusters
-from .dataman import DataMan, Ratings
+from .dataman import DataMan, Ratings, rated
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class SampleMix(Method):
     def fit(self, run: Run) -> Weights:
         if not self.ratings:
             raise UsageError("samplemix needs ratings=FILE.parquet, made by cuvee rate or by yourself.")
-        ratings = DataMan(self.ratings, self.criterion, self.others, self.source).fit(run)
+        ratings = rated(run, DataMan(self.ratings, self.criterion, self.others, self.source), "samplemix")
         low, high = float(ratings.rating.min()), float(ratings.rating.max())
         if not high > low:
             raise DataError(f"All ratings in {self.ratings} are {low:g}: they tell no row from another.")

@@ -42,28 +42,33 @@ class Rows:
 
 
 def pack(batch: Batch, tokens: Tokens, context: int, separator: int) -> Rows:
-    """Training rows: the documents in the order of their keys, one after the other, cut every ``context`` tokens.
+    """Training rows: each domain's documents in the order of their keys, chained and cut every ``context`` tokens.
 
-    A document that goes over a cut is continued in the next row, whose tokens then see nothing of its part before:
-    of a document of n tokens, about n / context tokens have lost all they could have seen. ``document`` counts in the
-    order of keys. Depends on the set of (key, text, domain) alone, not on the order of ``batch``.
+    What is left of each domain after its last whole row is joined, domain after domain, and cut likewise. So every row
+    holds a single domain but at most one a domain, and only the last row is padded. A document that goes over a cut is
+    continued in another row, whose tokens then see nothing of its part before: of a document of n tokens, about
+    n / context tokens have lost all they could have seen. ``document`` counts by domain and key. Depends on the set of
+    (key, text, domain) alone, not on the order of ``batch``.
     """
     order = in_order(batch)
+    order = order[np.argsort(_domains(batch)[order], kind="stable")]
     stream, starts = chain(tokens, order, separator)
-    total = int(starts[-1])
+    total, owner = int(starts[-1]), _domains(batch)[order]
+    document = np.repeat(np.arange(len(order), dtype=np.int32), np.diff(starts))
+    begins = starts[:-1][np.flatnonzero(np.diff(owner, prepend=owner[:1] - 1))]
+    sizes = np.diff(begins, append=total)  # tokens of each domain
+    whole = np.arange(total) - np.repeat(begins, sizes) < np.repeat(sizes // context * context, sizes)
+    place = np.concatenate([np.flatnonzero(whole), np.flatnonzero(~whole)])
     rows = -(-total // context)
-    stream = np.concatenate([stream, np.full(rows * context - total, separator, np.int32)])
-    targets = stream[1:].copy()
-    targets[total:] = IGNORED
-    document = np.full(rows * context, IGNORED, np.int32)
-    document[:total] = np.repeat(np.arange(len(order), dtype=np.int32), np.diff(starts))
-    cuts = np.arange(rows, dtype=np.int64) * context
+    inputs, targets = np.full(rows * context, separator, np.int32), np.full(rows * context, IGNORED, np.int32)
+    held = np.full(rows * context, IGNORED, np.int32)
+    inputs[:total], targets[:total], held[:total] = stream[:-1][place], stream[1:][place], document[place]
+    cuts = place[::context]
     first = document[cuts]
     offset = (cuts - starts[first]).astype(np.uint64)
     key = bits(0, "packed row", batch.key[order][first] ^ bits(0, "offset in document", offset))
     shape = (rows, context)
-    domain = _domains(batch)[order][first]
-    return Rows(stream[:-1].reshape(shape), targets.reshape(shape), document.reshape(shape), key, domain)
+    return Rows(inputs.reshape(shape), targets.reshape(shape), held.reshape(shape), key, owner[first])
 
 
 def windows(tokens: Tokens, context: int, separator: int) -> Rows:

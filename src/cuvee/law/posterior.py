@@ -1,0 +1,117 @@
+"""Surfaces that a Gaussian process takes for possible: draws of its posterior, parameters included.
+
+See :mod:`cuvee.law.gaussian_process`. A draw is a surface of the prior, moved by what the runs say against it (Wilson
+et al., "Efficiently Sampling Functions from Gaussian Process Posteriors", ICML 2020, equation 8: Matheron's rule), with
+``FEATURES`` random cosines for the prior (Rahimi and Recht, "Random Features for Large-Scale Kernel Machines", 2007):
+
+    draw(x) = f(x) + k(x) K^-1 (y - f(X) - e),    f(x) = (2 C / m)^(1/2) sum_j w_j cos(x . v_j / l + b_j),
+
+w and v standard normal, b uniform, e of variance s^2. C, l and s^2 of each draw are drawn, too, from their posterior
+under a uniform prior on logarithms within the bounds: ``CANDIDATES`` of Student's distribution about their maximum are
+weighted by likelihood over density, and drawn again by weight. With one value of them for all draws, intervals are too
+narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Prediction, Settings
+from .marginal import BOUNDS, likelihood, log_likelihood, squares
+
+Floats = npt.NDArray[np.float64]
+FEATURES = 512
+CANDIDATES = 400
+FREEDOM, WIDE = 4.0, 2.0
+"""Of the distribution that candidates come from: degrees of freedom, and its scale beside Fisher's information."""
+
+
+@dataclass(frozen=True)
+class Draw(Prediction):
+    """One surface of the posterior.
+
+    Attributes:
+        length, height: l and (2 C / m)^(1/2). rows: float64, (n, k): the runs' mixtures. told: float64, (n,): C times
+            K^-1 (y - f(X) - e). wave, shift, weight: float64, (m, k), (m,) and (m,): v / l, b and w.
+        mean, scale: of the outcomes, which the process sees less their mean and over their standard deviation.
+    """
+
+    length: float
+    height: float
+    rows: Floats
+    told: Floats
+    wave: Floats
+    shift: Floats
+    weight: Floats
+    mean: float
+    scale: float
+    parameters: Mapping[str, Any]
+
+    def _near(self, mixture: Floats) -> Floats:
+        return np.asarray(np.exp(-0.5 * squares(mixture, self.rows) / self.length**2) * self.told)
+
+    def at(self, settings: Settings) -> Floats:
+        x = settings.mixture
+        free = self.height * np.cos(x @ self.wave.T + self.shift) @ self.weight
+        return np.asarray(self.mean + self.scale * (free + self._near(x).sum(1)))
+
+    def slope(self, settings: Settings) -> Floats:
+        x = settings.mixture
+        free = -self.height * (np.sin(x @ self.wave.T + self.shift) * self.weight) @ self.wave
+        pull = self._near(x)
+        toward = (pull @ self.rows - pull.sum(1, keepdims=True) * x) / self.length**2
+        return np.asarray(self.scale * (free + toward))
+
+
+def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: float, count: int, seed: int) -> list[Draw]:
+    """``count`` surfaces of the posterior, whatever the order of the runs.
+
+    Args:
+        theta: float64, (3,): logarithms of C, l and s^2. rows: float64, (n, k). outcome: float64, (n,).
+        mean, scale: what the process sees outcomes less, and over.
+    """
+    order = np.lexsort((outcome, *rows.T))
+    rows, outcome = rows[order], outcome[order]
+    y = (outcome - mean) / scale
+    far = squares(rows, rows)
+    # outcomes are independent given their runs, and alike only where they are the same
+    random = np.random.default_rng([seed, *np.frombuffer(outcome.tobytes(), np.uint32).tolist()])
+    thetas = parameters(random, theta, far, y, count)
+    return [_draw(random, one, rows, far, y, mean, scale) for one in thetas]
+
+
+def parameters(random: np.random.Generator, theta: Floats, far: Floats, y: Floats, count: int) -> Floats:
+    """Logarithms of C, l and s^2 by importance: float64, (count, 3)."""
+    noise, prior = np.ones(len(y)), np.diag(12 / (BOUNDS[:, 1] - BOUNDS[:, 0]) ** 2)  # of a uniform's variance
+    top, _, information = likelihood(theta, far, noise, y)
+    spread = WIDE * np.linalg.cholesky(np.linalg.inv(information + prior))
+    apart = random.normal(size=(CANDIDATES, 3)) / np.sqrt(random.chisquare(FREEDOM, (CANDIDATES, 1)) / FREEDOM)
+    density = -(FREEDOM + 3) / 2 * np.log1p((apart**2).sum(1) / FREEDOM)
+    tried = theta + apart @ spread.T
+    weight = np.zeros(CANDIDATES)
+    for at in np.flatnonzero(((tried >= BOUNDS[:, 0]) & (tried <= BOUNDS[:, 1])).all(1)):
+        weight[at] = math.exp(min(log_likelihood(tried[at], far, noise, y) - top - density[at], 500.0))
+    if not weight.sum() > 0:
+        return np.tile(theta, (count, 1))
+    return np.asarray(tried[random.choice(CANDIDATES, count, p=weight / weight.sum())])
+
+
+def _draw(
+    random: np.random.Generator, theta: Floats, rows: Floats, far: Floats, y: Floats, mean: float, scale: float
+) -> Draw:
+    c, length, white = np.exp(theta).tolist()
+    wave = random.normal(size=(FEATURES, rows.shape[1])) / length
+    shift, weight = random.uniform(0, 2 * math.pi, FEATURES), random.normal(size=FEATURES)
+    height = math.sqrt(2 * c / FEATURES)
+    free = height * np.cos(rows @ wave.T + shift) @ weight
+    noise = math.sqrt(white) * random.normal(size=len(y))
+    k = c * np.exp(-0.5 * far / length**2) + white * np.eye(len(y))
+    told = c * np.linalg.solve(k, y - free - noise)
+    named = {"C": c, "l": length, "s": math.sqrt(white) * scale}
+    return Draw(length, height, rows, told, wave, shift, weight, mean, scale, named)
