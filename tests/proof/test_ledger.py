@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import subprocess
+import sys
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,21 @@ def test_other_tools_read_one_dataset(tmp_path: Path) -> None:
     assert all(len(one[0]["loss"]) == len(one[0]["size"]) == 40 and one[0]["correct"] is None for one in losses)
     assert all(one[1]["correct"] == [0.0, 1.0, 1.0] for one in losses)
     assert len(list(ledger.records())) == 5
+
+
+def test_reading_starts_no_thread(tmp_path: Path) -> None:
+    """A thread of Arrow that lets go of a Python object while the interpreter ends aborts the process: one in eight."""
+    (tmp_path / "record").write_bytes(encode(made()))
+    program = """
+        import os, sys
+        from cuvee.proof.record import decode
+        raw = open(sys.argv[1], "rb").read()
+        before = len(os.listdir("/proc/self/task"))
+        decode(raw)
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "record")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "0"
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import json
 from pathlib import Path
 
@@ -59,8 +58,11 @@ def _read(path: Path) -> pa.Table:
     found = [one for one in DELIMITERS if one.encode() in header] or [","]
     delimiter = "\t" if path.suffix in (".tsv", ".tab") else found[0]
     point = "," if delimiter == ";" and b"," in rest else "."
+    # Arrow's threads may let go of what they read after the interpreter has begun to end: no Python object, then.
+    memory = pa.BufferOutputStream()
+    memory.write(content)
     return pyarrow.csv.read_csv(
-        io.BytesIO(content),
+        pa.BufferReader(memory.getvalue()),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in content),
         convert_options=pyarrow.csv.ConvertOptions(decimal_point=point),
     )

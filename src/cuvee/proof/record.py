@@ -108,7 +108,9 @@ def encode(record: Record) -> bytes:
 
 def decode(raw: bytes) -> Record:
     """The record in an intact file of a known format."""
-    table = pq.read_table(pa.BufferReader(raw), columns=SCHEMA.names, page_checksum_verification=True)
+    # Not read_table: its threads may let go of these bytes after the interpreter has begun to end, which aborts it.
+    with pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True) as file:
+        table = file.read(columns=SCHEMA.names, use_threads=False)
     small = table.drop_columns(["losses", "curve"]).to_pylist(maps_as_pydicts="strict")[0]
     curve = table.column("curve").to_pylist(maps_as_pydicts="strict")[0]
     measured = {}
