@@ -410,6 +410,8 @@ class Prediction(ABC):
     """A fitted law. ``parameters`` is JSON-able."""
 
     parameters: Mapping[str, Any]
+    posterior: ClassVar[bool] = False
+    """Whether it is a draw of a posterior, or the mean of such draws: these do not flatter themselves at the least."""
 
     @abstractmethod
     def at(self, settings: Settings) -> npt.NDArray[np.float64]:
@@ -437,9 +439,6 @@ class Law(ABC):
     """What the bootstrap draws as a whole, likewise. Of a drawn column, a question without a value asks about all."""
     checkpoints: ClassVar[bool] = False
     """Whether it is about curves of checkpoints, so that those of one run are not left out and drawn together."""
-
-    posterior: ClassVar[bool] = False
-    """Whether refits about a fit are draws of a posterior: its mean does not flatter itself at its own least."""
 
     @abstractmethod
     def numbers(self, sources: int) -> int:

@@ -418,7 +418,7 @@ class _Job:
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
         best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
         proposals = proposers.best(self.proposer, question, law, many)
-        optimum, step = best, None
+        optimum, step, drawn = best, None, many[0][0].posterior
         if self.anchor is not None:
             all_runs = [table.runs(name, law.card.needs) for name in names]
             step = caution.cautious(
@@ -428,7 +428,7 @@ class _Job:
                 lambda b, x: question.value(many, b, x),
                 *caution.left_out(law, all_runs, share, self.anchor),
             )
-            if law.posterior:  # its draws scatter about a mean that nobody has chosen
+            if drawn:  # its draws scatter about a mean that nobody has chosen
                 step = replace(step, optimism=0.0)
             if doubt or float(np.interp(step.t, step.path[:, 0], step.path[:, 1])) + step.optimism >= 0:
                 step = replace(step, t=0.0, moved=0.0, optimism=0.0)
@@ -452,21 +452,17 @@ class _Job:
         # what the winner of a resample promises beyond what the fit to all runs grants it
         promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
         granted = question.value([[one] for one in full], 0, proposals)
-        flattery = 0.0 if law.posterior else max(0.0, float(np.nanmean(granted - promised)))
+        flattery = max(0.0, float(np.nanmean(granted - promised)))
         optimism = flattery if step is None else step.optimism
-        expected = {}
-        for place, name in enumerate(compared):
-            low, high = interval(each[:, place], LEVEL)
-            shift = optimism if name == "proposal" else 0.0
-            expected[name] = {"loss": float(here[place]) + shift, "low": low + shift, "high": high + shift}
-        gains = {}
-        for place, name in list(enumerate(compared))[1:]:
-            low, high = interval(each[:, place] - each[:, 0], LEVEL)
-            gains[name] = {
-                "gain": float(here[place] - here[0]) - optimism,
-                "low": low - optimism,
-                "high": high - optimism,
-            }
+        if drawn:  # from draws of a posterior, what they say of the proposal, which none of them chose
+            optimism = 0.0 if full[0].posterior else max(0.0, float(np.nanmean(each[:, 0])) - float(here[0]))
+
+        expected, gains = {}, {}
+        for at, name in enumerate(compared):
+            more = optimism if name == "proposal" else 0.0
+            expected[name] = _stated("loss", float(here[at]), each[:, at], more, drawn)
+            if at:
+                gains[name] = _stated("gain", float(here[at] - here[0]), each[:, at] - each[:, 0], -optimism, drawn)
         expected["best_measured"]["observed"] = float(mean[measured])
         beyond = outside(runs, Settings(sources, best[None], self._fixed().values))
         rows = []
@@ -542,6 +538,14 @@ class _Job:
             raise UsageError(f"{self.name} has no answer at {asked}. Ask elsewhere with --at.")
         beyond = outside(self.table.runs(names[0], self.law.card.needs), at)
         return {"asked": found, "extrapolation": beyond, "at": {n: float(c[0]) for n, c in at.values.items()}}
+
+
+def _stated(key: str, value: float, draws: Floats, more: float, posterior: bool) -> dict[str, float]:
+    """A prediction, ``more`` added, and its interval; that of a posterior is widened to hold the prediction."""
+    low, high = interval(draws, LEVEL)
+    value += more
+    low, high = (min(low, value), max(high, value)) if posterior else (low + more, high + more)
+    return {key: value, "low": low, "high": high}
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:

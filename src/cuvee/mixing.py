@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +23,8 @@ from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
 from .errors import DataError, UsageError
-from .layout import MIX, MIX_FORMAT, REJECTS, Result, publish, refuse_foreign, sealed, versions
+from .exporting import read_shares
+from .layout import MIX, MIX_FORMAT, REJECTS, Result, publish, refuse_foreign, versions
 from .mix import wording
 from .mix.apportion import Weight, apportion, apportion_capped
 from .mix.base import Mix, Sources
@@ -285,34 +285,22 @@ def write_mix(place: Path, summary: dict[str, Any]) -> None:
 
 
 def sizes_of(text: str) -> dict[str, int]:
-    """Tokens of each source: from a mix's folder or its mix.json, or written as web=10B,code=1B."""
+    """Tokens of each source: from a folder or file of cuvee mix, mix fit or mix search, or written web=10B,code=1B."""
     place = Path(text)
     if place.exists():
-        return {one["name"]: int(one["available"]) for one in read_mix(place)["sources"]}
+        held = {}
+        for one in read_shares(place)[1]:
+            if one.get("available") is None:
+                raise UsageError(
+                    f"{place} does not say how many tokens the source '{one['name']}' has. "
+                    "Name a folder of cuvee mix, or write sizes: web=10B,code=1B."
+                )
+            held[one["name"]] = int(one["available"])
+        return held
     found = {}
     for part in text.split(","):
         key, equals, value = part.rpartition("=")
         if not equals or not key.strip():
             raise UsageError(f"There is no mix '{part}'. Name a folder of cuvee mix, or write sizes: web=10B,code=1B.")
         found[key.strip()] = count(value)
-    return found
-
-
-def read_mix(place: Path) -> dict[str, Any]:
-    """The content of a mix's ``mix.json``, checked against its seal.
-
-    Raises:
-        DataError: there is none, it is damaged, or a newer cuvee wrote it.
-    """
-    path = place / MIX if place.is_dir() else place
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"There is no {path}. Name a folder that cuvee mix wrote.") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a mix. Run cuvee mix again.") from error
-    if not isinstance(found, dict) or found.get("seal") != sealed(found).get("seal"):
-        raise DataError(f"{path} is damaged or was changed by hand. Run cuvee mix again, with --weights if need be.")
-    if found.get("format") != MIX_FORMAT:
-        raise DataError(f"{path} has format {found.get('format')}; this cuvee reads {MIX_FORMAT}. Update cuvee.")
     return found

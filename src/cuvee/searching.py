@@ -207,11 +207,10 @@ def _runs_csv(summary: Mapping[str, Any], done: Sequence[Done]) -> str:
     sources = [one["name"] for one in summary["proposal"]]
     losses = list(summary["objective"])
     stream = io.StringIO()
-    out = csv.writer(stream, lineterminator="\n")
+    odd = any("\r" in name for name in (*sources, *losses))  # which csv leaves bare beside another end of lines
+    out = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL)
     out.writerow(["name", "seed", *(f"mix.{name}" for name in sources), *(f"loss.{name}" for name in losses)])
     for one in done:
-        shares = [repr(float(share)) for share in one.shares]
-        out.writerow(
-            [one.asked.arm, one.asked.seed, *shares, *(repr(float(one.record.metrics[name])) for name in losses)]
-        )
+        shares = [float(share) for share in one.shares]
+        out.writerow([one.asked.arm, one.asked.seed, *shares, *(float(one.record.metrics[name]) for name in losses)])
     return stream.getvalue()

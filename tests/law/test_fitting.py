@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
+from cuvee import fitting
 from cuvee.errors import DataError, UsageError
 from cuvee.law.table import read_runs
 from tests.command import cuvee as run
@@ -167,6 +168,7 @@ def test_a_law_without_a_mixture(tmp_path: Path) -> None:
         ({}, ["--with", "optimal_mixtures:restarts=0"], 2, "optimal_mixtures: restarts must be at least 1, not 0"),
         ({}, ["--with", "joint_scaling:restarts=-1"], 2, "joint_scaling: restarts must be at least 1, not -1"),
         ({}, ["--with", "olmix:delta=0"], 2, "olmix: delta must be a number above 0, not 0"),
+        ({}, ["--with", "olmix:kl=-1"], 2, "olmix: kl must be a number of at least 0, not -1"),
         ({}, ["--with", "nested_mixing:delta=-1"], 2, "nested_mixing: delta must be a number above 0, not -1"),
         (dict.fromkeys(("mix.code", "mix.web", "mix.books")), [], 3, "has 0 columns of shares"),
         ({"loss.first": lambda c: [f"x{v}" for v in c]}, [], 3, "not numbers"),
@@ -264,3 +266,28 @@ def test_lightgbm_missing_is_named(runs: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UsageError, match=r"pip install 'cuvee\[mix\]'"):
         cuvee.fit_law(runs, law="regmix", output=tmp_path / "out")
     assert cuvee.fit_law(runs, law="regmix", settings={"model": "linear"}, output=tmp_path / "out").weights
+
+
+@pytest.mark.parametrize("posterior", [False, True])
+def test_what_is_added_for_the_winner(posterior: bool) -> None:
+    """Resamples are moved with the prediction; a posterior's surfaces are not, and their interval holds it."""
+    told = fitting._stated("loss", 2.0, np.arange(1.0, 100.0) / 50, 0.25, posterior)  # places 5 and 95 of 99
+    assert told["loss"] == 2.25
+    low, high = (0.1, 2.25) if posterior else (0.35, 2.15)
+    assert told["low"] == pytest.approx(low) and told["high"] == pytest.approx(high)
+
+
+def test_trees_are_held_by_their_intervals(tmp_path: Path) -> None:
+    """Surfaces through the runs need not agree with trees: what is added and what is told of both fits together."""
+    pytest.importorskip("lightgbm")
+    found = cuvee.fit_law(
+        write(tmp_path / "runs.csv", frame(20)), law="regmix", settings={"iterations": 100}, resample=20,
+        output=tmp_path / "fit",
+    ).summary  # fmt: skip
+    assert found["optimism"] >= 0
+    for one in (*found["expected"].values(), *found["gains"].values()):
+        assert one["low"] <= one.get("loss", one.get("gain")) <= one["high"]
+    assert all(one["low"] <= one["weight"] <= one["high"] for one in found["proposal"])
+    assert found["gains"]["proportional"]["gain"] == pytest.approx(
+        found["expected"]["proportional"]["loss"] - found["expected"]["proposal"]["loss"]
+    )

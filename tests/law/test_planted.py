@@ -21,6 +21,7 @@ from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.downstream_log import DownstreamLog, misaligned
 from cuvee.law.effective_tokens import EffectiveTokens, compression_ratio
 from cuvee.law.items import isotonic
+from cuvee.law.judge import resamples
 from cuvee.law.loss_to_loss import LossToLoss, ShiftedPower, translated
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.noise_price import NoisePrice, enough_clean
@@ -184,6 +185,26 @@ def test_regmix_ranks_mixtures() -> None:
     for model in ("lightgbm", "linear"):
         fitted = RegMix(model).fit(runs)
         assert spearman(fitted.at(fresh.settings), fresh.outcome) > 0.9
+
+
+def test_intervals_of_trees_are_those_of_smooth_surfaces() -> None:
+    """Surfaces through the runs lie about the truth, and nearer to it than trees or resampled trees do."""
+    pytest.importorskip("lightgbm")
+    fresh, law, held, apart = swarm(200, 0.0, seed=9), RegMix(iterations=300), [], []
+    for seed in range(3):
+        runs = swarm(80, 0.01, seed=seed)
+        fitted, counts = law.fit(runs), resamples(runs, 40, 0)
+        many = law.refit(runs, counts, fitted)
+        assert len(many) == 40 and all(one.posterior for one in many)
+        said = np.stack([one.at(fresh.settings) for one in many])
+        low, high = np.quantile(said, (0.05, 0.95), axis=0)
+        held.append(((low <= fresh.outcome) & (fresh.outcome <= high)).mean())
+        trees = np.mean([one.at(fresh.settings) for one in law.refit(runs, counts)], axis=0)
+        apart.append([np.abs(one - fresh.outcome).mean() for one in (said.mean(0), fitted.at(fresh.settings), trees)])
+    near, fit, resampled = np.mean(apart, axis=0)
+    assert np.mean(held) > 0.75 and 2 * near < min(fit, resampled)
+    line = RegMix("linear")
+    assert not any(one.posterior for one in line.refit(runs, counts, line.fit(runs)))
 
 
 def d_cpt_runs(noise: float = 0.0, decline: float = 0.0) -> tuple[Any, Any]:

@@ -269,7 +269,23 @@ def test_without_sizes_nothing_is_called_proportional(tmp_path: Path) -> None:
         assert f">{said.capitalize()}</th>" in page and other not in page.lower().replace(advice, "")
 
 
-@pytest.mark.parametrize(("law", "told"), [("regmix", True), ("regmix:model=linear", True), ("olmix", False)])
-def test_limits_tell_whose_intervals_are_too_narrow(law: str, told: bool) -> None:
-    found = wording.limits({"law": {"name": law}, "proposal": []})
-    assert any(one.startswith("Intervals of trees are too narrow") for one in found) == told
+@pytest.mark.parametrize(
+    ("law", "model", "told"),
+    [
+        ("regmix", "lightgbm", "Trees have no intervals of their own"),
+        ("regmix:model=linear", "linear", "A line's intervals mean nothing where losses are curved"),
+        ("olmix", None, ""),
+    ],
+)
+def test_limits_tell_whose_intervals_need_a_word(law: str, model: str | None, told: str) -> None:
+    found = wording.limits({"law": {"name": law, "parameters": {"model": model}}, "proposal": []})
+    assert len(found) == 2 + bool(told) and found[-1].startswith(told or "A lower loss of small models")
+
+
+def test_what_was_added_for_the_winner_is_told() -> None:
+    """A posterior's draws have no winner: nothing was added, and nothing is said."""
+    told = {"law": {"name": "olmix", "parameters": {}}, "proposal": [{}]}
+    for optimism, times in ((0.012, 1), (0.0, 0)):
+        found = wording.limits(told | {"optimism": optimism})
+        assert sum("0.012 were added" in one for one in found) == times
+        assert sum("flatters itself" in one for one in found) == times

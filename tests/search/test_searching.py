@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from cuvee import searching
 from cuvee.engine.progress import Progress
 from cuvee.errors import CuveeError, DataError, UsageError
 from cuvee.law.caution import LEVEL
+from cuvee.law.opened import open_table
 from cuvee.proof.ledger import Ledger
 from cuvee.report.search import render
 from tests.command import cuvee as run
@@ -137,6 +139,26 @@ def runs_of(found: searching.Searched) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_odd_names_in_the_table_of_runs(tmp_path: Path, end: str) -> None:
+    """Whatever sources and outcomes are called, ``mix fit`` reads the table again."""
+    names, outcome = [f"a{end}b", 'e"f', "g,h"], f"x{end}y"
+    record = SimpleNamespace(metrics={outcome: 2.5})
+    done = SimpleNamespace(asked=SimpleNamespace(arm="mix 1", seed=0), shares=(0.1, 0.3, 0.6), record=record)
+    summary = {"proposal": [{"name": name} for name in names], "objective": {outcome: 1.0}}
+    text = searching._runs_csv(summary, [done])  # type: ignore[list-item]
+    (tmp_path / "runs.csv").write_bytes(text.encode())
+    (row,) = open_table(tmp_path / "runs.csv").to_pylist()
+    assert row == {
+        "name": "mix 1",
+        "seed": 0,
+        f"mix.{names[0]}": 0.1,
+        'mix.e"f': 0.3,
+        "mix.g,h": 0.6,
+        f"loss.{outcome}": 2.5,
+    }
+
+
 def test_the_same_again_from_the_ledger(first: searching.Searched, place: Path) -> None:
     """Another number of workers, another folder: no trial is run, and the result is the same."""
     before = sorted((place / "ledger" / "trials").rglob("*.parquet"))
@@ -203,6 +225,12 @@ def test_screen_export_and_fit(first: searching.Searched, place: Path, tmp_path:
     fitted = cuvee.fit_law(tmp_path / "out" / "runs.csv", law="regmix", settings={"model": "linear"}, resample=20,
                            output=tmp_path / "fit")  # fmt: skip
     assert fitted.summary["counts"]["runs"] == 20
+    run("mix", "fit", tmp_path / "out" / "runs.csv", "--sizes", tmp_path / "out", "--resamples", 20, "-o",
+        tmp_path / "sized")  # fmt: skip
+    sized = json.loads((tmp_path / "sized" / "fit.json").read_text())
+    assert sized["natural_known"]
+    searched = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert [one["available"] for one in sized["proposal"]] == [one["available"] for one in searched["proposal"]]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in page and "Is the proposal better?" in page and "fiction" in page
     plan = run("mix", "search", place / "pool.parquet", "-e", place / "held.parquet", "--proxy", SMALL, "--plan",

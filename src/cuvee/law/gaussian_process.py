@@ -51,6 +51,8 @@ class Process(Prediction):
     scale: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    posterior: ClassVar[bool] = True
+
     def _near(self, mixture: Floats) -> Floats:
         return np.asarray(np.exp(self.theta[0] - 0.5 * squares(mixture, self.rows) * math.exp(-2 * self.theta[1])))
 
@@ -77,7 +79,6 @@ class GaussianProcess(Law):
     restarts: int = 10
     seed: int = 0
 
-    posterior: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         summary="A smooth surface of no fixed form through the runs, with noise of its own.",
         family="law",

@@ -16,7 +16,10 @@ STEPS = 100
 
 def squares(left: Floats, right: Floats) -> Floats:
     """Squared distances between mixtures: (n, k) and (m, k) to float64, (n, m)."""
-    return np.asarray(((left[:, None, :] - right[None]) ** 2).sum(-1))
+    found = np.zeros((len(left), len(right)))
+    for column in range(left.shape[1]):
+        found += (left[:, column, None] - right[:, column]) ** 2
+    return found
 
 
 def likelihood(theta: Floats, far: Floats, noise: Floats, y: Floats) -> tuple[float, Floats, Floats]:

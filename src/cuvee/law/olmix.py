@@ -15,12 +15,14 @@ missing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import Card, Runs, Settings
+from ..errors import UsageError
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, dot
 
 
@@ -47,6 +49,10 @@ class Olmix(CurveLaw):
         evidence="oracle: the project's fits and proposals, 4 sources; claim: reproduced (8 seeds)",
         gives=("loss",),
     )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kl < math.inf:
+            raise UsageError(f"olmix: kl must be a number of at least 0, not {self.kl:g}.")
 
     def numbers(self, sources: int) -> int:
         return sources + 1

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,8 @@ class Draw(Prediction):
         length, height: l and (2 C / m)^(1/2). rows: float64, (n, k): the runs' mixtures. told: float64, (n,): C times
             K^-1 (y - f(X) - e). wave, shift, weight: float64, (m, k), (m,) and (m,): v / l, b and w.
         mean, scale: of the outcomes, which the process sees less their mean and over their standard deviation.
+        rough: whether cosines are taken to seven digits, four times as fast: enough to rank many mixtures by, and too
+            few for descent.
     """
 
     length: float
@@ -52,14 +54,19 @@ class Draw(Prediction):
     mean: float
     scale: float
     parameters: Mapping[str, Any]
+    rough: bool = False
+
+    posterior: ClassVar[bool] = True
 
     def _near(self, mixture: Floats) -> Floats:
         return np.asarray(np.exp(-0.5 * squares(mixture, self.rows) / self.length**2) * self.told)
 
     def at(self, settings: Settings) -> Floats:
-        x = settings.mixture
-        free = self.height * np.cos(x @ self.wave.T + self.shift) @ self.weight
-        return np.asarray(self.mean + self.scale * (free + self._near(x).sum(1)))
+        x, kind = settings.mixture, np.float32 if self.rough else np.float64
+        phase = (x @ self.wave.T + self.shift).astype(kind, copy=False)
+        free = self.height * (np.cos(phase, out=phase) @ self.weight.astype(kind))
+        near = (squares(x, self.rows) * (-0.5 / self.length**2)).astype(kind, copy=False)
+        return np.asarray(self.mean + self.scale * (free + np.exp(near, out=near) @ self.told))
 
     def slope(self, settings: Settings) -> Floats:
         x = settings.mixture
@@ -69,12 +76,21 @@ class Draw(Prediction):
         return np.asarray(self.scale * (free + toward))
 
 
-def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: float, count: int, seed: int) -> list[Draw]:
+def draws(
+    theta: Floats,
+    rows: Floats,
+    outcome: Floats,
+    mean: float,
+    scale: float,
+    count: int,
+    seed: int,
+    rough: bool = False,
+) -> list[Draw]:
     """``count`` surfaces of the posterior, whatever the order of the runs.
 
     Args:
         theta: float64, (3,): logarithms of C, l and s^2. rows: float64, (n, k). outcome: float64, (n,).
-        mean, scale: what the process sees outcomes less, and over.
+        mean, scale: what the process sees outcomes less, and over. rough: see :class:`Draw`.
     """
     order = np.lexsort((outcome, *rows.T))
     rows, outcome = rows[order], outcome[order]
@@ -83,7 +99,8 @@ def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: floa
     # outcomes are independent given their runs, and alike only where they are the same
     random = np.random.default_rng([seed, *np.frombuffer(outcome.tobytes(), np.uint32).tolist()])
     thetas = parameters(random, theta, far, y, count)
-    return [_draw(random, one, rows, far, y, mean, scale) for one in thetas]
+    every = [_draw(random, one, rows, far, y, mean, scale) for one in thetas]
+    return [replace(one, rough=rough) for one in every]
 
 
 def parameters(random: np.random.Generator, theta: Floats, far: Floats, y: Floats, count: int) -> Floats:

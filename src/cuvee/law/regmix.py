@@ -27,6 +27,8 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import UsageError
 from .baselines import Baseline
+from .gaussian_process import GaussianProcess
+from .posterior import draws
 
 Floats = npt.NDArray[np.float64]
 
@@ -115,7 +117,7 @@ class RegMix(Law):
                 Runs(Settings(runs.settings.sources, runs.settings.mixture), runs.outcome, runs.group)
             )
         groups, inverse = np.unique(runs.group, return_inverse=True)
-        leaf = self.leaf or (20 if len(runs) >= 120 else 5 if len(runs) >= 40 else 3)
+        leaf = self._leaf(len(runs))
         x, y = runs.settings.mixture, runs.outcome
         if len(groups) < 20:
             booster = fit_trees(x, y, None, None, min(self.iterations, 300), self.rate, leaf)
@@ -124,3 +126,13 @@ class RegMix(Law):
         stop = np.argsort(np.argsort(mean, kind="stable"), kind="stable")[inverse] % 10 == 5
         booster = fit_trees(x[~stop], y[~stop], x[stop], y[stop], self.iterations, self.rate, leaf)
         return _Trees(booster, {"trees": int(booster.best_iteration), "leaf": leaf})
+
+    def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
+        if isinstance(begin, _Trees):
+            seen = GaussianProcess().fit(runs)
+            rows, many = runs.settings.mixture, len(counts)
+            return list(draws(seen.theta, rows, runs.outcome, seen.mean, seen.scale, many, 0, rough=True))
+        return super().refit(runs, counts, begin)
+
+    def _leaf(self, runs: int) -> int:
+        return self.leaf or (20 if runs >= 500 else 5 if runs >= 40 else 3)

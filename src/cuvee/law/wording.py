@@ -242,13 +242,15 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
     ]
     if summary["law"]["name"].partition(":")[0] == "regmix":
         found.append(
-            "Intervals of trees are too narrow: in planted swarms they held half of the losses instead of 90 %. So are "
-            "those of a line where losses are curved."
+            "A line's intervals mean nothing where losses are curved."
+            if summary["law"]["parameters"]["model"] == "linear"
+            else "Trees have no intervals of their own: these are of smooth surfaces through the same runs (draws of a "
+            "Gaussian process), widened to hold what the trees say."
         )
-    if summary["proposal"]:
+    if summary["proposal"] and summary["optimism"]:
         found.append(
             f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
-            "predicted loss for that, as the bootstrap estimates it."
+            "predicted loss for that."
         )
     return found
 
