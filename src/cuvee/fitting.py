@@ -419,17 +419,29 @@ class _Job:
         best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
         proposals = proposers.best(self.proposer, question, law, many)
         optimum, step, drawn = best, None, many[0][0].posterior
+
+        def predict(x: Floats) -> Floats:
+            return question.value([[one] for one in full], 0, x)
+
+        def withheld(mixture: Floats) -> float:
+            """By how much a posterior's draws say less of the way from the natural mixture than a fit of others."""
+            if full[0].posterior:  # their own mean, which nobody has chosen
+                return 0.0
+            ends = np.stack([natural, mixture])
+            (start, end), each = predict(ends), np.stack([question.value(many, b, ends) for b in range(len(many[0]))])
+            return max(0.0, float(np.nanmean(each[:, 1] - each[:, 0]) - (end - start)))
+
         if self.anchor is not None:
             all_runs = [table.runs(name, law.card.needs) for name in names]
             step = caution.cautious(
                 natural,
                 proposals,
-                lambda x: question.value([[one] for one in full], 0, x),
+                predict,
                 lambda b, x: question.value(many, b, x),
                 *caution.left_out(law, all_runs, share, self.anchor),
             )
-            if drawn:  # its draws scatter about a mean that nobody has chosen
-                step = replace(step, optimism=0.0)
+            if drawn:
+                step = replace(step, optimism=withheld(natural + step.t * (step.toward - natural)))
             if doubt or float(np.interp(step.t, step.path[:, 0], step.path[:, 1])) + step.optimism >= 0:
                 step = replace(step, t=0.0, moved=0.0, optimism=0.0)
             best, proposals = natural + step.t * (step.toward - natural), natural + step.t * (proposals - natural)
@@ -444,19 +456,16 @@ class _Job:
             "best_measured": settings.mixture[measured],
         }
         points = np.stack(list(compared.values()))
-        here = question.value([[one] for one in full], 0, points)
+        here = predict(points)
         if not np.isfinite(here).all():
             asked = ", ".join(f"{name}={column[0]:.4g}" for name, column in self._fixed().values.items())
             raise UsageError(f"{self.name} has no answer at {asked or 'a mixture'}. Ask elsewhere with --at.")
         each = np.stack([question.value(many, b, points) for b in range(len(proposals))])
         # what the winner of a resample promises beyond what the fit to all runs grants it
         promised = np.array([question.value(many, b, proposals[b : b + 1])[0] for b in range(len(proposals))])
-        granted = question.value([[one] for one in full], 0, proposals)
+        granted = predict(proposals)
         flattery = max(0.0, float(np.nanmean(granted - promised)))
-        optimism = flattery if step is None else step.optimism
-        if drawn:  # from draws of a posterior, what they say of the proposal, which none of them chose
-            optimism = 0.0 if full[0].posterior else max(0.0, float(np.nanmean(each[:, 0])) - float(here[0]))
-
+        optimism = step.optimism if step is not None else withheld(best) if drawn else flattery
         expected, gains = {}, {}
         for at, name in enumerate(compared):
             more = optimism if name == "proposal" else 0.0

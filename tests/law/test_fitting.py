@@ -17,6 +17,7 @@ import pytest
 import cuvee
 from cuvee import fitting
 from cuvee.errors import DataError, UsageError
+from cuvee.law.regmix import RegMix
 from cuvee.law.table import read_runs
 from tests.command import cuvee as run
 
@@ -291,3 +292,25 @@ def test_trees_are_held_by_their_intervals(tmp_path: Path) -> None:
     assert found["gains"]["proportional"]["gain"] == pytest.approx(
         found["expected"]["proportional"]["loss"] - found["expected"]["proposal"]["loss"]
     )
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5])
+def test_surfaces_beside_trees_hold_a_proposal_back(tmp_path: Path, slope: float) -> None:
+    """What stays at the natural mixture has its loss and no gain; what goes is not told to lose by it."""
+    pytest.importorskip("lightgbm")
+    natural = np.array([0.5, 0.3, 0.2])
+    random = np.random.default_rng(0)
+    x = np.vstack([np.tile(natural, (3, 1)), random.dirichlet(4 * natural, 30)])
+    loss = 2 + slope * x[:, 0] + random.normal(0, 0.01, len(x))
+    path = write(tmp_path / "runs.csv", {f"mix.{n}": x[:, at] for at, n in enumerate(NAMES)} | {"loss.x": loss})
+    table = read_runs(path)
+    sizes = dict(zip(NAMES, (500, 300, 200), strict=True))
+    law = RegMix(iterations=300)
+    found = fitting.fit_table(table, law, "regmix", sizes=sizes, anchor=int(table.group[0]), resample=20)
+    moved, gain = found["caution"]["moved"], found["gains"]["proportional"]
+    losses = [found["expected"][name]["loss"] for name in ("proposal", "proportional")]
+    if slope:
+        assert moved > 0 and gain["gain"] > 0 and losses[0] < losses[1]
+    else:
+        assert moved == found["optimism"] == gain["gain"] == gain["low"] == gain["high"] == 0
+        assert losses[0] == losses[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 import cuvee
 from cuvee.core import Runs, Settings
 from cuvee.errors import UsageError
-from cuvee.law import posterior
-from cuvee.law.gaussian_process import GaussianProcess, Process
+from cuvee.law import gaussian_process, posterior
+from cuvee.law.gaussian_process import GaussianProcess, Process, surfaces
 from cuvee.law.marginal import BOUNDS, FIRST, climb, likelihood, log_likelihood, squares
 from cuvee.law.propose import Bounds, Question
 
@@ -129,6 +130,28 @@ def test_draws_have_the_posterior_mean_and_spread(monkeypatch: pytest.MonkeyPatc
         step = 1e-6 * np.eye(3)[at]
         rough = (many[0].at(Settings(NAMES, x + step)) - many[0].at(Settings(NAMES, x - step))) / 2e-6
         np.testing.assert_allclose(many[0].slope(Settings(NAMES, x))[:, at], rough, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3, 0.03])
+def test_rough_draws_are_as_good_for_intervals(noise: float) -> None:
+    """Cosines of seven digits, also where there is no noise, and large numbers cancel in what the runs say."""
+    runs, fresh = swarm(80, noise, seed=1), swarm(100, 0.0, seed=2)
+    rough = surfaces(runs, 20)
+    exact = [replace(one, rough=False) for one in rough]
+    said, told = (np.stack([one.at(fresh.settings) for one in many]) for many in (rough, exact))
+    assert np.abs(said - told).max() < 0.02 * told.std(axis=0).mean()
+    assert not np.array_equal(said, told)
+
+
+def test_surfaces_look_at_so_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evenly by shares, whatever the order of the runs."""
+    monkeypatch.setattr(gaussian_process, "MOST", 30)
+    runs = swarm(90, 0.01, seed=1)
+    order = np.random.default_rng(0).permutation(90)
+    one, other = (surfaces(some, 3) for some in (runs, runs.take(order)))
+    assert len(one[0].rows) == 30 and np.ptp(one[0].rows[:, -1]) > 0.9 * np.ptp(runs.settings.mixture[:, -1])
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(left.at(runs.settings), right.at(runs.settings))
 
 
 def test_parameters_are_drawn_from_their_posterior() -> None:

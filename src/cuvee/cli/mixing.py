@@ -167,7 +167,7 @@ def _objective(text: str | None, what: str) -> dict[str, float] | None:
 @click.option("--objective", metavar="SHARES", help="Weight of each evaluation set: web=0.7,code=0.3 [alike].")
 @OVERLAP
 @click.option("--bold", is_flag=True, help="Propose the law's optimum, shown to be better than proportional or not.")
-@click.option("--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals [100; 40 for trees].")
+@click.option("--resamples", type=int, metavar="N", help="Resamples for intervals [100; 40 surfaces for trees].")
 @click.option(
     "--proposer",
     type=click.Choice(["law", "rounds", "perturbed"]),
@@ -261,7 +261,7 @@ def mix_search(
 @click.option("--passes", type=float, metavar="N", help="Go through no source more often than this.")
 @click.option("--at", multiple=True, metavar="COLUMN=N", help="Where another column stands (repeatable) [its largest].")
 @click.option(
-    "--resamples", type=int, metavar="N", help="Bootstrap resamples for intervals, 20 or more [400; 40 for trees]."
+    "--resamples", type=int, metavar="N", help="Resamples for intervals, 20 or more [400; 40 surfaces for trees]."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of resamples and simulated mixtures.")
 @click.option(

@@ -40,8 +40,8 @@ class Draw(Prediction):
         length, height: l and (2 C / m)^(1/2). rows: float64, (n, k): the runs' mixtures. told: float64, (n,): C times
             K^-1 (y - f(X) - e). wave, shift, weight: float64, (m, k), (m,) and (m,): v / l, b and w.
         mean, scale: of the outcomes, which the process sees less their mean and over their standard deviation.
-        rough: whether cosines are taken to seven digits, four times as fast: enough to rank many mixtures by, and too
-            few for descent.
+        rough: whether cosines are taken to seven digits, many times as fast: as good for intervals, too few for
+            descent.
     """
 
     length: float
@@ -65,8 +65,7 @@ class Draw(Prediction):
         x, kind = settings.mixture, np.float32 if self.rough else np.float64
         phase = (x @ self.wave.T + self.shift).astype(kind, copy=False)
         free = self.height * (np.cos(phase, out=phase) @ self.weight.astype(kind))
-        near = (squares(x, self.rows) * (-0.5 / self.length**2)).astype(kind, copy=False)
-        return np.asarray(self.mean + self.scale * (free + np.exp(near, out=near) @ self.told))
+        return np.asarray(self.mean + self.scale * (free + self._near(x).sum(1)))  # large terms cancel in the second
 
     def slope(self, settings: Settings) -> Floats:
         x = settings.mixture

@@ -16,10 +16,10 @@ Trees follow a smooth loss in steps, resampled or not, so resamples do not tell 
 those of the smooth surfaces that the same runs leave possible, draws of a Gaussian process (``law/posterior.py``): of
 what is measured, not of what trees make of it. They are widened where trees say something else.
 
-Inputs: mixtures and one loss. Cost: tenths of a second a fit with trees. Traps: trees cannot extrapolate, and are flat
-near their minimum; with 32 runs of six sources they err more than a line, with 128 less, and a formula a quarter less
-still (measured in its claim); ``model=linear`` has its minimum at a corner, and the averaging does not keep it from
-going far.
+Inputs: mixtures and one loss. Cost: tenths of a second a fit with trees, and seconds for intervals. Traps: trees cannot
+extrapolate, and are flat near their minimum; with 32 runs of six sources they err more than a line, with 128 less, and
+a formula a quarter less still (measured in its claim); ``model=linear`` has its minimum at a corner, and the averaging
+does not keep it from going far.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import UsageError
 from .baselines import Baseline
-from .gaussian_process import GaussianProcess
-from .posterior import draws
+from .gaussian_process import surfaces
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,9 +136,7 @@ class RegMix(Law):
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
         if isinstance(begin, _Trees):
-            seen = GaussianProcess().fit(runs)
-            rows, many = runs.settings.mixture, len(counts)
-            return list(draws(seen.theta, rows, runs.outcome, seen.mean, seen.scale, many, 0, rough=True))
+            return list(surfaces(runs, len(counts)))
         return super().refit(runs, counts, begin)
 
     def _leaf(self, runs: int) -> int:

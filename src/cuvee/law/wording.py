@@ -247,12 +247,19 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             else "Trees have no intervals of their own: these are of smooth surfaces through the same runs (draws of a "
             "Gaussian process), widened to hold what the trees say."
         )
-    if summary["proposal"] and summary["optimism"]:
-        found.append(
-            f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
-            "predicted loss for that."
-        )
+    if summary["proposal"]:
+        found += flattered(summary)
     return found
+
+
+def flattered(summary: Mapping[str, Any]) -> list[str]:
+    """What was added to the proposal's predicted loss, as a sentence; none where nothing was."""
+    if not summary["optimism"]:
+        return []
+    return [
+        f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
+        "predicted loss for that."
+    ]
 
 
 def next_command(summary: Mapping[str, Any], folder: str) -> str:

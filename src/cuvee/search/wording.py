@@ -10,6 +10,7 @@ from typing import Any
 
 from ..law import trust
 from ..law.caution import LEVEL
+from ..law.wording import flattered
 from ..layout import REPORT, SEARCH
 from ..mix.apportion import apportion
 from ..mix.wording import MANY_PASSES, SOURCES, by_weight, other_weights, passes
@@ -224,10 +225,9 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
         "is not looked at.",
         "Losses on the evaluation sets were minimised, so these sets have been learnt from: judge the final model on "
         "others.",
-        "Intervals of weights and predictions cover 90 %, come from resampling mixtures, and trust the law's form. "
-        "Those of the trial cover 95 % together and trust nothing but its seeds and documents.",
-        f"The least of a fitted surface flatters itself: {summary['optimism']:.3g} were added to the proposal's "
-        "predicted loss for that, as the bootstrap estimates it.",
+        "Intervals of weights and predictions cover 90 %, come from resampling mixtures (or draws of a posterior), and "
+        "trust the law's form. Those of the trial cover 95 % together and trust nothing but its seeds and documents.",
+        *flattered(summary),
     ]
     if summary.get("caution"):
         found.append(
