@@ -21,7 +21,7 @@ from .feed.trainers.base import Exported, Mixture, default_place
 from .feed.trainers.stages import Stage, average, described, export_stages, stages_of, unused_weights
 from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
 from .mix.apportion import apportion
-from .mix.wording import LINES, MANY_PASSES, passes
+from .mix.wording import LINES, MANY_PASSES, MOVED, passes
 
 MIXTURE = "mixture.json"
 MIXTURE_FORMAT = 1
@@ -87,12 +87,15 @@ def export_mix(
         _refuse_foreign(folder)
         trainer = importlib.import_module(f"cuvee.feed.trainers.{name}")
         made: Exported = export_stages(trainer, mixture, stages) if stages else trainer.export(mixture)
-        summary = _summary(mixture, name, made, Path(mix), stages)
+        weighted = _loss_weights(Path(mix))
+        summary = _summary(mixture, name, made, Path(mix), stages, weighted)
         summary["warnings"] = [*_doubts(Path(mix), mixture.tokens), *ignored, *_passes(summary["sources"])]
         with files.whole_folder(folder) as place:
             for file, content in made.files.items():
                 (place / file).parent.mkdir(exist_ok=True)
-                files.write_whole(place / file, content.encode() if isinstance(content, str) else content)
+                # bytes of a place that are no text stay as they are
+                data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+                files.write_whole(place / file, data)
             text = json.dumps(sealed(summary), indent=1, ensure_ascii=True, allow_nan=False)
             files.write_whole(place / MIXTURE, text.encode())
     return Export(folder, summary)
@@ -201,6 +204,31 @@ def _doubts(place: Path, run: int | None) -> list[str]:
     return said
 
 
+def _loss_weights(place: Path) -> dict[str, float]:
+    """What the losses of each used source would have to count, by name; none where no bound on passes moved a share."""
+    rows = [one for one in read_shares(place)[1] if one["weight"] > 0 and "loss_weight" in one]
+    off = [(abs(one["loss_weight"] - 1), one["tokens"]) for one in rows]
+    if not any(moved > MOVED and moved * tokens > 1 for moved, tokens in off):  # whole tokens move less than one
+        return {}
+    return {one["name"]: one["loss_weight"] for one in rows}
+
+
+def _weighting(weighted: Mapping[str, float], scheduled: bool) -> list[str]:
+    """That the mix has loss weights, and that they are not in the trainer's files."""
+    if not weighted:
+        return []
+    told = sorted(weighted.items(), key=lambda one: (-abs(one[1] - 1), one[0]))
+    named = ", ".join(f"{name} {weight:.3g}" for name, weight in told[:3])
+    named += f" and {len(told) - 3:,} more" if len(told) > 3 else ""
+    if scheduled:
+        return [f"The mix's loss weights belong to its own shares, not to a schedule's, and are left out: {named}."]
+    return [
+        "The bound on passes keeps the shares from those asked for. Loss weights would make up for it, but the files "
+        f"have no place for them: the trainer's code would have to multiply each source's losses. They are {named}; "
+        f"see loss_weight in {MIXTURE}."
+    ]
+
+
 def _passes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """That sources are gone through more often than repeating is worth."""
     many = sorted((one for one in rows if (one["passes"] or 0) > MANY_PASSES * 1.001), key=lambda one: -one["passes"])
@@ -231,7 +259,9 @@ def _refuse_foreign(folder: Path) -> None:
         raise UsageError(f"{folder} holds files that are not a cuvee export. Choose another place with -o.")
 
 
-def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Sequence[Stage]) -> dict[str, Any]:
+def _summary(
+    mixture: Mixture, name: str, made: Exported, mix: Path, stages: Sequence[Stage], weighted: Mapping[str, float]
+) -> dict[str, Any]:
     held, run = mixture.available, mixture.tokens
     planned = None if run is None else apportion(mixture.shares, run).tolist()
     rows = []
@@ -246,8 +276,11 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Seq
                 "available": held[at] if held else None,
                 "documents": mixture.documents[at] if mixture.documents else None,
                 "passes": float(share * run / held[at]) if held and run else None,
+                "loss_weight": None if weighted and stages else weighted.get(source, 1.0),
             }
         )
+    shares = [str(share) for share in mixture.shares]
+    losses = [one["loss_weight"] for one in rows] if weighted else []
     return {
         "format": MIXTURE_FORMAT,
         "trainer": name,
@@ -261,12 +294,10 @@ def _summary(mixture: Mixture, name: str, made: Exported, mix: Path, stages: Seq
         "files": sorted(made.files),
         "use": made.use,
         "warnings": [],
-        "notes": list(made.notes),
+        "notes": [*_weighting(weighted, bool(stages)), *made.notes],
         "facts": dict(made.facts),
         "from": str(mix),
-        "digest": digest(
-            "mixture", list(mixture.names), [str(share) for share in mixture.shares], run, described(stages)
-        ),
+        "digest": digest("mixture", list(mixture.names), shares, run, described(stages), *losses),
     }
 
 

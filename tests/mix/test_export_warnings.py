@@ -29,9 +29,11 @@ def pool_of(folder: Path, sizes: dict[str, int]) -> Path:
     return folder / "pool.parquet"
 
 
-def mixed(folder: Path, weights: dict[str, str], sizes: dict[str, int] = SIZES, tokens: int = 50_000) -> Path:
+def mixed(
+    folder: Path, weights: dict[str, str], sizes: dict[str, int] = SIZES, tokens: int = 50_000, **asked: Any
+) -> Path:
     cuvee.mix_sources(
-        pool_of(folder, sizes), weights=weights, tokens=tokens, reading=cuvee.Reading(tokens="n"),
+        pool_of(folder, sizes), weights=weights, tokens=tokens, reading=cuvee.Reading(tokens="n"), **asked,
         output=folder / "mix", cache=folder / "cache",
     )  # fmt: skip
     return folder / "mix"
@@ -61,6 +63,39 @@ def test_a_mix_as_planned_has_no_warning(tmp_path: Path) -> None:
     answer = run("mix", "export", mix, "--to", "megatron", "-o", tmp_path / "again")
     shown = "\n".join(answer.screen())
     assert "(!)" not in shown and "note" in shown, "what a trainer always does is no warning"
+
+
+@pytest.mark.parametrize("to", exporting.names())
+def test_loss_weights_are_said(tmp_path: Path, to: str) -> None:
+    """Half a pass allows 15,000, 5,000 and 30,000 tokens where 20,000, 10,000 and 20,000 were asked for."""
+    told = exported(mixed(tmp_path, EVEN, passes=0.5), to)
+    weights = {one["name"]: one["loss_weight"] for one in told["sources"]}
+    assert weights == pytest.approx({"fiction": 4 / 3, "speech": 2.0, "web": 2 / 3})
+    said = told["notes"][0]
+    assert "files have no place for them" in said and "They are speech 2, fiction 1.33, web 0.667;" in said
+
+
+def test_loss_weights_that_say_nothing_are_no_note(tmp_path: Path) -> None:
+    """Without a bound they are 1; with one that binds nowhere they hold the rounding to whole tokens alone."""
+    thirds = {"fiction": "1/3", "speech": "1/3", "web": "1/3"}
+    for weights, asked in ((EVEN, {}), (thirds, {"tokens": 100, "passes": 2})):
+        told = exported(mixed(tmp_path, weights, **asked))
+        assert {one["loss_weight"] for one in told["sources"]} == {1.0}
+        assert not any("oss weights" in one for one in told["notes"])
+
+
+def test_a_schedule_has_no_loss_weights_of_the_mix(tmp_path: Path) -> None:
+    told = exported(mixed(tmp_path, EVEN, passes=0.5), schedule="upsample_end:last=0.2")
+    assert {one["loss_weight"] for one in told["sources"]} == {None}
+    assert "belong to its own shares" in told["notes"][0]
+
+
+def test_other_loss_weights_are_another_export(tmp_path: Path) -> None:
+    """The same tokens of each source, bound to that or asked for."""
+    bound = exported(mixed(tmp_path, EVEN, passes=0.5))
+    asked = exported(mixed(tmp_path, {"fiction": "0.3", "speech": "0.1", "web": "0.6"}))
+    assert [one["planned"] for one in bound["sources"]] == [one["planned"] for one in asked["sources"]]
+    assert bound["digest"] != asked["digest"]
 
 
 def test_another_run_than_planned_and_many_passes(tmp_path: Path) -> None:

@@ -13,12 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import cuvee
 from cuvee import exporting
 from cuvee.errors import DataError, UsageError
-from cuvee.feed.trainers import grain, huggingface, megatron, nanotron, olmix, olmo_core, streaming, torchtitan
-from cuvee.feed.trainers.base import Mixture, counts_of
+from cuvee.feed.trainers import (
+    axolotl,
+    grain,
+    huggingface,
+    megatron,
+    nanotron,
+    olmix,
+    olmo_core,
+    regmix,
+    streaming,
+    torchtitan,
+)
+from cuvee.feed.trainers.base import LONGEST_KEY, Mixture, counts_of, decimal, quoted
 from cuvee.feed.trainers.llama_factory import plain_names
 from tests.command import cuvee as run
 
@@ -122,6 +135,67 @@ def test_every_export(mix: Path, tmp_path: Path, to: str) -> None:
 
 def read_yaml(path: Path) -> Any:
     return pytest.importorskip("yaml").safe_load(path.read_text())
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e-05)
+@example(1e16)
+@example(5e-324)
+def test_every_reader_of_yaml_takes_numbers_for_what_they_are(value: float) -> None:
+    """YAML 1.1 wants a point and a sign beside an exponent; what is a number of JSON is one of YAML 1.2."""
+    for found in (pytest.importorskip("yaml").safe_load(decimal(value)), json.loads(decimal(value))):
+        assert type(found) is float and found.hex() == value.hex()
+
+
+ODD = st.text(
+    st.sampled_from("\"\\\n\r\t\0\x1b\x7f\x85\xa0\u2028\ufeff\ufffe\ud800\udcff😀𝒳{[:#&*!|>'%@`,/ ") | st.characters()
+)
+
+
+@settings(deadline=None)
+@given(name=ODD, rare=st.integers(2, 10**18))
+@example(name="😀", rare=10**6)
+@example(name="\ud83d\ude00", rare=3)
+@example(name="<<", rare=3)
+@example(name="é" * 200 + "😀" * 100, rare=10**17)
+@example(name="=" * (LONGEST_KEY - 2), rare=3)
+@example(name="x" * 3000, rare=3)
+def test_yaml_gives_names_places_and_weights_back(name: str, rare: int) -> None:
+    """Whatever a source is called, and however small its share."""
+    load = pytest.importorskip("yaml").safe_load
+    names, shares = (f"a{name}", "b"), (Fraction(1, rare), 1 - Fraction(1, rare))
+    places, weights = (f"/{name}", "b"), [1 / rare, float(shares[1])]
+    mixture = Mixture(names, shares, places, tokens=1000, available=(10, 1000), documents=(10, 10))
+
+    def read(export: Any, one: Mixture = mixture) -> Any:
+        (text,) = export(one).files.values()
+        assert text.isascii()
+        return load(text)
+
+    assert load(quoted(name)) == name
+    rows = read(olmo_core.export)["sources"]
+    assert [(one["source_name"], one["target_ratio"]) for one in rows] == list(zip(names, weights, strict=True))
+    assert [one["paths"] for one in rows] == [[place] for place in places]
+    found = read(nanotron.export)["data_stages"][0]["data"]["dataset"]
+    assert found == {"dataset_folder": list(places), "dataset_weights": weights}
+    assert read(regmix.export)["train"] == dict(zip(places, weights, strict=True))
+    even = replace(mixture, shares=(Fraction(1, 2), Fraction(1, 2)))
+    assert {one["path"] for one in read(axolotl.export, even)["datasets"]} == set(places)
+    topics = replace(mixture, names=(f"a{name}".replace("/", "_"), f"b/c{name}"))
+    source, topic = topics.names[0], f"c{name}"
+    told = read(olmix.export, topics)["mix"]
+    assert told == {
+        source: {"weight": weights[0], "repetition_factor": told[source]["repetition_factor"]},
+        "b": {"weight": weights[1], topic: {"weight": 1.0, "repetition_factor": 1.0}},
+    }
+
+
+def test_megatron_takes_a_place_whose_bytes_are_no_text(mix: Path, tmp_path: Path) -> None:
+    """A path of the command line that is not UTF-8 was a crash; the shell gets its bytes."""
+    place = b"/d/\xff".decode("utf-8", "surrogateescape")
+    folder, _ = exported(mix, tmp_path, "megatron", places={"web": place, HOSTILE: "/d/w"})
+    assert (folder / "data-path.txt").read_bytes().split()[-1] == b"/d/\xff"
+    assert json.loads((folder / "blend.json").read_text())["train"][-1] == place
 
 
 def test_megatron(mix: Path, tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_laws(name: str, tokens: list[int], budget: int) -> None:
         np.testing.assert_allclose(found, getattr(mix, "epochs") * held.tokens, rtol=1e-9)  # noqa: B009
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "given"])
+@settings(deadline=None)
+@given(tokens=SIZES, empty=st.integers(1, 9), budget=st.integers(1, 10**12))
+def test_a_source_without_tokens_gets_nothing(name: str, tokens: list[int], empty: int, budget: int) -> None:
+    """Nothing could be read of it; the others share as they would without it."""
+    documents = [max(one // 100, 1) for one in tokens]
+    found = build(name).allot(sources([0] * empty + tokens, [0] * empty + documents), budget)
+    assert found[:empty].tolist() == [0.0] * empty
+    np.testing.assert_allclose(found[empty:], build(name).allot(sources(tokens, documents), budget), rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_card(name: str) -> None:
     card = registry.find("mix", name).card

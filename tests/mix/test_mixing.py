@@ -98,6 +98,17 @@ def test_screen(pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert told["planned"] == 10
 
 
+def test_an_empty_source_has_no_weight_and_is_named(tmp_path: Path) -> None:
+    """Uniform gave it a third of the run, of nothing; so did the column beside every other mix."""
+    table = {"text": ["a", "b", "c"], "origin": ["code", "empty", "web"], "n": [10, 0, 90], "id": ["0", "1", "2"]}
+    pq.write_table(pa.table(table), tmp_path / "pool.parquet")
+    found = mixed(tmp_path / "pool.parquet", method="uniform", tokens=100).summary
+    assert [one["tokens"] for one in found["sources"]] == [50, 0, 50]
+    assert "1 source not used at all: empty." in found["warnings"]
+    beside = mixed(tmp_path / "pool.parquet", method="proportional", tokens=100).summary["sources"]
+    assert [(one["uniform"], one["uniform_passes"]) for one in beside] == [(0.5, 5.0), (0.0, 0.0), (0.5, 50 / 90)]
+
+
 def test_plan_writes_nothing(pool: Path, tmp_path: Path) -> None:
     found = run("mix", pool, "--by", "origin", "-o", tmp_path / "out", "--plan")
     assert "Unimax(epochs=4.0)" in found.out and not (tmp_path / "out").exists()

@@ -5,8 +5,8 @@ Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to
 
     r_i = min(n_i, limit),    p_i = r_i^(1 / tau) / sum_j r_j^(1 / tau);
 
-the limit is taken before the temperature. ``limit=0`` is the median of the sources' sizes: with a limit in the middle,
-the larger half count alike and the smaller half by their size.
+the limit is taken before the temperature. ``limit=0`` is the median size of the sources that hold tokens: with a limit
+in the middle, the larger half count alike and the smaller half by their size.
 
 Inputs: tokens and documents of each source. Cost: none. Trap: with unit=documents the shares are of documents, as in
 the paper; they are turned into tokens by each source's mean length, which may surprise where lengths differ.
@@ -56,7 +56,7 @@ class ExamplesProportional(Mix):
 
     def allot(self, sources: Sources, budget: int) -> Floats:
         size = (sources.tokens if self.unit == "tokens" else sources.documents).astype(np.float64)
-        rate = np.minimum(size, self.limit or np.median(size)) ** (1 / self.tau)
+        rate = np.minimum(size, self.limit or np.median(size[sources.tokens > 0])) ** (1 / self.tau)
         if self.unit == "documents":
             rate = rate * sources.tokens / np.maximum(sources.documents, 1)
         return budget * rate / rate.sum()

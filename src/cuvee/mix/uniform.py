@@ -4,8 +4,8 @@ Chen et al., "Aioli: A Unified Optimization Framework for Language Model Data Mi
 six methods with it under equal cost: none of the earlier ones is better than stratified sampling on all of their
 mixtures, and some are worse by up to 6.9 perplexity points.
 
-Inputs: tokens of each source, to know the passes. Cost: none. Trap: small sources are repeated as often as it takes;
-bound the passes, or use ``unimax``.
+Inputs: tokens of each source, to know the passes; one without tokens gets nothing. Cost: none. Trap: small sources are
+repeated as often as it takes; bound the passes, or use ``unimax``.
 """
 
 from __future__ import annotations
@@ -39,4 +39,5 @@ class Uniform(Mix):
     )
 
     def allot(self, sources: Sources, budget: int) -> Floats:
-        return np.full(len(sources), budget / len(sources))
+        held = sources.tokens > 0
+        return np.where(held, budget / max(int(held.sum()), 1), 0.0)

@@ -134,9 +134,29 @@ def default_place(name: str) -> str:
     return f"data/{'/'.join(steps)}"
 
 
+LONGEST_KEY = 1000
+"""YAML reads keys of at most 1,024 characters without a question mark before them."""
+
+
 def quoted(text: str) -> str:
-    """A string in YAML (and JSON): double quotes, everything unusual escaped."""
-    return json.dumps(text)
+    """A string in YAML: double quotes, everything unusual escaped.
+
+    As in JSON, but for characters beyond 16 bits: JSON's two escapes for one of them are two characters in YAML.
+    """
+    escaped = (f"\\U{ord(one):08x}" if one > "\uffff" else json.dumps(one)[1:-1] for one in text)
+    return f'"{"".join(escaped)}"'
+
+
+def key(text: str, indent: int) -> str:
+    """A key of a mapping in YAML, with its colon; ``indent``: of the line, which may be continued on another."""
+    told = quoted(text)
+    return f"{told}:" if len(told) <= LONGEST_KEY else f"? {told}\n{' ' * indent}:"
+
+
+def decimal(value: float) -> str:
+    """A finite number in YAML, exact; with a point, as YAML 1.1 takes 1e-05 for text."""
+    digits, e, exponent = repr(value).partition("e")
+    return f"{digits}{'' if '.' in digits else '.0'}{e}{exponent}"
 
 
 def comment(mixture: Mixture) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UsageError
-from .base import Exported, Mixture, comment, quoted
+from .base import Exported, Mixture, comment, decimal, quoted
 from .stages import Stage
 
 
@@ -28,7 +28,7 @@ def samples(order: npt.NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
 def stage(name: str, step: int, mixture: Mixture) -> str:
     """One entry of ``data_stages``."""
     places = ", ".join(map(quoted, mixture.places))
-    weights = ", ".join(map(repr, mixture.weights()))
+    weights = ", ".join(map(decimal, mixture.weights()))
     return (
         f"  - name: {name}\n    start_training_step: {step}\n    data:\n"
         + f"      seed: {mixture.seed}\n      num_loading_workers: 1\n      dataset:\n"

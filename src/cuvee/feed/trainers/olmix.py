@@ -11,7 +11,7 @@ import math
 from fractions import Fraction
 
 from ...errors import UsageError
-from .base import Exported, Mixture, comment, quoted
+from .base import Exported, Mixture, comment, decimal, key
 
 STAGES = "One launch a stage, from the checkpoint of the one before; each draws its parts of the sources anew."
 OWN = ("weight", "repetition_factor")
@@ -24,21 +24,21 @@ def export(mixture: Mixture) -> Exported:
     tree: dict[str, list[tuple[str, Fraction, str]]] = {}
     for name, share, passes in zip(mixture.names, mixture.shares, needed, strict=True):
         source, _, topic = name.partition("/")
-        factor = f"repetition_factor: {max(1.0, math.ceil(passes * 1000) / 1000)}"
+        factor = f"repetition_factor: {decimal(max(1.0, math.ceil(passes * 1000) / 1000))}"
         tree.setdefault(source, []).append((topic, share, factor))
         if topic in OWN or not source or (not topic and "/" in name):
             raise UsageError(f"'{name}' cannot be written for olmix: a source and its topic need names of their own.")
     text = comment(mixture) + "mix:\n"
     for source, topics in tree.items():
         whole = sum((share for _, share, _ in topics), Fraction(0))
-        text += f"  {quoted(source)}:\n    weight: {float(whole)!r}\n"
+        text += f"  {key(source, 2)}\n    weight: {decimal(float(whole))}\n"
         if topics[0][0] == "" and len(topics) == 1:
             text += f"    {topics[0][2]}\n"
             continue
         for topic, share, factor in topics:
             if not topic:
                 raise UsageError(f"'{source}' is a source and has topics, which olmix cannot tell apart. Rename it.")
-            text += f"    {quoted(topic)}:\n      weight: {float(share / whole)!r}\n      {factor}\n"
+            text += f"    {key(topic, 4)}\n      weight: {decimal(float(share / whole))}\n      {factor}\n"
     notes = [
         "repetition_factor is what the mix's token counts need, and those are estimates unless cuvee mix was given "
         "--token-column or --tokenizer: raise it where files hold fewer tokens."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from .base import Exported, Mixture, comment, quoted
+from .base import Exported, Mixture, comment, decimal, quoted
 
 STAGES = (
     "One run a stage, from the checkpoint of the one before without its data loader's state, which belongs to other "
@@ -32,10 +32,9 @@ def export(mixture: Mixture) -> Exported:
     known = mixture.available is not None and mixture.tokens is not None
     needed = [float(one) for one in mixture.passes()] if known else [1.0] * len(mixture.names)
     for name, weight, place, passes in zip(mixture.names, mixture.weights(), mixture.places, needed, strict=True):
-        lines.append(f"  - source_name: {quoted(name)}\n    target_ratio: {weight!r}\n")
-        lines.append(
-            f"    paths: [{quoted(place)}]\n    max_repetition_ratio: {max(1.0, math.ceil(passes * 1000) / 1000)}\n"
-        )
+        lines.append(f"  - source_name: {quoted(name)}\n    target_ratio: {decimal(weight)}\n")
+        most = decimal(max(1.0, math.ceil(passes * 1000) / 1000))
+        lines.append(f"    paths: [{quoted(place)}]\n    max_repetition_ratio: {most}\n")
     notes = ["A source that cannot supply its tokens within max_repetition_ratio is an error, not a shorter run."]
     notes.append(
         "max_repetition_ratio is what the mix's token counts need, and those are estimates unless cuvee mix was given "

@@ -7,7 +7,7 @@ Files hold packed sequences, so weights are shares of tokens.
 from __future__ import annotations
 
 from ...errors import UsageError
-from .base import Exported, Mixture, comment, default_place, quoted
+from .base import Exported, Mixture, comment, decimal, default_place, key
 from .llama_factory import plain_names
 
 STAGES = (
@@ -18,17 +18,19 @@ STAGES = (
 
 def export(mixture: Mixture) -> Exported:
     """``mixture.yaml``."""
-    keys = []
+    names = []
     for name, place, plain in zip(mixture.names, mixture.places, plain_names(mixture.names), strict=True):
-        keys.append(f"train_{plain}" if place == default_place(name) else place)
-    if twice := [key for key in keys if keys.count(key) > 1]:
+        names.append(f"train_{plain}" if place == default_place(name) else place)
+    if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"Two sources have the prefix '{twice[0]}'. Name others with --data.")
-    train = "".join(f"  {quoted(key)}: {weight!r}\n" for key, weight in zip(keys, mixture.weights(), strict=True))
-    valid = "".join(f"  {quoted('valid_' + key.removeprefix('train_'))}: 1.0\n" for key in keys)
+    train = "".join(
+        f"  {key(name, 2)} {decimal(weight)}\n" for name, weight in zip(names, mixture.weights(), strict=True)
+    )
+    valid = "".join(f"  {key('valid_' + name.removeprefix('train_'), 2)} 1.0\n" for name in names)
     notes = [
         "Draws are random; packed files are read again from the beginning when they end.",
         "valid names every source's held-out files: keep those whose loss counts, and add model_name.",
     ]
-    facts = {"prefixes": dict(zip(mixture.names, keys, strict=True))}
+    facts = {"prefixes": dict(zip(mixture.names, names, strict=True))}
     text = comment(mixture) + f"train:\n{train}valid:\n{valid}"
     return Exported({"mixture.yaml": text}, notes, "mixture.yaml as RegMix's configuration of data", facts)
