@@ -433,8 +433,9 @@ class Law(ABC):
     card: ClassVar[Card]
     simulated: ClassVar[bool] = False
     """Whether its best mixture is the mean of the best of many random ones, instead of where descent ends."""
-    left_out: ClassVar[str | None] = None
-    """What is left out as a whole when the law is judged: "mixture" or a column; None for runs alike but the seed."""
+    left_out: ClassVar[str | tuple[str, ...] | None] = None
+    """What is left out as a whole when the law is judged: "mixture", a column, or several; None for runs alike but the
+    seed."""
     drawn: ClassVar[str | None] = None
     """What the bootstrap draws as a whole, likewise. Of a drawn column, a question without a value asks about all."""
     checkpoints: ClassVar[bool] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,10 @@ Fits = list[list[Prediction]]
 """Fits to resamples: one list for each outcome."""
 LEVEL = 0.9
 """Of all intervals."""
+MORE = re.compile(
+    r"(?<![^\W_])(acc(uracy)?|score|f1|auc|bleu|rouge|exact_match|pass|reward|win_rate)(?![^\W\d_])", re.I
+)
+"""Names of outcomes of which more is better."""
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
 
@@ -238,7 +243,7 @@ class _Job:
             guesses = [one for one in (*BASELINES, *law.rivals()) if one[0] != itself]
             verdict = judge(law, together(runs, law.left_out), guesses)
             self.progress.advance(1)
-            scales = [one for one in ("tokens", "parameters", "samples", "compute", "size") if one in needs]
+            scales = [one for one in ("tokens", "parameters", "samples", "compute", "size", "loss_a") if one in needs]
             told.append(
                 {
                     "name": name,
@@ -279,7 +284,7 @@ class _Job:
             summary |= self._pictures(summary, names, share, full)
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
-        notes = [*self._mingled(), *table.notes, *together_said]
+        notes = [*self._upward(names), *self._elsewhere(), *self._mingled(), *table.notes, *together_said]
         summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
@@ -336,6 +341,24 @@ class _Job:
 
     def _proposes(self) -> bool:
         return "mixture" in self.law.card.needs and self.law.card.gives == ("loss",)
+
+    def _upward(self, names: Sequence[str]) -> list[str]:
+        """Outcomes that are minimised, and whose names say that more of them is better."""
+        found = [f"'{name}'" for name in names if self._proposes() and MORE.search(name)]
+        if not found:
+            return []
+        sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
+        return [
+            f"{', '.join(found[:3])} {sounds} as if more were better: then turn the sign, or fit losses (--losses)."
+        ]
+
+    def _elsewhere(self) -> list[str]:
+        """Names among the sizes that no run holds: misspelt, or of another pool."""
+        found = [f"'{name}'" for name in self.sizes or {} if name not in self.table.settings.sources]
+        if not found:
+            return []
+        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+        return [f"Sizes are given of {', '.join(found[:3])}{more}, which no run holds: passed over."]
 
     def _mingled(self) -> list[str]:
         """Sizes by which runs differ and at which the law does not look."""

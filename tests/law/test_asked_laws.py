@@ -16,7 +16,9 @@ import cuvee
 from cuvee.law import wording
 from cuvee.law.baselines import BASELINES
 from cuvee.law.clustering_on_difficulty import ClusteringOnDifficulty
-from cuvee.law.judge import clusters, judge, together
+from cuvee.law.d_cpt import DCpt
+from cuvee.law.effective_tokens import EffectiveTokens
+from cuvee.law.judge import clusters, folds, judge, together
 from cuvee.law.value_of_ood import ValueOfOod
 from tests.command import cuvee as run
 
@@ -66,6 +68,24 @@ def test_whole_mixtures_are_left_out() -> None:
     both = table(np.arange(6.0), compute=np.repeat([1.0, 2.0, 3.0], 2), item=np.tile([5.0, 9.0], 3))
     assert clusters(together(both, "compute"))[1].tolist() == [0, 0, 1, 1, 2, 2]
     assert clusters(together(both, "item"))[1].tolist() == [0, 1] * 3
+    assert clusters(together(both, ("compute", "item")))[0] == 6
+    twice = table(np.arange(6.0), compute=np.tile([1.0, 1.0, 2.0], 2), item=np.tile([5.0, 9.0, 9.0], 2))
+    assert clusters(together(twice, ("compute", "item")))[1].tolist() == [0, 1, 2] * 2
+
+
+def test_whole_shares_and_whole_corpora_are_left_out() -> None:
+    """Other runs of a share, or of a data set, would tell its loss; data sets alike in one indicator are two."""
+    share, tokens = (one.ravel() for one in np.meshgrid(np.linspace(0, 1, 6), np.geomspace(1e9, 1.6e10, 5)))
+    shared = table(tokens, parameters=0 * tokens + 1e9, tokens=tokens, share=share)
+    masks = folds(together(shared, DCpt().left_out))
+    assert sorted(tuple(set(share[mask])) for mask in masks) == [(one,) for one in np.unique(share)]
+    assert [mask.sum() for mask in masks] == [5] * 6
+    diversity, syntheticity = np.repeat([2.0, 3.0, 3.0, 4.0], 6), np.repeat([0.0, 0.0, 0.1, 0.1], 6)
+    size = np.tile(np.geomspace(1e7, 1e9, 6), 4)
+    sets = table(size, parameters=size, tokens=20 * size, diversity=diversity, syntheticity=syntheticity)
+    masks = folds(together(sets, EffectiveTokens().left_out))
+    assert [set(np.flatnonzero(mask) // 6) for mask in masks] == [{0}, {1}, {2}, {3}]
+    assert [mask.sum() for mask in masks] == [6] * 4
 
 
 def items(random: np.random.Generator) -> dict[str, Any]:

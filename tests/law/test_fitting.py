@@ -127,6 +127,21 @@ def test_extrapolation_is_said(tmp_path: Path) -> None:
     assert "away from any mean of the measured mixtures" in " ".join(found["warnings"])
 
 
+def test_outcomes_of_which_more_is_better_are_named(tmp_path: Path) -> None:
+    """All outcomes are minimised: said where the name of one sounds otherwise, and of nothing else."""
+    for name, said in (("accuracy", True), ("hellaswag_acc", True), ("pass@10", True), ("raccoons", False)):
+        table = frame(20)
+        table[f"metric.{name}"] = table.pop("loss.first")
+        found = cuvee.fit_law(write(tmp_path / "runs.csv", table), resample=20, output=tmp_path / "fit").summary
+        assert any("as if more were better" in one for one in found["warnings"]) == said
+
+
+def test_sizes_of_what_no_run_holds_are_said(runs: Path, tmp_path: Path) -> None:
+    known = read_runs(runs).settings.sources
+    found = cuvee.fit_law(runs, sizes={**dict.fromkeys(known, 1_000), "wkii": 5}, resample=20, output=tmp_path / "fit")
+    assert any("'wkii', which no run holds" in one for one in found.summary["warnings"])
+
+
 def test_a_law_without_a_mixture(tmp_path: Path) -> None:
     n = np.repeat([1e7, 3e7, 1e8, 3e8, 1e9], 4)
     d = np.tile([1e9, 3e9, 1e10, 3e10], 5)

@@ -7,12 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuvee.core import Runs, Settings
+from cuvee import registry
+from cuvee.core import Card, Prediction, Runs, Settings
+from cuvee.engine.plan import make
 from cuvee.errors import UsageError
 from cuvee.law.baselines import BASELINES, Baseline
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.joint_scaling import JointScaling
-from cuvee.law.judge import folds, group_means, judge, largest_left_out, resamples, seed_noise, spearman
+from cuvee.law.judge import (
+    folds,
+    group_means,
+    highest,
+    judge,
+    largest_left_out,
+    resamples,
+    seed_noise,
+    spearman,
+    together,
+)
+from cuvee.law.loss_to_loss import LossToLoss
 from cuvee.law.propose import Bounds, Question, descend, random_mixtures
 from cuvee.law.reach import hull_distance, nonnegative, outside, predict
 
@@ -63,6 +76,54 @@ def test_largest_scale_left_out() -> None:
     error = largest_left_out(JointScaling("chinchilla"), runs, "parameters")
     assert error is not None and error < 0.02
     assert largest_left_out(JointScaling(), runs.take(n <= 3e7), "parameters") is None
+
+
+def test_the_largest_runs_are_those_of_least_loss() -> None:
+    """Losses that follow a law down to a quarter of them, and then stop falling: that quarter is what is missed."""
+    x = np.linspace(2.0, 4.0, 16)
+    law = LossToLoss(1.5, 1.0)
+    runs = table(0.9 * (x - 1.5) ** 1.1 + 1.0 + np.where(x < 2.5, 0.3, 0.0), loss_a=x)
+    assert largest_left_out(law, runs, "loss_a") == pytest.approx(0.3, abs=1e-6)
+    assert largest_left_out(LossToLoss(), runs.take(np.arange(4)), "loss_a") is None
+
+
+class OneWay(Prediction):
+    """Orders what is above 20 as it is, and the rest the other way round."""
+
+    def at(self, settings: Settings) -> np.ndarray:
+        x = settings.values["size"]
+        return np.where(x > 20, x, -x)
+
+
+@pytest.mark.parametrize(
+    ("gives", "tokens", "best"),
+    [("loss", 1, -1), ("error", 1, -1), ("score", 1, 1), ("performance", 1, 1), ("metric", 1, 1), ("metric", -1, -1)],
+)
+def test_the_best_quarter_is_where_choices_are_made(gives: str, tokens: int, best: int) -> None:
+    """The lowest of losses and errors, the highest of scores, and of metrics what training brings."""
+
+    class Known(Baseline):
+        card = Card("", "law", ("size", "tokens"), "", "", gives=(gives,))
+
+        def fit(self, runs: Runs) -> Prediction:
+            return OneWay()
+
+    x = np.arange(40.0)
+    verdict = judge(Known(), table(x, size=x, tokens=50.0 + tokens * x))
+    assert verdict.rank_best == pytest.approx(best)
+
+
+def test_laws_of_which_more_is_better() -> None:
+    laws = [make(registry.find("law", name), {}, name) for name in registry.found_in("law")]
+    up, down = (table(x, tokens=np.arange(1.0, 9.0)) for x in (np.arange(8.0), -np.arange(8.0)))
+    better = {type(law).__name__ for law in laws if highest(law, up)}
+    assert better == {"ClusteringOnDifficulty", "DownstreamLog", "FineLine", "Projektor"}
+    assert better - {type(law).__name__ for law in laws if highest(law, down)} == {"FineLine"}
+
+
+def test_runs_that_are_all_alike_are_left_out_by_setting() -> None:
+    runs = table(np.arange(6.0), share=np.full(6, 0.5), tokens=np.arange(1.0, 7.0))
+    assert [mask.sum() for mask in folds(together(runs, "share"))] == [1] * 6
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from cuvee import registry
 from cuvee.core import Law, Runs, Settings
 from cuvee.engine.plan import make
 from cuvee.errors import DataError, UsageError
-from cuvee.law.clustering_on_difficulty import ClusteringOnDifficulty
+from cuvee.law.clustering_on_difficulty import LIMIT, ClusteringOnDifficulty, fit_cluster
 from cuvee.law.cross_domain_d_cpt import CrossDomainDCpt
 from cuvee.law.curve import Curve, CurveLaw, minimise
-from cuvee.law.d_cpt import DCpt, best_share, largest_share, losses, rising
+from cuvee.law.d_cpt import DCpt, best_share, formula, largest_share, losses, rising
 from cuvee.law.data_filtering import DataFiltering, best_union
 from cuvee.law.data_mixing_laws import DataMixingLaws
 from cuvee.law.downstream_log import DownstreamLog, misaligned
@@ -207,6 +208,20 @@ def test_intervals_of_trees_are_those_of_smooth_surfaces() -> None:
     assert not any(one.posterior for one in line.refit(runs, counts, line.fit(runs)))
 
 
+def test_checkpoints_are_no_more_runs_for_trees() -> None:
+    """Trees stop on whole runs, and their intervals are as wide with six checkpoints of each run as with one."""
+    pytest.importorskip("lightgbm")
+    runs, fresh, law = swarm(40, 0.03), swarm(100, 0.0, seed=9).settings, RegMix()
+    many = replace(runs.take(np.repeat(np.arange(40), 6)), group=np.arange(240), cluster=np.repeat(np.arange(40), 6))
+    widths = []
+    for some in (runs, many):
+        drawn = law.refit(some, np.ones((40, len(some)), np.int64), law.fit(some))
+        widths.append(np.std([one.at(fresh) for one in drawn], axis=0).mean())
+    assert widths[1] == pytest.approx(widths[0], rel=0.3)
+    apart = law.fit(replace(many, cluster=None))  # a copy of every run on either side: trees learn runs by heart
+    assert law.fit(many).parameters["trees"] < apart.parameters["trees"]
+
+
 def d_cpt_runs(noise: float = 0.0, decline: float = 0.0) -> tuple[Any, Any]:
     random = np.random.default_rng(3)
     grid = [(n, d, r) for n in (5e8, 1.8e9, 4e9) for d in (2e9, 5e9, 1e10, 2e10) for r in np.linspace(0, 1, 9)]
@@ -243,6 +258,17 @@ def test_d_cpt() -> None:
     beside = best + np.array([-1e-4, 0.0, 1e-4])
     assert losses(fitted, 1e9, 2e9 / beside, beside).argmin() == 1 and abs(best * 1_000 - round(best * 1_000)) > 1e-6
     assert np.isnan(largest_share(general, 1e9, 8e9, 0.1))
+
+
+def test_nothing_of_a_corpus_has_no_term_in_its_tokens() -> None:
+    """B r^eta / D^beta is 0 at r = 0 however small eta is, in value and in slopes."""
+    theta = np.log([[1.5, 1.0, 4.0, 0.1, 0.3, 0.3, 0.5, 0.05, 0.1]])
+    share, n, d = np.array([0.0, 1e-14, 0.5]), np.log(np.full(3, 1e3)), np.log(np.full(3, 2e3))
+    size, data = 1.0 / 1e3**0.3, 4.0 * share**0.05 / 2e3**0.3
+    assert data[0] == 0 and data[1] > 0.08
+    np.testing.assert_allclose(formula(theta, n, d, share)[0], 1.5 + size + data + 0.1 / (share + 0.1) ** 0.5)
+    slopes = formula(theta + 1e-30j * np.eye(9), n, d, share).imag / 1e-30
+    assert np.isfinite(slopes).all() and (slopes[[2, 5, 7], 0] == 0).all() and (slopes[[2, 5], 1] != 0).all()
 
 
 def test_cross_domain_d_cpt_predicts_a_domain_left_out() -> None:
@@ -442,6 +468,26 @@ def test_clustering_on_difficulty_beats_one_curve() -> None:
     line = np.polyval(np.polyfit(np.log(ladder), mean, 1), np.log(big))
     assert abs(score - truth) < 0.05 and abs(score - truth) < 0.5 * abs(line - truth)
     assert np.isnan(fitted.at(at(compute=[big], item=[float(item - 1)]))).all()
+
+
+def test_items_that_emerge_late() -> None:
+    """Nothing is solved below the last two of seven sizes: the curve told is the one fitted, and goes on as planted."""
+    ladder, beyond = np.geomspace(1, 1e3, 7), np.array([3e3, 1e4])
+    for seed in range(3):
+        rate = np.random.default_rng(seed).binomial(100, np.exp(-3000 * ladder**-1.25 - 0.02), (30, 7)) / 100
+        runs = table(rate.ravel(), compute=np.tile(ladder, 30), item=np.repeat(np.arange(30.0), 7))
+        fitted = ClusteringOnDifficulty().fit(runs)
+        np.testing.assert_allclose(fitted.kept_score(ladder), rate.mean(0), atol=5e-3)
+        assert 1e3 < fitted.curves[0, 0] < 1e4
+        np.testing.assert_allclose(fitted.kept_score(beyond), np.exp(-3000 * beyond**-1.25 - 0.02), atol=0.03)
+
+
+def test_curves_are_told_as_they_were_fitted() -> None:
+    """A step at the last size asks for an a without end: the bound that the fit had holds for what is told, too."""
+    rate = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9])
+    a, b, c = fit_cluster(np.geomspace(1, 1e3, 7), rate, 0.0)
+    assert max(a, b, c) <= np.exp(LIMIT) * (1 + 1e-9)
+    np.testing.assert_allclose(np.exp(-a * np.geomspace(1, 1e3, 7) ** -b - c), rate, atol=0.1)
 
 
 def test_isotonic() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cuvee import registry
 from cuvee.core import Law, Runs, Settings
 from cuvee.engine.plan import make
 from cuvee.law.data_mixing_laws import DataMixingLaws
+from cuvee.law.effective_tokens import EffectiveTokens
 from cuvee.law.judge import folds, resamples, unlike
 from cuvee.law.table import from_arrow
 
@@ -83,6 +85,34 @@ def test_other_laws_say_what_is_open() -> None:
     pools.values["pass"] = np.repeat([1e6, 4e6], 4)  # type: ignore[index]
     once = Runs(pools, np.linspace(0.5, 0.3, 8), np.arange(8))
     assert remarks("data_filtering", once).startswith("No run goes through b twice")
+
+
+def corpora(sets: int, luck: float = 0.1) -> Runs:
+    """Six runs of each of so many data sets, whose tokens count by their indicators and by luck of their own."""
+    random = np.random.default_rng(sets)
+    diversity, syntheticity = random.uniform(2, 5, sets), random.uniform(0, 0.1, sets)
+    worth = np.exp(-0.4 * diversity + 8 * syntheticity + random.normal(0, luck, sets))
+    n, d = (np.tile(one.ravel(), sets) for one in np.meshgrid([3e7, 1e8, 5e8], [1e9, 8e9]))
+    value = 1.7 + 400 / n**0.34 + 410 / (d * np.repeat(worth, 6)) ** 0.28
+    columns = {"diversity": np.repeat(diversity, 6), "syntheticity": np.repeat(syntheticity, 6)}
+    return table(value * np.exp(random.normal(0, 0.003, 6 * sets)), parameters=n, tokens=d, **columns)
+
+
+def test_few_data_sets_are_told_with_intervals() -> None:
+    law = EffectiveTokens(restarts=8)
+    said, widths = {}, []
+    for sets in (3, 6, 12, 20):
+        runs = corpora(sets)
+        said[sets] = " ".join(law.remarks(runs, law.fit(runs)))
+        for name, truth in (("diversity", -0.4), ("syntheticity", 8.0)):
+            told = re.search(rf"{name} \S+ \[(\S+), (\S+)\]", said[sets])
+            assert (told is not None) == (sets in (6, 12))
+            if told is not None:
+                low, high = (float(one) for one in told.groups())
+                assert low < truth < high
+                widths.append(high - low)
+    assert said[20] == "" and said[3].startswith("Runs of 3 data sets hardly tell")
+    assert widths[0] > widths[2] > 0 and widths[1] > widths[3] > 0
 
 
 def test_a_falling_score_is_said() -> None:

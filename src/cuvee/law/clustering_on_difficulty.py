@@ -35,20 +35,23 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 LADDER = 8
 """Sizes of models from which on half of them make the clusters."""
+LIMIT = 14.0
+"""a, b and c are at most exp of this, a million: items that emerge late on a long ladder need an a of thousands, and
+without a bound those that only the last rung solves would get a step for a curve."""
 
 
 def fit_cluster(compute: Floats, rate: Floats, guess: float) -> Floats:
-    """a, b, c of one cluster's curve; ``compute`` in units of the least."""
+    """a, b, c of one cluster's curve, none above exp(``LIMIT``); ``compute`` in units of the least."""
     logs = np.log(compute)
 
     def value(theta: Any) -> Any:
-        a, b, c = (bounded_exp(theta[:, at : at + 1], 6.0) for at in range(3))
+        a, b, c = (bounded_exp(theta[:, at : at + 1], LIMIT) for at in range(3))
         return guess + (1 - guess) * bounded_exp(-a * bounded_exp(-b * logs) - c)
 
     grid = [[np.log(a), np.log(b), np.log(c)] for a in (0.3, 1, 3, 10) for b in (0.05, 0.2, 0.6) for c in (0.01, 0.3)]
     starts = np.array(grid)
     theta, reached = minimise(value, starts, rate, np.ones((len(starts), len(rate))), delta=0.05)
-    return np.exp(theta[int(reached.argmin())])
+    return bounded_exp(theta[int(reached.argmin())], LIMIT)
 
 
 @dataclass(frozen=True)

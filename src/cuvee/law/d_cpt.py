@@ -33,6 +33,7 @@ class DCpt(CurveLaw):
     delta: float = 1e-3
     restarts: int = 64
     logarithmic: ClassVar[bool] = True
+    left_out: ClassVar[str | None] = "share"
 
     card: ClassVar[Card] = Card(
         summary="Loss after continued pretraining by parameters, tokens and the domain's share.",
@@ -94,11 +95,14 @@ BOUNDS = (
 
 
 def formula(theta: Numbers, n: Floats, d: Floats, r: Floats) -> Numbers:
-    """The law from log parameters (b, 9), log N and log D in millions, and shares: (b, rows)."""
+    """The law from log parameters (b, 9), log N and log D in millions, and shares: (b, rows).
+
+    r^eta is 0 at r = 0, however small eta is.
+    """
     e, a, b, c, alpha, beta, gamma, eta, eps = (theta[:, at : at + 1] for at in range(9))
-    small = np.log(np.maximum(r, 1e-12))
+    logs = np.log(np.where(r > 0, r, 1.0))
     size = bounded_exp(a - bounded_exp(alpha, 3.0) * n)
-    data = bounded_exp(b + bounded_exp(eta, 3.0) * small - bounded_exp(beta, 3.0) * d)
+    data = np.where(r > 0, bounded_exp(b + bounded_exp(eta, 3.0) * logs - bounded_exp(beta, 3.0) * d), 0.0)
     share = bounded_exp(c - bounded_exp(gamma, 3.0) * np.log(r + bounded_exp(eps, 3.0)))
     return bounded_exp(e) + size + data + share
 

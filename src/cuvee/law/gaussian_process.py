@@ -32,13 +32,24 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import UsageError
 from .marginal import BOUNDS, FIRST, climb, squares
-from .posterior import Draw, draws
+from .posterior import draws
 
 Floats = npt.NDArray[np.float64]
-MOST = 400
-"""Runs that :func:`surfaces` looks at."""
 WORTH = 3.0
 """A surface is one if the logarithm of its likelihood is larger by this than without: a number each."""
+
+
+def seen(runs: Runs, counts: Floats) -> tuple[Floats, Floats, Floats]:
+    """What a process is told: mixtures (n, k), outcomes (n,) and how often each counts (n,), all float64.
+
+    Checkpoints of one run share its luck, so they are one row: the mean of their mixtures and outcomes.
+    """
+    if runs.cluster is None:
+        return runs.settings.mixture, runs.outcome, counts
+    _, first, inverse = np.unique(runs.cluster, return_index=True, return_inverse=True)
+    size = np.bincount(inverse)
+    mixture = np.stack([np.bincount(inverse, weights=column) / size for column in runs.settings.mixture.T], 1)
+    return mixture, np.bincount(inverse, weights=runs.outcome) / size, counts[first]
 
 
 @dataclass(frozen=True)
@@ -110,15 +121,15 @@ class GaussianProcess(Law):
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
         if isinstance(begin, Process):
-            rows, many = runs.settings.mixture, len(counts)
-            return list(draws(begin.theta, rows, runs.outcome, begin.mean, begin.scale, many, self.seed))
+            rows, outcome, _ = seen(runs, np.ones(len(runs)))
+            return list(draws(begin.theta, rows, outcome, begin.mean, begin.scale, len(counts), self.seed))
         return [self._climbed(runs, row.astype(np.float64)) for row in counts]
 
     def _climbed(self, runs: Runs, counts: Floats) -> Process:
         drawn = counts > 0
-        rows, noise, outcome = runs.settings.mixture[drawn], 1 / counts[drawn], runs.outcome[drawn]
-        mean = float(np.average(outcome, weights=counts[drawn]))
-        scale = math.sqrt(float(np.average((outcome - mean) ** 2, weights=counts[drawn]))) or 1.0
+        rows, outcome, count = seen(runs.take(drawn), counts[drawn])
+        noise, mean = 1 / count, float(np.average(outcome, weights=count))
+        scale = math.sqrt(float(np.average((outcome - mean) ** 2, weights=count))) or 1.0
         y, far = (outcome - mean) / scale, squares(rows, rows)
         random = np.random.default_rng(self.seed)
         starts = np.vstack([FIRST, random.uniform(BOUNDS[:, 0], BOUNDS[:, 1], (self.restarts, 3))])
@@ -135,18 +146,3 @@ class GaussianProcess(Law):
                 "Noise about a mean explains these runs about as well as any surface: give more runs or more seeds."
             ]
         return []
-
-
-def surfaces(runs: Runs, count: int) -> list[Draw]:
-    """``count`` smooth surfaces that the runs leave possible, for laws that have no intervals of their own.
-
-    Of more than ``MOST`` runs, so many are looked at, evenly by their order of shares.
-    Cost: cubic in runs; ten seconds for ``MOST``.
-    """
-    rows = runs.settings.mixture
-    order = np.lexsort((runs.outcome, *rows.T))
-    seen = runs.take(order[np.linspace(0, len(order) - 1, min(len(order), MOST)).round().astype(np.int64)])
-    fitted = GaussianProcess(restarts=2).fit(seen)
-    return draws(
-        fitted.theta, seen.settings.mixture, seen.outcome, fitted.mean, fitted.scale, count, seed=0, rough=True
-    )

@@ -3,7 +3,7 @@
 All runs of one mixture are left out together (they share its luck), and all checkpoints of a run, or what a law names
 as ``left_out``, or the runs of the largest scale. Errors are divided by the standard deviation of runs that differ in
 the seed alone, without which an error says nothing; rank correlation is given over all mixtures and over the best
-quarter, where choices are made.
+quarter, where choices are made: that of the highest outcomes for laws of which more is better.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ FOLDS = 10
 """With more groups than this, so many sets of them are left out at a time."""
 FAR = 5.0
 """Residuals beyond so many usual ones belong to runs that something happened to."""
+MORE_IS_BETTER = ("score", "performance")
+"""What a law's card says that it gives, where the highest outcome is the best; of a metric its own curve tells."""
+QUARTER = 0.25
+"""Of the runs: where choices are made, and what stands for the largest scale if only a loss tells the scale."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,24 @@ def folds(runs: Runs) -> list[npt.NDArray[np.bool_]]:
     """Masks of the runs left out: one cluster at a time, or tenths of the clusters dealt by their outcome's rank.
 
     A cluster is a group, or all groups that hold checkpoints of the same runs. Dealing by rank gives every fold good
-    and bad mixtures, and depends on nothing but the runs.
+    and bad mixtures, and depends on nothing but the runs. Where all are one cluster, nothing would be left to fit to:
+    then groups are left out.
     """
     number, inverse = clusters(runs)
+    if number == 1:
+        number, inverse = clusters(replace(runs, cluster=None))
     mean = np.bincount(inverse, weights=runs.outcome) / np.bincount(inverse)
     order = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
     fold = order % min(FOLDS, number)
     return [fold[inverse] == at for at in range(int(fold.max()) + 1)]
+
+
+def highest(law: Law, runs: Runs) -> bool:
+    """Whether the highest outcome is the best one: of a score, a performance, and a metric that rises over training."""
+    gives, tokens = law.card.gives[0], runs.settings.values.get("tokens")
+    if gives == "metric" and tokens is not None:
+        return spearman(tokens, runs.outcome) > 0
+    return gives in MORE_IS_BETTER
 
 
 def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Verdict:
@@ -137,7 +152,8 @@ def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Ve
         name: float(np.abs(left_out(one) - mean)[known].mean()) if known.any() else math.nan for name, one in baselines
     }
     error = float(np.abs(predicted[known] - mean[known]).mean()) if known.any() else math.nan
-    best = np.argsort(mean, kind="stable")[: max(4, math.ceil(len(mean) / 4))]
+    order = np.argsort(-mean if highest(law, runs) else mean, kind="stable")
+    best = order[: max(4, math.ceil(QUARTER * len(mean)))]
     best = best[known[best]]
     few = len(mean) < 4
     return Verdict(
@@ -171,10 +187,13 @@ def unlike(runs: Runs, fitted: Prediction) -> list[str]:
 def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
     """Mean absolute error on the runs of the largest value of a column, fitted to all others; None if they are too few.
 
-    Cost: one fit.
+    A column that is a loss is least for the largest runs, and rarely the same for two: the quarter of least loss is
+    left out. Cost: one fit.
     """
     values = runs.settings.values[column]
     largest = values == values.max()
+    if column.startswith("loss_"):
+        largest = values <= np.quantile(values, QUARTER)
     rest = runs.take(~largest)
     if len(np.unique(values)) < 3 or len(np.unique(rest.group)) < law.numbers(len(runs.settings.sources)):
         return None
@@ -188,11 +207,19 @@ def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:
     return float(error[known].mean()) if known.any() else None
 
 
-def together(runs: Runs, whole: str | None) -> Runs:
-    """The runs with those joined that are alike in ``whole``, "mixture" or a column: left out and drawn at once."""
+def together(runs: Runs, whole: str | tuple[str, ...] | None) -> Runs:
+    """The runs with those joined that are alike in ``whole``: left out and drawn at once.
+
+    Args:
+        whole: "mixture", a column, or several in all of which they are alike.
+    """
     if whole is None:
         return runs
-    by = runs.settings.mixture.round(9) if whole == "mixture" else runs.settings.values[whole][:, None]
+    if whole == "mixture":
+        by = runs.settings.mixture.round(9)
+    else:
+        columns = (whole,) if isinstance(whole, str) else whole
+        by = np.column_stack([runs.settings.values[name] for name in columns])
     alike = np.unique(by, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
     _, other = np.unique(
         runs.group if runs.cluster is None or whole != "mixture" else runs.cluster, return_inverse=True

@@ -4,17 +4,18 @@ Liu et al., "RegMix: Data Mixture as Regression for Language Model Pre-training"
 trees (LightGBM: rate 0.01, at most 1,000 trees, seed 42, early stopping after 3) or a linear model predict one loss;
 the proposal is the mean of the best 128 of simulated mixtures.
 
-Trees stop early on a tenth of the mixtures, dealt by the rank of their loss, and never on those that a judgement is
-made with; the release stops on the set it reports. With fewer than 20 mixtures nothing can be spared to stop on,
-and at most 300 trees are made. The release's leaves of 20 runs are for its 512. On planted surfaces of 3, 6 and 12
-sources with 40 to 250 runs (``bench/tree_leaves.py``) they err 0.95 to 2.2 times as much as leaves of 5 where noise is
-10 or 30 % of the losses' spread, and 0.74 to 1.4 times as much where it is 70 %; so ``leaf`` 0 takes 3 below 40 runs,
-5 below 500, and 20 from there. Simulated mixtures, 20,000 (the paper: 100,000), lie around the natural one at many
-strengths, not at one only. The proposer ``perturbed`` draws more near the best of them.
+Trees stop early on a tenth of the mixtures, dealt by the rank of their loss with all checkpoints of a run on one side,
+and never on those that a judgement is made with; the release stops on the set it reports. With fewer than 20 mixtures
+nothing can be spared to stop on, and at most 300 trees are made. The release's leaves of 20 runs are for its 512. On
+planted surfaces of 3, 6 and 12 sources with 40 to 250 runs (``bench/tree_leaves.py``) they err 0.95 to 2.2 times as
+much as leaves of 5 where noise is 10 or 30 % of the losses' spread, and 0.74 to 1.4 times as much where it is 70 %; so
+``leaf`` 0 takes 3 below 40 runs, 5 below 500, and 20 from there. Simulated mixtures, 20,000 (the paper: 100,000), lie
+around the natural one at many strengths, not at one only. The proposer ``perturbed`` draws more near the best of them.
 
 Trees follow a smooth loss in steps, resampled or not, so resamples do not tell how far they are from it. Intervals are
-those of the smooth surfaces that the same runs leave possible, draws of a Gaussian process (``law/posterior.py``): of
-what is measured, not of what trees make of it. They are widened where trees say something else.
+those of the smooth surfaces that the same runs leave possible, sums of exponentials drawn of a Gaussian process
+(``law/posterior.py``): of what is measured, not of what trees make of it. They are widened where trees say something
+else.
 
 Inputs: mixtures and one loss. Cost: tenths of a second a fit with trees, and seconds for intervals. Traps: trees cannot
 extrapolate, and are flat near their minimum; with 32 runs of six sources they err more than a line, with 128 less, and
@@ -34,7 +35,9 @@ import numpy.typing as npt
 from ..core import Card, Law, Prediction, Runs, Settings
 from ..errors import UsageError
 from .baselines import Baseline
-from .gaussian_process import surfaces
+from .gaussian_process import seen
+from .judge import clusters
+from .posterior import surfaces
 
 Floats = npt.NDArray[np.float64]
 
@@ -123,10 +126,10 @@ class RegMix(Law):
             return Baseline("linear").fit(
                 Runs(Settings(runs.settings.sources, runs.settings.mixture), runs.outcome, runs.group)
             )
-        groups, inverse = np.unique(runs.group, return_inverse=True)
+        number, inverse = clusters(runs)
         leaf = self._leaf(len(runs))
         x, y = runs.settings.mixture, runs.outcome
-        if len(groups) < 20:
+        if number < 20:
             booster = fit_trees(x, y, None, None, min(self.iterations, 300), self.rate, leaf)
             return _Trees(booster, {"trees": booster.num_trees(), "leaf": leaf})
         mean = np.bincount(inverse, weights=y) / np.bincount(inverse)
@@ -136,7 +139,8 @@ class RegMix(Law):
 
     def refit(self, runs: Runs, counts: npt.NDArray[np.int64], begin: Prediction | None = None) -> list[Prediction]:
         if isinstance(begin, _Trees):
-            return list(surfaces(runs, len(counts)))
+            rows, outcome, _ = seen(runs, np.ones(len(runs)))
+            return list(surfaces(rows, outcome, len(counts)))
         return super().refit(runs, counts, begin)
 
     def _leaf(self, runs: int) -> int:

@@ -2,8 +2,9 @@
 
 Ridge is fitted to standardised numbers and their squares; its penalty is the one of least error on runs left out
 one at a time, which has a closed form. Where runs cannot tell the parts of many numbers, the penalty grows until little
-but the mean is left. Trees are those of
-:mod:`cuvee.law.regmix`, made for thousands of runs.
+but the mean is left. Trees are those of :mod:`cuvee.law.regmix`, with leaves of 20 from 120 runs on: what leaves other
+numbers than shares need is not measured. Their intervals come from resampled trees, which all follow a smooth loss in
+the same steps, so they are too narrow.
 """
 
 from __future__ import annotations
