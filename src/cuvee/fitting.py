@@ -284,7 +284,14 @@ class _Job:
             summary |= self._pictures(summary, names, share, full)
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
-        notes = [*self._upward(names), *self._elsewhere(), *self._mingled(), *table.notes, *together_said]
+        notes = [
+            *self._upward(names),
+            *self._elsewhere(),
+            *self._never(),
+            *self._mingled(),
+            *table.notes,
+            *together_said,
+        ]
         summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
@@ -359,6 +366,17 @@ class _Job:
             return []
         more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
         return [f"Sizes are given of {', '.join(found[:3])}{more}, which no run holds: passed over."]
+
+    def _never(self) -> list[str]:
+        """Sources that no run holds anything of."""
+        shares, names = self.table.settings.mixture, self.table.settings.sources
+        found = [f"'{name}'" for name, most in zip(names, shares.max(0, initial=0.0), strict=True) if most == 0]
+        if not found:
+            return []
+        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+        return [
+            f"No run holds anything of {', '.join(found[:3])}{more}, so nothing is known of it: try it, or drop it."
+        ]
 
     def _mingled(self) -> list[str]:
         """Sizes by which runs differ and at which the law does not look."""

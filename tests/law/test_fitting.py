@@ -142,6 +142,13 @@ def test_sizes_of_what_no_run_holds_are_said(runs: Path, tmp_path: Path) -> None
     assert any("'wkii', which no run holds" in one for one in found.summary["warnings"])
 
 
+def test_a_source_that_no_run_holds_is_named(tmp_path: Path) -> None:
+    table = frame(20)
+    table["mix.never"] = np.zeros(len(table["run"]))
+    found = cuvee.fit_law(write(tmp_path / "runs.csv", table), resample=20, output=tmp_path / "fit").summary
+    assert any(one.startswith("No run holds anything of 'never'") for one in found["warnings"])
+
+
 def test_a_law_without_a_mixture(tmp_path: Path) -> None:
     n = np.repeat([1e7, 3e7, 1e8, 3e8, 1e9], 4)
     d = np.tile([1e9, 3e9, 1e10, 3e10], 5)

@@ -103,6 +103,20 @@ def test_the_best_run_beside_the_proposal() -> None:
     assert "was measured at 1.9, below the 2 predicted" in said(0.1, 0.05, 0.15, observed=1.9)[0]
 
 
+def test_the_best_run_may_repeat_too_much() -> None:
+    """Advice to train it says how often it would go through a source, where that is more than the proposal does."""
+    summary = told((0.1, 0.05, 0.2), (-0.1, -0.2, -0.05))
+    summary["tokens"] = 40_000
+    summary["proposal"] = [
+        {"name": "code", "weight": 0.1, "best_measured": 0.53, "available": 2_000, "passes": 2.0},
+        {"name": "web", "weight": 0.9, "best_measured": 0.47, "available": 50_000, "passes": 0.72},
+    ]
+    assert wording.warnings(summary)[0].endswith("that one would go through 'code' 10.6 times.")
+    for change in ({"available": 10_000}, {"passes": 11.0}, {"available": None}):
+        summary["proposal"][0] |= {"available": 2_000, "passes": 2.0} | change
+        assert "would go through" not in wording.warnings(summary)[0]
+
+
 def test_open_predictions_are_marked() -> None:
     summary = told((0.1, 0.05, 0.2))
     for one in summary["expected"].values():

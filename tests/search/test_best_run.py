@@ -19,6 +19,7 @@ def told(predicted: float, measured: float) -> dict[str, Any]:
         "extrapolation": [],
         "proposal": [],
         "expected": {"proposal": {"loss": predicted}},
+        "gains": {"best_measured": {"gain": -0.2, "low": -0.3, "high": -0.1}},
         "mixtures": [{"name": "mixture 4", "loss": measured}, {"name": "uniform", "loss": 2.9}],
     }
 
@@ -36,6 +37,18 @@ def test_a_better_run_is_named() -> None:
     tried["comparisons"] = [{"against": "uniform", "primary": True, "verdict": "better", "differences": [-0.1]}]
     tried["comparisons"][0] |= {"group": None}
     assert "best of 2" not in " ".join(wording.warnings(tried))
+
+
+def test_a_run_that_the_law_takes_for_better_is_to_be_trained() -> None:
+    """Where its gain over the best run lies below 0, and the proposal is not proportional anyway."""
+    both = "in part luck, but try both (--seeds 8)."
+    assert both in " ".join(wording.warnings(told(2.5, 2.4)))
+    moved = told(2.5, 2.4)
+    moved["caution"]["share"] = 1.0
+    said = " ".join(wording.warnings(moved))
+    assert "the law, too, predicts that one to be better, by 0.1 to 0.3. Train that one." in said and both not in said
+    moved["gains"]["best_measured"]["high"] = 0.05
+    assert both in " ".join(wording.warnings(moved))
 
 
 def test_why_proportional_stays_is_said_plainly() -> None:

@@ -181,7 +181,8 @@ def unlike(runs: Runs, fitted: Prediction) -> list[str]:
     worst = far[np.argsort(-np.abs(residual[far]), kind="stable")]
     which = f"Run {worst[0] + 1} of the table lies" if len(far) == 1 else f"{len(far):,} runs lie"
     named = "" if len(far) == 1 else f" (rows {', '.join(str(one + 1) for one in sorted(worst[:5]))})"
-    return [f"{which} {abs(residual[worst[0]]):.3g} from the law, where {usual:.2g} is usual{named}: did it diverge?"]
+    found = f"{which} {abs(residual[worst[0]]):.3g} from the law, where {usual:.2g} is usual{named}"
+    return [f"{found}: did {'it' if len(far) == 1 else 'they'} diverge, or does the law not hold there?"]
 
 
 def largest_left_out(law: Law, runs: Runs, column: str) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..layout import REPORT
+from ..mix.wording import MANY_PASSES
 from ..quantities import next_lines, shell_path
 from ..report.terminal import NONE, number, percent, plural, safe, warned
 from ..report.text import fit, width
@@ -165,8 +166,25 @@ def gained(summary: Mapping[str, Any], against: str) -> str:
     return f"{_signed(one['gain'])} [{_signed(one['low'])}, {_signed(one['high'])}]"
 
 
+def _repeated(summary: Mapping[str, Any]) -> str:
+    """That the best mixture run would go through a source too often in the run that is planned; empty if not."""
+    known = [one for one in summary["proposal"] if one.get("available") and summary.get("tokens")]
+    passes = [(one["best_measured"] * summary["tokens"] / one["available"], one) for one in known]
+    if not passes:
+        return ""
+    most, one = max(passes, key=lambda each: each[0])
+    if most <= max(MANY_PASSES, one["passes"]):
+        return ""
+    return f" In the run that is planned, that one would go through '{safe(one['name'], 24)}' {most:.1f} times."
+
+
 def _against_best_run(summary: Mapping[str, Any]) -> str:
     """What to know about the proposal beside the best mixture already run; empty where it is shown to be better."""
+    found = _beside_best_run(summary)
+    return found + _repeated(summary) if found else ""
+
+
+def _beside_best_run(summary: Mapping[str, Any]) -> str:
     stood, one = standing(summary, "best_measured"), summary["gains"]["best_measured"]
     expected = summary["expected"]
     lost = standing(summary, rival(summary)) == "worse" and summary["natural_known"]
@@ -220,7 +238,7 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]
             f"Runs left out are missed by {_times(noise)} times seed noise: the law's form does not fit all of them."
         )
     for one in summary["proposal"]:
-        if one["passes"] is not None and one["passes"] > 4:
+        if one["passes"] is not None and one["passes"] > MANY_PASSES:
             found.append(
                 f"'{safe(one['name'], 24)}' would be gone through {one['passes']:.1f} times. Short proxy runs "
                 "over-rate what they do not repeat: bound it with --passes."

@@ -210,11 +210,15 @@ def _best_run(summary: Mapping[str, Any]) -> list[str]:
         return []
     if stays(summary) and best["name"] == "proportional":
         return []  # it is the proposal
-    return [
+    found = (
         f"The proposal is predicted at {expected:.4g} {summary['unit']}, and '{safe(best['name'], 24)}', the best of "
-        f"{plural(len(known), 'mixture')} run, was measured at {best['loss']:.4g}: in part luck, but try both "
-        "(--seeds 8)."
-    ]
+        f"{plural(len(known), 'mixture')} run, was measured at {best['loss']:.4g}: "
+    )
+    gain = summary["gains"].get("best_measured", {"high": None})
+    if not stays(summary) and not plain(summary) and gain["high"] is not None and gain["high"] < 0:
+        low, high = -gain["high"], -gain["low"]
+        return [f"{found}the law, too, predicts that one to be better, by {low:.3g} to {high:.3g}. Train that one."]
+    return [f"{found}in part luck, but try both (--seeds 8)."]
 
 
 def limits(summary: Mapping[str, Any]) -> list[str]:
