@@ -162,8 +162,8 @@ def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Draw]:
 def stretched(rows: Floats, y: Floats) -> Swell:
     """What makes u of mixtures: each source's length where the likelihood of outcomes ``y``, (n,), is largest.
 
-    Lengths of sources are C's, l's and s^2's equals, and the logarithms of how many times longer they are than l are
-    expected to be standard normal (automatic relevance determination: Rasmussen and Williams, section 5.1).
+    Lengths are found together with C, l and s^2; logarithms of how many times longer than l they are should be standard
+    normal (automatic relevance determination: Rasmussen and Williams, section 5.1).
     """
     centre = rows.mean(0)
     apart = rows - centre
