@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +26,10 @@ from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
+from .law.noticed import about
 from .law.propose import Bounds, Question
 from .law.reach import outside
-from .law.table import SIZES, Table, read_runs
+from .law.table import Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
 from .report.terminal import plural
@@ -39,10 +39,6 @@ Fits = list[list[Prediction]]
 """Fits to resamples: one list for each outcome."""
 LEVEL = 0.9
 """Of all intervals."""
-MORE = re.compile(
-    r"(?<![^\W_])(acc(uracy)?|score|f1|auc|bleu|rouge|exact_match|pass|reward|win_rate)(?![^\W\d_])", re.I
-)
-"""Names of outcomes of which more is better."""
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
 
@@ -284,14 +280,9 @@ class _Job:
             summary |= self._pictures(summary, names, share, full)
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
-        notes = [
-            *self._upward(names),
-            *self._elsewhere(),
-            *self._never(),
-            *self._mingled(),
-            *table.notes,
-            *together_said,
-        ]
+        minimised = names if self._proposes() else []
+        known = about(table, law, self.name, minimised, self.sizes or ())
+        notes = [*known, *table.notes, *together_said]
         summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
         summary["limits"] = wording.limits(summary)
@@ -348,46 +339,6 @@ class _Job:
 
     def _proposes(self) -> bool:
         return "mixture" in self.law.card.needs and self.law.card.gives == ("loss",)
-
-    def _upward(self, names: Sequence[str]) -> list[str]:
-        """Outcomes that are minimised, and whose names say that more of them is better."""
-        found = [f"'{name}'" for name in names if self._proposes() and MORE.search(name)]
-        if not found:
-            return []
-        sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
-        return [
-            f"{', '.join(found[:3])} {sounds} as if more were better: then turn the sign, or fit losses (--losses)."
-        ]
-
-    def _elsewhere(self) -> list[str]:
-        """Names among the sizes that no run holds: misspelt, or of another pool."""
-        found = [f"'{name}'" for name in self.sizes or {} if name not in self.table.settings.sources]
-        if not found:
-            return []
-        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
-        return [f"Sizes are given of {', '.join(found[:3])}{more}, which no run holds: passed over."]
-
-    def _never(self) -> list[str]:
-        """Sources that no run holds anything of."""
-        shares, names = self.table.settings.mixture, self.table.settings.sources
-        found = [f"'{name}'" for name, most in zip(names, shares.max(0, initial=0.0), strict=True) if most == 0]
-        if not found:
-            return []
-        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
-        return [
-            f"No run holds anything of {', '.join(found[:3])}{more}, so nothing is known of it: try it, or drop it."
-        ]
-
-    def _mingled(self) -> list[str]:
-        """Sizes by which runs differ and at which the law does not look."""
-        found = []
-        for name, column in self.table.settings.values.items():
-            if name in SIZES and name not in self.law.card.needs and column.min() < column.max():
-                found.append(
-                    f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {self.name} does not "
-                    "look at it: losses of different sizes do not belong into one fit. Fit one size, or nested_mixing."
-                )
-        return found
 
     def _objective(self) -> dict[str, float]:
         names = list(self.table.outcomes)

@@ -6,7 +6,7 @@ beat, ``boosted`` fits a formula many times over, ``trust`` whether a law knows 
 few runs, ``marginal`` and ``posterior`` fit Gaussian processes and draw surfaces of them, ``items`` clusters what
 models solve, ``checkpoints`` lays curves of checkpoints over one another, ``distilled`` compares distilled runs at
 equal compute, ``transported`` chooses by a transport distance, ``opened`` opens files of runs, ``table`` reads them,
-and ``columns`` says what may stand in them.
+``columns`` says what may stand in them, and ``noticed`` what a user should know of them before a law is fitted.
 """
 
 HELPERS = frozenset(
@@ -23,6 +23,7 @@ HELPERS = frozenset(
         "label_distance",
         "marginal",
         "moved",
+        "noticed",
         "opened",
         "perturbed",
         "posterior",

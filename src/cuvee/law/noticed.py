@@ -1,0 +1,64 @@
+"""What a table of runs shows before any law is fitted, and its user should know: as sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from ..core import Law
+from .table import SIZES, Table
+
+MORE = re.compile(
+    r"(?<![^\W_])(acc(uracy)?|score|f1|auc|bleu|rouge|exact_match|pass|reward|win_rate)(?![^\W\d_])", re.I
+)
+"""Names of outcomes of which more is better."""
+
+
+def about(table: Table, law: Law, called: str, minimised: Sequence[str], sized: Iterable[str]) -> list[str]:
+    """Sentences, gravest first.
+
+    Args:
+        law, called: the law that will be fitted, and its name.
+        minimised: outcomes of which a mixture is proposed. sized: names whose sizes were given.
+    """
+    return [*_upward(minimised), *_elsewhere(table, sized), *_never(table), *_mingled(table, law, called)]
+
+
+def _upward(minimised: Sequence[str]) -> list[str]:
+    """Outcomes that are minimised, and whose names say that more of them is better."""
+    found = [name for name in minimised if MORE.search(name)]
+    if not found:
+        return []
+    sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
+    return [f"{_first(found)} {sounds} as if more were better: then turn the sign, or fit losses (--losses)."]
+
+
+def _elsewhere(table: Table, sized: Iterable[str]) -> list[str]:
+    """Names among the sizes that no run holds: misspelt, or of another pool."""
+    found = [name for name in sized if name not in table.settings.sources]
+    return [f"Sizes are given of {_first(found)}, which no run holds: passed over."] if found else []
+
+
+def _never(table: Table) -> list[str]:
+    """Sources that no run holds anything of."""
+    most = table.settings.mixture.max(0, initial=0.0)
+    found = [name for name, share in zip(table.settings.sources, most, strict=True) if share == 0]
+    if not found:
+        return []
+    return [f"No run holds anything of {_first(found)}, so nothing is known of it: try it, or drop it."]
+
+
+def _mingled(table: Table, law: Law, called: str) -> list[str]:
+    """Sizes by which runs differ and at which the law does not look."""
+    return [
+        f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {called} does not look at it: "
+        "losses of different sizes do not belong into one fit. Fit one size, or nested_mixing."
+        for name, column in table.settings.values.items()
+        if name in SIZES and name not in law.card.needs and column.min() < column.max()
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(f"'{name}'" for name in names[:3]) + more
