@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ def test_other_delimiters(tmp_path: Path, delimiter: str, point: str) -> None:
     (tmp_path / "other.csv").write_text("\n".join([lines[0].replace(",", delimiter), *body]))
     a, b = read_runs(path), read_runs(tmp_path / "other.csv")
     assert a.settings.mixture == pytest.approx(b.settings.mixture) and a.outcomes.keys() == b.outcomes.keys()
+
+
+def test_packed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write(tmp_path / "runs.csv", frame()).read_bytes().replace(b",", b"\t")
+    packed = tmp_path / "runs.tsv.gz"
+    packed.write_bytes(gzip.compress(content))
+    assert len(read_runs(packed)) == 48
+    (tmp_path / "cut.tsv.gz").write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"cut\.tsv\.gz cannot be read as a table of runs"):
+        read_runs(tmp_path / "cut.tsv.gz")
+    monkeypatch.setattr("cuvee.law.opened.LARGEST", len(content) - 1)
+    with pytest.raises(DataError, match="it unpacks to more than"):
+        read_runs(packed)
 
 
 def test_json_in_an_array(tmp_path: Path) -> None:

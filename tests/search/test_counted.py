@@ -129,8 +129,10 @@ def test_stocks_are_nested_and_follow_their_seed() -> None:
 
 
 def test_a_source_too_small_for_a_document_is_named() -> None:
-    with pytest.raises(DataError, match="tokens of 'c' to go through: less than a document"):
+    with pytest.raises(DataError, match=r"tokens of 'c' to go through: less than a document\. Give more --run-tokens"):
         stock_of(Pool(4, (3_000, 200, 1)), 100_000, 400)
+    with pytest.raises(DataError, match=r"would be given 4 tokens of 'a' to .* Give more --tokens or a pool"):
+        stock_of(Pool(4, (3_000, 200, 1)), 4, 4)
 
 
 def test_what_a_killed_search_left_of_a_finished_trial_is_removed(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ WORTH_A_LINE = 1_000_000
 """Bytes of text."""
 
 
-_COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f} of {total:g} UNIT [{elapsed}<{remaining}]"
+_COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n:g} of {total:g} UNIT [{elapsed}<{remaining}]"
 """How tqdm shows what is not bytes."""
 
 
@@ -83,7 +83,11 @@ class Lines(Progress):
         remaining = max(0, self.total - self.done) / rate if rate else 0.0
         left = f", {remaining:,.0f} s left" if remaining >= 1 else ""
         if self.unit:
-            print(f"{self.label}: {self.done:.1f} of {self.total:g} {self.unit}{left}", file=self.stream, flush=True)
+            print(
+                f"{self.label}: {round(self.done, 1):g} of {self.total:g} {self.unit}{left}",
+                file=self.stream,
+                flush=True,
+            )
             return
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         share = f" {min(1.0, self.done / self.total):.0%}" if self.total else ""
@@ -125,7 +129,8 @@ class Bar(Progress):
         if not self.unit:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             self._bar.set_postfix_str(f"{peak:,.0f} MB memory", refresh=new)
-        self._bar.update(min(self.done, self.total or self.done) - self._bar.n)
+        done = min(self.done, self.total or self.done)
+        self._bar.update((round(done, 1) if self.unit else done) - self._bar.n)
 
     def finish(self) -> None:
         self.close()

@@ -9,9 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import DataError
+from ..source.formats import PACKED, extensions
 
 DELIMITERS = (",", "\t", ";")
 """Of a header, the first that stands in it."""
+LARGEST = 1 << 30
+"""Bytes of a table that was compressed."""
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -19,7 +22,8 @@ def open_table(path: Path) -> pa.Table:
     """The file's rows, whatever its columns are.
 
     CSV may be separated by commas, semicolons (numbers may then have a decimal comma) or tabs, and be UTF-8 or, as
-    spreadsheets save "Unicode text", UTF-16 with its mark; JSON may be an object a line or one array of objects.
+    spreadsheets save "Unicode text", UTF-16 with its mark; JSON may be an object a line or one array of objects. Both
+    may be packed (.gz, .zst).
 
     Raises:
         DataError: there is no such file, or it cannot be read as a table.
@@ -46,17 +50,18 @@ def _read(path: Path) -> pa.Table:
         import pyarrow.parquet
 
         return pyarrow.parquet.read_table(path, page_checksum_verification=False)
-    content = path.read_bytes()
+    content = _unpacked(path.read_bytes())
+    suffix = "." + extensions(path.name)[0]
     if content.startswith(_WIDE):
         content = content.decode("utf-16").encode()
     content = content.removeprefix(codecs.BOM_UTF8)
-    if path.suffix in (".jsonl", ".ndjson", ".json") or content.lstrip()[:1] in (b"[", b"{"):
+    if suffix in (".jsonl", ".ndjson", ".json") or content.lstrip()[:1] in (b"[", b"{"):
         return _json(content.decode())
     import pyarrow.csv
 
     header, _, rest = content.lstrip().partition(b"\n")
     found = [one for one in DELIMITERS if one.encode() in header] or [","]
-    delimiter = "\t" if path.suffix in (".tsv", ".tab") else found[0]
+    delimiter = "\t" if suffix in (".tsv", ".tab") else found[0]
     point = "," if delimiter == ";" and b"," in rest else "."
     # Arrow's threads may let go of what they read after the interpreter has begun to end: no Python object, then.
     memory = pa.BufferOutputStream()
@@ -66,6 +71,17 @@ def _read(path: Path) -> pa.Table:
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in content),
         convert_options=pyarrow.csv.ConvertOptions(decimal_point=point),
     )
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What a .gz or .zst file holds; other content as it is."""
+    for magic, kind in PACKED:
+        if content.startswith(magic):
+            with pa.CompressedInputStream(pa.BufferReader(content), kind) as stream:
+                content = stream.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise ValueError(f"it unpacks to more than {LARGEST >> 20:,} MB")
+    return content
 
 
 def _json(text: str) -> pa.Table:

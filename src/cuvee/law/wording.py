@@ -63,6 +63,10 @@ def _figure(value: float | None) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
+def _span(one: Mapping[str, Any]) -> str:
+    return f"[{_figure(one['low'])}, {_figure(one['high'])}]" if one["determined"] else f"[{OPEN}]"
+
+
 def _times(value: float) -> str:
     """How many times seed noise: "2.1", and "9e+13" for what is past all measure."""
     return f"{value:.1f}" if value < 1e4 else f"{value:.2g}"
@@ -245,8 +249,10 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]
             )
             break
     if summary["proposal"] and not summary["natural_known"]:
+        passes = " and how often it goes through each is not known" if summary["tokens"] else ""
         found.append(
-            "The sources' sizes are not known, so the proposal is compared with the mean of the runs. Give --sizes."
+            f"The sources' sizes are not known, so the proposal is compared with the mean of the runs{passes}. Give "
+            "--sizes."
         )
     return found
 
@@ -299,8 +305,7 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     if summary["proposal"]:
         lines += _proposed(summary)
     for name, one in list(summary["asked"].items())[:4]:
-        span = f"[{_figure(one['low'])}, {_figure(one['high'])}]" if one["determined"] else f"[{OPEN}]"
-        lines.append(f"  {safe(name, 24)} {_figure(one['value'])} {span}")
+        lines.append(f"  {safe(name, 24)} {_figure(one['value'])} {_span(one)}")
     if summary["asked"]:
         lines += textwrap.wrap(f"at {where(summary)}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")[:2]
     if not summary["proposal"]:
@@ -348,8 +353,8 @@ def _proposed(summary: Mapping[str, Any]) -> list[str]:
         ("uniform", "uniform"),
         ("best_measured", "best run"),
     )
-    told = ", ".join(f"{label} {expected[name]['loss']:.4g}" for name, label in names)
-    lines += textwrap.wrap(told, WIDTH, initial_indent="  predicted  ", subsequent_indent="             ")
+    told = [f"{label} {_figure(expected[name]['loss'])} {_span(expected[name])}" for name, label in names]
+    lines += [f"  predicted  {told[0]}, {told[1]},", f"             {told[2]}, {told[3]}"]
     if where(summary):
         lines.append(f"             at {where(summary)}")
     return lines

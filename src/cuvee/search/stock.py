@@ -127,10 +127,12 @@ def draw_stock(part: Part, grid: Grid, seed: int, most: Ints) -> Stock:
     empty = np.flatnonzero((held == 0) & (wanted > 0))
     if len(empty):
         at = int(empty[0])
+        given = wanted[at] * grid.size[at]
         raise DataError(
             f"A proxy run of {grid.tokens:,} tokens stands for one of {grid.planned:,}, so it would be given "
-            f"{grid.available[at] * grid.tokens / grid.planned:,.0f} tokens of '{grid.names[at]}' to go through: less "
-            "than a document. Give more --run-tokens, fewer --tokens, or a pool without this source."
+            f"{given:,.0f} tokens of '{grid.names[at]}' to go through: less than a document. Give "
+            f"{'more --run-tokens, fewer --tokens,' if grid.tokens < grid.planned else 'more --tokens'} or a pool "
+            "without this source."
         )
     return Stock(grid, seed, documents)
 
