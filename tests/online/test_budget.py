@@ -102,6 +102,10 @@ def test_bad_numbers_are_refused() -> None:
         fit_curves(np.ones((6, 2)), np.ones((6, 2)))
     with pytest.raises(UsageError, match="not a finite number above 0"):
         fit_curves(np.arange(1.0, 6.0)[:, None], np.array([1.0, 0.5, 0.0, 0.2, 0.1])[:, None])
+    with pytest.raises(UsageError, match=r"a column for each group, both: not \(6, 2\) and \(6,\)"):
+        fit_curves(np.ones((6, 2)), np.ones(6))
+    with pytest.raises(UsageError, match="one number a group"):
+        welfare(np.ones(3), np.ones(2))
     for given in ({"costs": np.zeros(3)}, {"power": 0.5}, {"weights": np.ones(2)}):
         with pytest.raises(UsageError):
             allocate(CURVES, np.zeros(3), 10.0, **given)  # type: ignore[arg-type]

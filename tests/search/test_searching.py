@@ -165,6 +165,7 @@ def test_the_same_again_from_the_ledger(first: searching.Searched, place: Path) 
     again = search(place, "again", workers=1)
     assert sorted((place / "ledger" / "trials").rglob("*.parquet")) == before
     assert again.summary["counts"]["found"] == sum(again.summary["cost"][one]["runs"] for one in ("swarm", "trial"))
+    assert "this time, 40 trials found in the ledger" in " ".join(" ".join(searching.lines(again)).split())
     assert again.summary["trial"]["multiples"] == first.summary["trial"]["multiples"]
     for name in ("proposal", "comparisons", "mixtures", "confidence", "verdict"):
         assert again.summary[name] == first.summary[name]

@@ -294,6 +294,8 @@ def _named(
             match = pattern.fullmatch(column)
             pairs.append((match[1] if match else column, column))
     found = dict(sorted(pairs))
+    if "" in found:
+        raise DataError(f"The column '{found['']}' of {name} names nothing. Give it a name, or leave it out.")
     if len(found) < len(pairs):
         raise DataError(
             f"{name} has two columns for one name. Keep one of: {', '.join(column for _, column in pairs)}."

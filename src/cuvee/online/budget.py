@@ -45,7 +45,13 @@ class Curves:
 
 
 def welfare(errors: Floats, weights: Floats, power: float = 1.0) -> float:
-    """W above; ``errors``, ``weights``: (k,)."""
+    """W above; ``errors``, ``weights``: (k,).
+
+    Raises:
+        UsageError: there are no groups, or not one weight for each.
+    """
+    if errors.ndim != 1 or not len(errors) or weights.shape != errors.shape:
+        raise UsageError(f"Errors and weights are one number a group, not arrays of {errors.shape} and {weights.shape}.")
     top = float(errors.max())
     if top <= 0:
         return 0.0
@@ -60,8 +66,14 @@ def fit_curves(sizes: Floats, errors: Floats, resamples: int = 0, seed: int = 0)
         resamples: bootstrap fits, of t measurements drawn with replacement (all groups alike).
 
     Raises:
-        UsageError: a group was measured at fewer than four different sizes, or an error is not above 0.
+        UsageError: a group was measured at fewer than four different sizes, an error is not above 0, or sizes and
+            errors are not of one shape.
     """
+    if sizes.ndim != 2 or errors.shape != sizes.shape:
+        raise UsageError(
+            f"Sizes and errors have a row for each measurement and a column for each group, both: not {sizes.shape} and "
+            f"{errors.shape}."
+        )
     k = sizes.shape[1]
     drawn = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1.0 / len(sizes)), resamples)
     counts = np.concatenate([np.ones((1, len(sizes))), drawn.astype(np.float64)])

@@ -386,8 +386,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
     told = f"{short(cost['swarm']['tokens'])} tokens in {plural(cost['swarm']['runs'], 'run')}"
     if cost["trial"]:
         told += f", {short(cost['trial']['tokens'])} in {cost['trial']['runs']:,} of the trial"
-    known = f", {plural(found, 'trial')} found in the ledger" if found else ""
-    return f"{told}; {duration(sum(cost['seconds'].values()))} in all{known}"
+    known = f" this time, {plural(found, 'trial')} found in the ledger" if found else " in all"
+    return f"{told}; {duration(sum(cost['seconds'].values()))}{known}"
 
 
 def _loss(one: Mapping[str, Any]) -> str:
