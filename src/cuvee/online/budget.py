@@ -51,7 +51,8 @@ def welfare(errors: Floats, weights: Floats, power: float = 1.0) -> float:
         UsageError: there are no groups, or not one weight for each.
     """
     if errors.ndim != 1 or not len(errors) or weights.shape != errors.shape:
-        raise UsageError(f"Errors and weights are one number a group, not arrays of {errors.shape} and {weights.shape}.")
+        shapes = f"{errors.shape} and {weights.shape}"
+        raise UsageError(f"Errors and weights are one number a group, not arrays of {shapes}.")
     top = float(errors.max())
     if top <= 0:
         return 0.0
@@ -71,8 +72,8 @@ def fit_curves(sizes: Floats, errors: Floats, resamples: int = 0, seed: int = 0)
     """
     if sizes.ndim != 2 or errors.shape != sizes.shape:
         raise UsageError(
-            f"Sizes and errors have a row for each measurement and a column for each group, both: not {sizes.shape} and "
-            f"{errors.shape}."
+            "Sizes and errors have a row for each measurement and a column for each group, both: not "
+            f"{sizes.shape} and {errors.shape}."
         )
     k = sizes.shape[1]
     drawn = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1.0 / len(sizes)), resamples)
