@@ -121,7 +121,7 @@ def fit_law(
             "files": [[name, len(table)]],
             "timings": {"total": round(time.monotonic() - started, 3)},
         }
-        summary["next"] = wording.next_command(summary, str(folder))
+        summary["next"] = wording.next_command(summary, str(folder), command or "")
         wording.mark(summary)
         with files.whole_folder(folder) as place:
             from .report.fit import render

@@ -133,6 +133,24 @@ def test_a_doubtful_law_is_not_exported() -> None:
     summary = told((0.1, 0.05, 0.2))
     summary["outcomes"][0]["error"] = 0.2
     assert wording.next_command(summary, "out") == "cuvee methods some_law"
+    summary |= {"mixtures": [{}], "counts": {"runs": 9, "settings": 9, "sources": 3}}
+    typed = "cuvee mix fit runs.csv --with some_law:rate=0.1 -o out"
+    assert wording.next_command(summary, "out", "cuvee.fit_law('runs.csv')") == "cuvee methods some_law"
+    for law, sources, following in (
+        ("some_law", 3, "cuvee mix fit runs.csv -o out --with optimal_mixtures"),
+        ("some_law", 4, "cuvee mix fit runs.csv -o out --with gaussian_process"),
+        ("optimal_mixtures", 3, "cuvee mix fit runs.csv -o out --with gaussian_process"),
+        ("gaussian_process", 3, "cuvee methods gaussian_process"),
+    ):
+        summary |= {"law": {"name": law}, "counts": {"settings": 9, "sources": sources}}
+        assert wording.next_command(summary, "out", typed) == following
+
+
+def test_a_figure_far_from_all_that_was_measured_is_not_told() -> None:
+    """However narrow its interval: what the winner's curse takes may be absurd."""
+    assert wording.undetermined(told((0.1, 0.05, 0.2)), 914.9, 915.0)
+    assert wording.undetermined(told((0.1, 0.05, 0.2)), -913.1, -913.0)
+    assert not wording.undetermined(told((0.1, 0.05, 0.2)), 4.9, 5.0)
 
 
 def test_a_proposal_worse_than_proportional(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from ..report.terminal import NONE, number, percent, plural, safe, warned
 from ..report.text import fit, width
 
 WIDTH, LINES, PARAMETERS = 80, 24, 12
+OTHERS = ("optimal_mixtures", "gaussian_process")
+"""Laws to try where one does not hold: for runs that repeat sources, and for what no formula fits."""
+_WITH = re.compile(r" --with[ =]\S+")
 FAR_ERROR = 3.0
 """Errors beyond so many times seed noise are more than luck."""
 
@@ -110,7 +114,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
 RIVALS = {"proportional": "proportional", "uniform": "uniform", "best_measured": "the best mixture run"}
 OPEN = "not determined"
 WIDE = 10.0
-"""Intervals wider than so many times the spread of what was measured (and than its size) determine nothing."""
+"""Intervals wider than so many times the spread of what was measured (and its size), or as far from it, say nothing."""
 
 
 def rival(summary: Mapping[str, Any]) -> str:
@@ -119,7 +123,7 @@ def rival(summary: Mapping[str, Any]) -> str:
 
 
 def undetermined(summary: Mapping[str, Any], low: float | None, high: float | None, outcome: int | None = None) -> bool:
-    """Whether an interval, of one outcome or of their weighted sum, is so wide that it says nothing."""
+    """Whether an interval, of one outcome or of their weighted sum, is so wide, or so far off, that it says nothing."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return True
     told = summary["outcomes"] if outcome is None else [summary["outcomes"][outcome] | {"weight": 1.0}]
@@ -129,7 +133,8 @@ def undetermined(summary: Mapping[str, Any], low: float | None, high: float | No
         if known:
             spread += one["weight"] * (max(known) - min(known))
             size += one["weight"] * max(abs(max(known)), abs(min(known)))
-    return high - low > WIDE * spread + size
+    far = WIDE * spread + size
+    return high - low > far or low > far + size or high < -far - size
 
 
 def overstated(summary: Mapping[str, Any], against: str) -> bool:
@@ -286,11 +291,25 @@ def flattered(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def next_command(summary: Mapping[str, Any], folder: str) -> str:
-    """What to type next: the export of a proposal that may be worth training, or else what is known of the law."""
-    if summary["proposal"] and trusted(summary) and standing(summary, rival(summary)) in ("better", "not shown"):
-        return f"cuvee mix export {shell_path(folder)} --to megatron"
-    return f"cuvee methods {summary['law']['name']}"
+def next_command(summary: Mapping[str, Any], folder: str, command: str = "") -> str:
+    """What to type next: the export of a proposal that may be worth training, or another law, or what the law says.
+
+    Args:
+        command: as it was typed, where it was.
+    """
+    name = summary["law"]["name"]
+    if summary["proposal"] and trusted(summary):
+        if standing(summary, rival(summary)) in ("better", "not shown"):
+            return f"cuvee mix export {shell_path(folder)} --to megatron"
+    elif summary.get("mixtures") and command.startswith("cuvee "):
+        counts = summary["counts"]
+        enough = counts["settings"] > 2 * counts["sources"] + 1  # it fits as many numbers
+        others = OTHERS if enough else OTHERS[1:]
+        if name not in OTHERS:
+            return f"{_WITH.sub('', command)} --with {others[0]}"
+        if name != others[-1]:
+            return f"{_WITH.sub('', command)} --with {others[-1]}"
+    return f"cuvee methods {name}"
 
 
 def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
