@@ -114,7 +114,10 @@ CASES = {
         Case(GaussianProcess(), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws()),
         Case(GaussianProcess(), EXPONENTIAL, 40, 1, 0.02, 40, drawn=True),
     ],
-    "regmix": [Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 40, DataMixingLaws())],
+    "regmix": [
+        Case(RegMix(), EXPONENTIAL, 120, 1, 0.01, 40, DataMixingLaws()),
+        Case(RegMix(), POWERS, 120, 1, 0.01, 40, OptimalMixtures()),
+    ],
     "regmix:model=linear": [
         Case(RegMix("linear"), EXPONENTIAL, 40, 1, 0.01, 40, DataMixingLaws()),
         Case(RegMix("linear"), LINES, 40, 1, 0.02, 40, Line()),

@@ -26,10 +26,10 @@ from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
-from .law.noticed import about
+from .law.noticed import about, mingled
 from .law.propose import Bounds, Question
 from .law.reach import outside
-from .law.table import Table, read_runs
+from .law.table import PROGRESS, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
 from .report.terminal import plural
@@ -121,7 +121,7 @@ def fit_law(
             "files": [[name, len(table)]],
             "timings": {"total": round(time.monotonic() - started, 3)},
         }
-        summary["next"] = wording.next_command(summary, str(folder), command or "")
+        summary["next"] = wording.next_command(summary, str(folder), command or "", mingled(job.table, kind))
         wording.mark(summary)
         with files.whole_folder(folder) as place:
             from .report.fit import render
@@ -218,6 +218,8 @@ class _Job:
     def _run(self) -> dict[str, Any]:
         if self.law.checkpoints:
             self.table = self.table.apart()
+        elif self._proposes() and not PROGRESS.intersection(self.law.card.needs):
+            self.table = self.table.ends()
         law, table, needs = self.law, self.table, self.law.card.needs
         self._check()
         weight = self._objective()
@@ -293,10 +295,11 @@ class _Job:
     def _check(self) -> None:
         table, needs = self.table, self.law.card.needs
         if "mixture" in needs and len(table.settings.sources) < 2:
-            have = plural(len(table.settings.sources), "column")
+            alone = table.settings.sources
+            have = f"shares of '{alone[0]}' alone" if alone else "no column of shares"
             raise DataError(
-                f"{self.name} needs the mixture of every run, and the table has {have} of shares. "
-                "Call them mix.NAME, or name them with --sources."
+                f"{self.name} needs the mixture of every run, and the table has {have}. Give a column for each source: "
+                "call them mix.NAME, or name them with --sources."
             )
         missing = [one for one in needs if one != "mixture" and one not in table.settings.values]
         if missing:
@@ -311,9 +314,14 @@ class _Job:
         different = len(np.unique(np.column_stack([shown.mixture, *shown.values.values()]), axis=0))
         if different <= numbers:
             are = "is only 1 different setting" if different == 1 else f"are only {different:,} different settings"
+            fewer = "a law with fewer numbers"
+            if getattr(self.law, "shared", None) is False:  # a number of each source may be one of all
+                alike: Law = make(type(self.law), {**parameters(self.law), "shared": True}, self.name)
+                if different > alike.numbers(len(table.settings.sources)):
+                    fewer = f"{self.name}:shared=true"
             raise DataError(
                 f"{self.name} fits {plural(numbers, 'number')}, and there {are}. "
-                f"Give at least {numbers + 1}, better {2 * numbers}; or fit a law with fewer numbers."
+                f"Give at least {numbers + 1}, better {2 * numbers}; or fit {fewer}."
             )
 
     def _check_asked(self) -> None:

@@ -179,11 +179,3 @@ def test_amounts_of_the_planned_run(tmp_path: Path, given: tuple[str, ...], word
     sizes = () if "--sizes" in given else ("--sizes", "a=1M,b=1M,c=1M")
     found = run("mix", "fit", path, *sizes, *given, "--quiet", "-o", tmp_path / "out")
     assert found.status == 2 and words in found.error()
-
-
-def test_a_source_without_a_name_is_refused(tmp_path: Path) -> None:
-    shares = {"mix.": [0.5] * 8, "mix.b": [0.5] * 8, "loss.held": [1.0] * 8}
-    path = tmp_path / "runs.csv"
-    pyarrow.csv.write_csv(pa.table(shares), path)
-    with pytest.raises(DataError, match=r"The column 'mix\.' of .*runs\.csv names nothing"):
-        read_runs(path)

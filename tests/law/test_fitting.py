@@ -136,6 +136,37 @@ def test_outcomes_of_which_more_is_better_are_named(tmp_path: Path) -> None:
         assert any("as if more were better" in one for one in found["warnings"]) == said
 
 
+def test_scores_whose_sign_was_turned(tmp_path: Path) -> None:
+    """Nothing sounds wrong then; but formulas whose values are above 0 cannot follow, which is said."""
+    table = frame(20)
+    table["metric.acc"] = table.pop("loss.first") - 4.0
+    path = write(tmp_path / "runs.csv", table)
+    for law, said in (("data_mixing_laws", True), ("gaussian_process", False)):
+        found = cuvee.fit_law(path, law=law, resample=20, output=tmp_path / law).summary
+        assert any(f"'acc' has values below 0, and {law} gives none" in one for one in found["warnings"]) == said
+        assert not any("more were better" in one for one in found["warnings"])
+
+
+def test_the_last_checkpoint_counts_where_a_law_looks_at_no_progress(tmp_path: Path) -> None:
+    """As the same table without the others; seeds of a mixture may end at different steps."""
+    table = frame(24)
+    ends = np.where(np.arange(48) % 2, 400, 800)
+    last = write(tmp_path / "last.csv", {**table, "steps": ends})
+    early = {name: np.asarray(column) + name.startswith("loss.") for name, column in table.items() if name != "run"}
+    both = {name: np.concatenate([column, table[name]]) for name, column in early.items()}
+    both |= {"run": table["run"] * 2, "steps": np.concatenate([np.full(48, 100), ends])}
+    every = write(tmp_path / "every.csv", both)
+    found, alone = (cuvee.fit_law(one, resample=20, output=tmp_path / one.stem).summary for one in (every, last))
+    assert found["proposal"] == alone["proposal"] and found["gains"] == alone["gains"]
+    assert found["counts"]["runs"] == 48
+    assert any("each run's last is looked at, 48 of 96 rows" in one for one in found["warnings"])
+    names = [name for name in both if name != "steps"]
+    plain = cuvee.fit_law(
+        write(tmp_path / "plain.csv", {n: both[n] for n in names}), resample=20, output=tmp_path / "p"
+    )
+    assert plain.summary["counts"]["runs"] == 96  # nothing says which rows are the last
+
+
 def test_sizes_of_what_no_run_holds_are_said(runs: Path, tmp_path: Path) -> None:
     known = read_runs(runs).settings.sources
     found = cuvee.fit_law(runs, sizes={**dict.fromkeys(known, 1_000), "wkii": 5}, resample=20, output=tmp_path / "fit")
@@ -193,7 +224,7 @@ def test_a_law_without_a_mixture(tmp_path: Path) -> None:
         ({}, ["--with", "olmix:delta=0"], 2, "olmix: delta must be a number above 0, not 0"),
         ({}, ["--with", "olmix:kl=-1"], 2, "olmix: kl must be a number of at least 0, not -1"),
         ({}, ["--with", "nested_mixing:delta=-1"], 2, "nested_mixing: delta must be a number above 0, not -1"),
-        (dict.fromkeys(("mix.code", "mix.web", "mix.books")), [], 3, "has 0 columns of shares"),
+        (dict.fromkeys(("mix.code", "mix.web", "mix.books")), [], 3, "has no column of shares"),
         ({"loss.first": lambda c: [f"x{v}" for v in c]}, [], 3, "not numbers"),
     ],
 )
@@ -214,6 +245,13 @@ def test_fewer_runs_than_numbers(tmp_path: Path) -> None:
     found = run("mix", "fit", write(tmp_path / "few.csv", frame(4, repeats=5)), "-o", tmp_path / "out")
     assert found.status == 3
     assert "fits 4 numbers, and there are only 4 different settings. Give at least 5, better 8" in found.error()
+    few = write(tmp_path / "few.csv", frame(6, repeats=2))
+    found = run("mix", "fit", few, "--with", "optimal_mixtures", "-o", tmp_path / "out")
+    assert "fits 7 numbers" in found.error() and "or fit optimal_mixtures:shared=true." in found.error()
+    again = run(
+        "mix", "fit", few, "--with", "optimal_mixtures:shared=true", "--resamples", "20", "-o", tmp_path / "out"
+    )
+    assert again.status == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"mix.a,loss.b\n", b"\xff\xfe\x00", b'"', b"a,a\n1,2\n"])
@@ -232,6 +270,20 @@ def test_diverged_runs_are_left_out_on_request(tmp_path: Path) -> None:
     found = run("mix", "fit", path, "--skip-bad", "--resamples", "20", "--json", "-o", tmp_path / "out")
     told = json.loads(found.out)
     assert told["counts"]["runs"] == 47 and "1 of 48 runs have no finite outcome" in " ".join(told["warnings"])
+
+
+def test_what_people_write_into_tables(tmp_path: Path) -> None:
+    """A word for a run that diverged, spaces after the commas of a header, whole numbers that no float64 holds."""
+    columns = frame()
+    columns["loss.second"] = ["diverged" if at == 7 else str(one) for at, one in enumerate(columns["loss.second"])]
+    columns["hash"] = np.full(48, 2**62 + 1) + np.arange(48)
+    path = write(tmp_path / "runs.csv", columns)
+    header, _, rest = path.read_text().partition("\n")
+    path.write_text(header.replace('"', "").replace(",", ", ") + "\n" + rest)
+    found = run("mix", "fit", path, "-o", tmp_path / "out")
+    assert found.status == 3 and "Row 8 of" in found.error() and "--skip-bad" in found.error()
+    table = read_runs(path, skip_bad=True)
+    assert table.settings.sources == NAMES and len(table) == 47 and "hash" in table.settings.values
 
 
 def test_rounded_weights_and_other_separators(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def told(gain: tuple[float, float, float], best: tuple[float, float, float] = (0
         ((0.03, float("nan"), float("nan")), "The gain over proportional is not determined", False),
         ((0.03, -0.01, 0.05), "Expected gain over proportional: +0.03 [-0.01, +0.05]: not shown.", True),
         ((0.03, 0.01, 0.05), "Expected gain over proportional: +0.03 [+0.01, +0.05].", True),
+        ((-0.03, -0.05, 0.01), "no better than proportional (gain -0.03 [-0.05, +0.01]): keep proportional.", False),
     ],
 )
 def test_how_a_proposal_stands(gain: tuple[float, float, float], verdict: str, exported: bool) -> None:
@@ -78,7 +79,8 @@ def test_a_gain_below_what_the_law_misses_is_not_shown() -> None:
         (0.05, 5.0, False),
         (0.05, 2.0, True),
         (0.02, 5.0, True),
-        (0.05, float("nan"), True),
+        (0.05, float("nan"), False),
+        (0.02, float("nan"), True),
     ):
         summary = told((0.03, 0.01, 0.05), best=(0.02, 0.01, 0.03))
         summary["outcomes"][0] |= {"error": error, "error_in_noise": in_noise}
@@ -129,6 +131,19 @@ def test_open_predictions_are_marked() -> None:
     assert "-177" not in page and "10,000" not in page and "2.1" in page
 
 
+def test_predicted_losses_stand_whole() -> None:
+    """With their intervals, on as many lines as they need, however long the numbers are."""
+    summary = told((0.1, 0.05, 0.2)) | {"verdict": ""}
+    for value in (2.345, -0.55841, 12345.6789):
+        for one in summary["expected"].values():
+            one |= {"loss": value, "low": value - 0.1, "high": value + 0.1, "determined": True}
+        lines = wording.fit_lines(Path("out"), summary)
+        text = " ".join(" ".join(lines).split())
+        whole = f"{value:.4g} [{value - 0.1:.4g}, {value + 0.1:.4g}]"
+        assert all(f"{name} {whole}" in text for name in ("proposal", "proportional", "uniform", "best run"))
+        assert max(map(len, lines)) <= 80
+
+
 def test_a_doubtful_law_is_not_exported() -> None:
     summary = told((0.1, 0.05, 0.2))
     summary["outcomes"][0]["error"] = 0.2
@@ -136,6 +151,9 @@ def test_a_doubtful_law_is_not_exported() -> None:
     summary |= {"mixtures": [{}], "counts": {"runs": 9, "settings": 9, "sources": 3}}
     typed = "cuvee mix fit runs.csv --with some_law:rate=0.1 -o out"
     assert wording.next_command(summary, "out", "cuvee.fit_law('runs.csv')") == "cuvee methods some_law"
+    assert wording.next_command(summary, "out", typed, ["steps"]) == "cuvee methods some_law"
+    mixed = wording.next_command(summary, "out", typed, ["parameters", "tokens"])
+    assert mixed == "cuvee mix fit runs.csv -o out --with nested_mixing"
     for law, sources, following in (
         ("some_law", 3, "cuvee mix fit runs.csv -o out --with optimal_mixtures"),
         ("some_law", 4, "cuvee mix fit runs.csv -o out --with gaussian_process"),
@@ -144,6 +162,9 @@ def test_a_doubtful_law_is_not_exported() -> None:
     ):
         summary |= {"law": {"name": law}, "counts": {"settings": 9, "sources": sources}}
         assert wording.next_command(summary, "out", typed) == following
+    summary["outcomes"][0]["observed"] = [-0.4, -0.2]
+    summary |= {"law": {"name": "some_law"}, "counts": {"settings": 9, "sources": 3}}
+    assert wording.next_command(summary, "out", typed).endswith("gaussian_process")
 
 
 def test_a_figure_far_from_all_that_was_measured_is_not_told() -> None:

@@ -106,6 +106,8 @@ def test_bad_numbers_are_refused() -> None:
         fit_curves(np.ones((6, 2)), np.ones(6))
     with pytest.raises(UsageError, match="one number a group"):
         welfare(np.ones(3), np.ones(2))
+    with pytest.raises(UsageError, match="one of them above"):
+        welfare(np.ones(3), np.zeros(3))
     for given in ({"costs": np.zeros(3)}, {"power": 0.5}, {"weights": np.ones(2)}):
         with pytest.raises(UsageError):
             allocate(CURVES, np.zeros(3), 10.0, **given)  # type: ignore[arg-type]

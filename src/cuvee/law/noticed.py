@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..core import Law
+from .curve import CurveLaw
 from .table import SIZES, Table
 
 MORE = re.compile(
@@ -21,16 +22,44 @@ def about(table: Table, law: Law, called: str, minimised: Sequence[str], sized: 
         law, called: the law that will be fitted, and its name.
         minimised: outcomes of which a mixture is proposed. sized: names whose sizes were given.
     """
-    return [*_upward(minimised), *_elsewhere(table, sized), *_never(table), *_mingled(table, law, called)]
+    return [
+        *_negative(table, law, called, minimised),
+        *_upward(table, minimised),
+        *_elsewhere(table, sized),
+        *_never(table),
+        *_mingled(table, law, called),
+    ]
 
 
-def _upward(minimised: Sequence[str]) -> list[str]:
-    """Outcomes that are minimised, and whose names say that more of them is better."""
-    found = [name for name in minimised if MORE.search(name)]
+def mingled(table: Table, law: Law) -> list[str]:
+    """Sizes by which runs differ and at which the law does not look."""
+    return [
+        name
+        for name, column in table.settings.values.items()
+        if name in SIZES and name not in law.card.needs and column.min() < column.max()
+    ]
+
+
+def _negative(table: Table, law: Law, called: str, minimised: Sequence[str]) -> list[str]:
+    """Outcomes with values that a sum of a level and exponentials or powers, all above 0, does not reach."""
+    found = [name for name in minimised if table.outcomes[name].min() < 0]
+    if not found or not isinstance(law, CurveLaw):
+        return []
+    return [
+        f"{_first(found)} {'has' if len(found) == 1 else 'have'} values below 0, and {called} gives none: take 1 less "
+        "the score instead of minus the score, or fit gaussian_process."
+    ]
+
+
+def _upward(table: Table, minimised: Sequence[str]) -> list[str]:
+    """Outcomes that are minimised, and whose names say that more of them is better; not where a sign was turned."""
+    found = [name for name in minimised if MORE.search(name) and table.outcomes[name].max() > 0]
     if not found:
         return []
     sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
-    return [f"{_first(found)} {sounds} as if more were better: then turn the sign, or fit losses (--losses)."]
+    return [
+        f"{_first(found)} {sounds} as if more were better: then take 1 less the score, or fit losses alone (--loss)."
+    ]
 
 
 def _elsewhere(table: Table, sized: Iterable[str]) -> list[str]:
@@ -49,12 +78,11 @@ def _never(table: Table) -> list[str]:
 
 
 def _mingled(table: Table, law: Law, called: str) -> list[str]:
-    """Sizes by which runs differ and at which the law does not look."""
+    found = {name: table.settings.values[name] for name in mingled(table, law)}
     return [
         f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {called} does not look at it: "
         "losses of different sizes do not belong into one fit. Fit one size, or nested_mixing."
-        for name, column in table.settings.values.items()
-        if name in SIZES and name not in law.card.needs and column.min() < column.max()
+        for name, column in found.items()
     ]
 
 

@@ -66,11 +66,12 @@ def _read(path: Path) -> pa.Table:
     # Arrow's threads may let go of what they read after the interpreter has begun to end: no Python object, then.
     memory = pa.BufferOutputStream()
     memory.write(content)
-    return pyarrow.csv.read_csv(
+    found = pyarrow.csv.read_csv(
         pa.BufferReader(memory.getvalue()),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in content),
         convert_options=pyarrow.csv.ConvertOptions(decimal_point=point),
     )
+    return found.rename_columns([one.strip() for one in found.column_names])
 
 
 def _unpacked(content: bytes) -> bytes:

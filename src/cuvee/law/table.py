@@ -57,6 +57,7 @@ class Table:
         outcomes: float64, (n,), by name.
         group: int64, (n,): equal for runs that differ in the seed alone.
         cluster: int64, (n,): equal for groups that hold checkpoints of the same runs; None without any.
+        run: int64, (n,): equal for checkpoints of one run; None without any.
         notes: sentences about rows and columns that were passed over.
         row, file: int64, (n,): the number of each run in its file, from 1; and how that is called in messages.
     """
@@ -68,6 +69,7 @@ class Table:
     cluster: npt.NDArray[np.int64] | None = None
     row: npt.NDArray[np.int64] | None = None
     file: str = "the table"
+    run: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.group)
@@ -84,6 +86,30 @@ class Table:
     def apart(self) -> Table:
         """The same with every row by itself, whatever run it is of."""
         return replace(self, cluster=None, notes=tuple(one for one in self.notes if not one.startswith(JOINED)))
+
+    def ends(self) -> Table:
+        """The last checkpoint of every run, for laws that do not look at how far a run had come."""
+        came = [column for name, column in self.settings.values.items() if name in PROGRESS]
+        if self.cluster is None or self.run is None or not came:
+            return self
+        furthest = np.ones(len(self), bool)
+        for column in came:
+            most = np.full(int(self.run.max()) + 1, -np.inf)
+            np.maximum.at(most, self.run, column)
+            furthest &= column == most[self.run]
+        if not furthest.any():
+            return self
+        rows = np.flatnonzero(furthest)
+        values = {name: column[rows] for name, column in self.settings.values.items()}
+        said = f"rows of one run are its checkpoints: each run's last is looked at, {len(rows):,} of {len(self):,} rows"
+        return Table(
+            Settings(self.settings.sources, self.settings.mixture[rows], values),
+            {name: column[rows] for name, column in self.outcomes.items()},
+            self.group[rows],
+            (*self.apart().notes, said),
+            row=None if self.row is None else self.row[rows],
+            file=self.file,
+        )
 
     def runs(self, outcome: str, needs: Sequence[str]) -> Runs:
         """The runs as a law with these needs sees them: nothing of the settings that it does not name."""
@@ -177,9 +203,10 @@ def from_arrow(
             f"{_listed(unseen[:6], 'and')} {'is' if len(unseen) == 1 else 'are'} not looked at: runs alike in all else "
             "count as one setting with several seeds"
         )
-    cluster = None
+    cluster = run = None
     if "run" in table.column_names:
-        cluster = _clusters(settings, group, np.array(table.column("run").to_pylist(), object).astype(str)[keep])
+        run = _run(settings, group, np.array(table.column("run").to_pylist(), object).astype(str)[keep])
+        cluster = _clusters(group, run)
     if cluster is not None and len(np.unique(cluster)) == 1:
         cluster = None
         notes.append(f"{JOINED[1]}, or of runs alike: errors and intervals are far too small")
@@ -187,7 +214,7 @@ def from_arrow(
         runs, sets = len(np.unique(group)), len(np.unique(cluster))
         notes.append(f"{JOINED[0]}: {runs:,} settings are {sets:,} that share no run")
     outcome = {label: column[keep] for label, column in found.items()}
-    return Table(settings, outcome, group, tuple(notes), cluster, np.flatnonzero(keep) + 1, name)
+    return Table(settings, outcome, group, tuple(notes), cluster, np.flatnonzero(keep) + 1, name, run)
 
 
 def _names(table: pa.Table, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
@@ -248,20 +275,25 @@ def groups_of(settings: Settings) -> npt.NDArray[np.int64]:
     return np.unique(np.hstack(columns), axis=0, return_inverse=True)[1].ravel().astype(np.int64)
 
 
-def _clusters(settings: Settings, group: npt.NDArray[np.int64], run: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
-    """Groups joined where a run has rows in several; None if no run has.
+def _run(settings: Settings, group: npt.NDArray[np.int64], run: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Equal numbers for rows of one run, (n,).
 
-    Rows are of one run if they have its name, its mixture, and all settings alike but how far it had come: so a column
-    that numbers repetitions joins nothing.
+    They have its name, its mixture, and all settings alike but how far it had come: so a column that numbers
+    repetitions joins nothing.
     """
     fixed = {name: column for name, column in settings.values.items() if name not in PROGRESS}
     alike = groups_of(Settings(settings.sources, settings.mixture, fixed)) if settings.sources or fixed else 0 * group
     _, name = np.unique(run, return_inverse=True)
     _, key = np.unique(np.column_stack([alike, name.ravel()]), axis=0, return_inverse=True)
+    return key.ravel().astype(np.int64)
+
+
+def _clusters(group: npt.NDArray[np.int64], run: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Groups joined where a run has rows in several; None if no run has."""
     label = group.copy()
     while True:  # the least label of a run's rows, then of a group's, until nothing changes
         before = label
-        for by in (key.ravel(), group):
+        for by in (run, group):
             least = np.full(int(by.max()) + 1, len(label), np.int64)
             np.minimum.at(least, by, label)
             label = least[by]
@@ -294,8 +326,6 @@ def _named(
             match = pattern.fullmatch(column)
             pairs.append((match[1] if match else column, column))
     found = dict(sorted(pairs))
-    if "" in found:
-        raise DataError(f"The column '{found['']}' of {name} names nothing. Give it a name, or leave it out.")
     if len(found) < len(pairs):
         raise DataError(
             f"{name} has two columns for one name. Keep one of: {', '.join(column for _, column in pairs)}."
@@ -308,10 +338,22 @@ def _numeric(kind: pa.DataType) -> bool:
 
 
 def _numbers(table: pa.Table, column: str, name: str) -> Floats:
+    """A column's numbers; NaN where a column of text holds something else, as runs that diverged are often noted."""
     values = table.column(column)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        found = np.array([_number(one) for one in values.to_pylist()], np.float64)
+        if not np.isnan(found).all():
+            return found
     if not _numeric(values.type):
         raise DataError(f"Column '{column}' of {name} holds {values.type}, not numbers.")
-    return values.cast(pa.float64()).to_numpy().astype(np.float64)
+    return values.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text is not None else np.nan
+    except ValueError:
+        return np.nan
 
 
 def _mixture(table: pa.Table, shares: Mapping[str, str], name: str) -> Floats:

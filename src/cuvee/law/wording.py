@@ -107,6 +107,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
         return f"{text} Its proposal is predicted to be worse than {than} (gain {span}): keep {than}."
     if stood == "better":
         return f"{text} Expected gain over {than}: {span}."
+    if summary["gains"][against]["gain"] <= 0:
+        return f"{text} Its proposal is predicted to be no better than {than} (gain {span}): keep {than}."
     why = ", for the law misses runs by more" if summary["gains"][against]["low"] > 0 else ""
     return f"{text} Expected gain over {than}: {span}: not shown{why}."
 
@@ -138,12 +140,12 @@ def undetermined(summary: Mapping[str, Any], low: float | None, high: float | No
 
 
 def overstated(summary: Mapping[str, Any], against: str) -> bool:
-    """Whether a gain is less than what the law misses runs left out by, and that is no luck of seeds.
+    """Whether a gain is less than what the law misses runs left out by, and that is not known to be luck of seeds.
 
     Intervals trust the law's form: where it does not hold, they are narrow about the wrong place.
     """
     error, in_noise = _weighted(summary, "error"), _weighted(summary, "error_in_noise")
-    return bool(in_noise > FAR_ERROR and summary["gains"][against]["gain"] < error)
+    return not in_noise <= FAR_ERROR and bool(summary["gains"][against]["gain"] < error)
 
 
 def standing(summary: Mapping[str, Any], against: str) -> str:
@@ -291,24 +293,30 @@ def flattered(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def next_command(summary: Mapping[str, Any], folder: str, command: str = "") -> str:
+def next_command(summary: Mapping[str, Any], folder: str, command: str = "", sizes: Sequence[str] = ()) -> str:
     """What to type next: the export of a proposal that may be worth training, or another law, or what the law says.
 
     Args:
         command: as it was typed, where it was.
+        sizes: those by which the runs differ and at which the law does not look.
     """
     name = summary["law"]["name"]
-    if summary["proposal"] and trusted(summary):
-        if standing(summary, rival(summary)) in ("better", "not shown"):
+    again = f"{_WITH.sub('', command)} --with " if summary.get("mixtures") and command.startswith("cuvee ") else ""
+    if again and {"tokens", "parameters"} <= set(sizes):
+        return f"{again}nested_mixing"
+    holds = trusted(summary)
+    if summary["proposal"] and holds:
+        against = rival(summary)
+        if standing(summary, against) in ("better", "not shown") and summary["gains"][against]["gain"] > 0:
             return f"cuvee mix export {shell_path(folder)} --to megatron"
-    elif summary.get("mixtures") and command.startswith("cuvee "):
-        counts = summary["counts"]
-        enough = counts["settings"] > 2 * counts["sources"] + 1  # it fits as many numbers
-        others = OTHERS if enough else OTHERS[1:]
+    if again and not sizes and not (holds and _weighted(summary, "error_in_noise") <= FAR_ERROR):
+        few = summary["counts"]["settings"] <= 2 * summary["counts"]["sources"] + 1  # the first fits as many numbers
+        below = min(value for one in summary["outcomes"] for value in one["observed"]) < 0  # which no formula reaches
+        others = OTHERS[1:] if few or below else OTHERS
         if name not in OTHERS:
-            return f"{_WITH.sub('', command)} --with {others[0]}"
+            return again + others[0]
         if name != others[-1]:
-            return f"{_WITH.sub('', command)} --with {others[-1]}"
+            return again + others[-1]
     return f"cuvee methods {name}"
 
 
@@ -373,7 +381,14 @@ def _proposed(summary: Mapping[str, Any]) -> list[str]:
         ("best_measured", "best run"),
     )
     told = [f"{label} {_figure(expected[name]['loss'])} {_span(expected[name])}" for name, label in names]
-    lines += [f"  predicted  {told[0]}, {told[1]},", f"             {told[2]}, {told[3]}"]
+    beside = [told[0]]
+    for one in told[1:]:
+        if len(beside[-1]) + len(one) + 2 > WIDTH - 14:
+            beside[-1] += ","
+            beside.append(one)
+        else:
+            beside[-1] += f", {one}"
+    lines += [f"{'  predicted' if at == 0 else '':<13}{line}" for at, line in enumerate(beside)]
     if where(summary):
         lines.append(f"             at {where(summary)}")
     return lines

@@ -48,8 +48,10 @@ def welfare(errors: Floats, weights: Floats, power: float = 1.0) -> float:
     """W above; ``errors``, ``weights``: (k,).
 
     Raises:
-        UsageError: there are no groups, or not one weight for each.
+        UsageError: there are no groups, or not one weight for each, or none is above 0.
     """
+    if not (weights >= 0).all() or not weights.sum() > 0:
+        raise UsageError("Weights of groups are at least 0, and one of them above.")
     if errors.ndim != 1 or not len(errors) or weights.shape != errors.shape:
         shapes = f"{errors.shape} and {weights.shape}"
         raise UsageError(f"Errors and weights are one number a group, not arrays of {shapes}.")
