@@ -147,6 +147,7 @@ def test_predicted_losses_stand_whole() -> None:
 def test_a_doubtful_law_is_not_exported() -> None:
     summary = told((0.1, 0.05, 0.2))
     summary["outcomes"][0]["error"] = 0.2
+    assert wording.standing(summary, "proportional") == "not shown"
     assert wording.next_command(summary, "out") == "cuvee methods some_law"
     summary |= {"mixtures": [{}], "counts": {"runs": 9, "settings": 9, "sources": 3}}
     typed = "cuvee mix fit runs.csv --with some_law:rate=0.1 -o out"

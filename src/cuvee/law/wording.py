@@ -155,7 +155,8 @@ def standing(summary: Mapping[str, Any], against: str) -> str:
         return "worse"
     if undetermined(summary, one["low"], one["high"]):
         return OPEN
-    return "better" if one["low"] > 0 and not overstated(summary, against) else "not shown"
+    shown = one["low"] > 0 and trusted(summary) and not overstated(summary, against)
+    return "better" if shown else "not shown"
 
 
 def mark(summary: dict[str, Any]) -> None:
