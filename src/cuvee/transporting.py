@@ -11,7 +11,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ Floats = npt.NDArray[np.float64]
 ROWS, FEWEST_ROWS, MOST_ROWS = 600, 20, 4_000
 FIRST_STEP = 0.02
 """How far the first step moves the share that gains most, where no rate is given."""
+GUESSES = {
+    "mean": "the mean of the others",
+    "linear": "a straight line in shares, distance and log size",
+    "nearest": "the nearest run",
+}
 TINY = 1e-12
 """A rate at which a step goes nowhere: the slope where the climb begins is looked at first."""
 LEVEL, RESAMPLES, FEWEST_RESAMPLES = 0.9, 200, 50
@@ -89,8 +94,8 @@ def transport_mix(
     transport.json, runs.csv (with the distances) and report.html into ``output``.
 
     Args:
-        runs: a table of runs, as for :func:`cuvee.fit_law`, with a column ``samples`` of at least two sizes; the
-            outcome is a performance of which more is better.
+        runs: a table of runs, as for :func:`cuvee.fit_law`, with a column ``samples`` of at least two sizes (of one
+            alone, only that size can be asked about); the outcome is a performance of which more is better.
         pool: samples of the sources, named by its domain column (``reading.domain``).
         target: validation data. With ``reading.label``, labels of both count, as in OTDD.
         samples: the size that is asked about [the largest run].
@@ -114,6 +119,7 @@ def transport_mix(
     table = runs if isinstance(runs, Table) else read_runs(Path(runs), skip_bad=reading.skip_bad, inputs=COLUMNS)
     table.check(Projektor(), "projektor")
     name = _outcome(table, outcome)
+    _one_size(table, samples)
     folder, store = Path(output), Store(Path(cache) if cache is not None else None)
     labelled = reading.label not in (None, "none")
     with files.lock(folder), store.in_use():
@@ -184,6 +190,16 @@ def _outcome(table: Table, asked: str | None) -> str:
     if len(table.settings.sources) < 2:
         raise DataError("The runs need their mixtures: columns called mix.NAME, one for each source.")
     return asked or names[0]
+
+
+def _one_size(table: Table, asked: float | None) -> None:
+    """Refuse another size than that of all runs: nothing says how performance rises with size."""
+    sizes = np.unique(table.settings.values["samples"])
+    if len(sizes) == 1 and asked is not None and asked != sizes[0]:
+        raise UsageError(
+            f"All runs are of {sizes[0]:,.12g} samples, so nothing is known of {asked:,.12g}: how performance rises "
+            "with size is learnt from two. Run the mixtures at a second size, or leave out --samples."
+        )
 
 
 def _known(wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -318,7 +334,7 @@ def _summary(
         "weight": 1.0, "error": judged.error, "rank": judged.rank, "baselines": judged.baselines,
         "observed": mean.tolist(), "predicted": judged.predicted.tolist(),
     }  # fmt: skip
-    doubt = trust.doubt([outcome]) if np.isfinite(judged.error) else "too few mixtures are left to leave one out"
+    here = Settings(sources, found.chosen.mixture[None], {name: one[:1] for name, one in at.values.items()})
     return {
         "format": TRANSPORT_FORMAT,
         "title": f"A mixture of {len(sources)} sources by transport distance",
@@ -341,10 +357,29 @@ def _summary(
         },
         "gain": {"gain": float(value[0] - value[1]), "low": low, "high": high},
         "judged": outcome,
-        "doubt": doubt,
+        "doubt": _doubt(outcome, rising=bool(found.fitted.slopes(here)[1][0] > 0)),
         "beyond": size / max(found.fitted.sizes),
         "reproduce": {"digest": digest("transport", TRANSPORT_FORMAT, found.chosen.mixture.tolist(), size, name)},
     }
+
+
+def _doubt(outcome: Mapping[str, Any], rising: bool) -> str:
+    """Why the regression is not to be relied on, in a clause; empty if it is.
+
+    It has to beat every guess, as a fit has to, a straight line among them: where that is no worse, the products of
+    shares and distance, by which the climb finds its mixture, have told nothing.
+
+    Args:
+        rising: more distance is predicted to help at the proposal, against what the method takes for granted.
+    """
+    if not np.isfinite(outcome["error"]):
+        return "too few mixtures are left to leave one out"
+    if told := trust.doubt([outcome]):
+        return told
+    name = min(GUESSES, key=lambda one: outcome["baselines"][one])
+    if not outcome["error"] < outcome["baselines"][name]:
+        return f"the law misses mixtures left out by no less than {GUESSES[name]} does"
+    return "more distance to validation data is predicted to help at the proposal" if rising else ""
 
 
 def _as_csv(table: Table) -> str:

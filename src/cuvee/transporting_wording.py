@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,9 +32,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if gain["low"] is None:
         return f"Predicted at {short(summary['samples'])} samples: {told}; too few mixtures for an interval."
     span = f"{gain['gain']:+.3g} [{gain['low']:+.3g}, {gain['high']:+.3g}]"
-    shown = (
-        "Predicted to be better than proportional" if gain["low"] > 0 else "Not predicted to differ from proportional"
-    )
+    if gain["high"] < 0:
+        shown = "Predicted to be worse than proportional"
+    elif gain["low"] > 0:
+        shown = "Predicted to be better than proportional"
+    else:
+        shown = "Not predicted to differ from proportional"
     return f"{shown} at {short(summary['samples'])} samples: {told}, {span}."
 
 
@@ -44,6 +48,18 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     best = max(expected, key=lambda one: expected[one]["performance"])
     if best != "proposal" and expected[best]["performance"] > expected["proposal"]["performance"]:
         found.append(f"The climb ended below what is predicted for {best}: give more --steps, or another --rate.")
+    judged = summary["judged"]
+    if judged["error"] >= min(judged["baselines"].values(), default=math.inf):
+        guesses = ", ".join(f"{name} {error:.3g}" for name, error in judged["baselines"].items())
+        found.append(
+            f"The error on mixtures left out is {judged['error']:.3g}; guesses reach: {guesses}. Run more "
+            "mixtures before you climb."
+        )
+    if len(summary["sizes"]) == 1:
+        found.append(
+            f"All runs are of {short(summary['samples'])} samples: what is predicted holds for that size alone, and "
+            "another mixture may be best at a larger one. Run the mixtures at a second size."
+        )
     few = [name or "the validation data" for name, number in summary["rows"].items() if number < FEW]
     if few:
         found.append(
@@ -59,9 +75,9 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
 
 def limits(summary: Mapping[str, Any]) -> list[str]:
     """What it does not say."""
+    form = f"linear in the distance{' and in log size' if len(summary['sizes']) > 1 else ', at one size'}"
     return [
-        "Predictions are projektor's: linear in the distance and in log size. Train the proposal against proportional "
-        "before you believe it.",
+        f"Predictions are projektor's: {form}. Train the proposal against proportional before you believe it.",
         "The interval is of the predicted gain over resamples of mixtures, at this proposal; it does not count that "
         "the proposal was chosen by the same runs.",
         f"Distances are between samples, by {summary['features']}: what these vectors do not see does not count.",

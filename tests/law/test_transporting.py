@@ -19,7 +19,8 @@ from cuvee.law.transported import MixtureDistance
 from cuvee.layout import sealed
 from cuvee.pool import Reading
 from cuvee.report.transport import render
-from cuvee.transporting import Transported, lines, transport_mix
+from cuvee.transporting import Transported, _doubt, lines, transport_mix
+from cuvee.transporting_wording import next_command, verdict
 from tests.command import cuvee as run
 
 NAMES = ("near", "side", "far")
@@ -152,6 +153,50 @@ def test_what_is_not_known_is_not_proposed(place: Path) -> None:
         assert told["next"].endswith("--with proportional")
         said = "Not to be relied on" if name == "noise" else "too few mixtures for an interval"
         assert said in told["verdict"]
+
+
+def test_a_law_that_a_straight_line_equals_is_not_relied_on(place: Path) -> None:
+    """As in a fit: verdict, doubt, warnings and next command say the same, and ``mix fit`` says it of the same runs."""
+    table = pyarrow.csv.read_csv(finished(place / "line.csv")).to_pydict()
+    line = 0.5 + 0.04 * np.log(np.array(table["samples"]) / 100) - 0.1 * np.array(table["mix.far"])
+    table["metric.score"] = line + np.random.default_rng(3).normal(0, 0.001, len(line))
+    pyarrow.csv.write_csv(pa.table(table), place / "line.csv")
+    told = transport_mix(
+        place / "line.csv", place / "pool.parquet", place / "valid.parquet", rows=60, steps=5, reading=READING,
+        cache=place / "cache", output=place / "line",
+    )  # fmt: skip
+    summary, judged = told.summary, told.summary["judged"]
+    assert judged["baselines"]["linear"] <= judged["error"] < judged["baselines"]["nearest"]
+    assert summary["doubt"].startswith("the law misses mixtures left out by no less than a straight line")
+    assert summary["verdict"].startswith("Not to be relied on: the law misses")
+    assert summary["next"].endswith("--with proportional")
+    assert any(f"guesses reach: mean {judged['baselines']['mean']:.3g}, linear" in one for one in summary["warnings"])
+    fit = run("mix", "fit", str(told.folder / "runs.csv"), "--with", "projektor", "-o", str(place / "doubted"), "-q")
+    assert fit.out.startswith("Not to be relied on")
+
+
+def test_distance_that_helps_is_doubted(found: Transported) -> None:
+    assert _doubt(found.summary["judged"], rising=False) == ""
+    assert _doubt(found.summary["judged"], rising=True).startswith("more distance to validation data is predicted")
+
+
+def test_what_is_predicted_to_be_worse_is_called_worse(found: Transported) -> None:
+    lost = {**found.summary, "gain": {"gain": -0.2, "low": -0.3, "high": -0.1}}
+    assert verdict(lost).startswith("Predicted to be worse than proportional")
+    assert next_command(lost, ["p"], "domain").endswith("--with proportional")
+
+
+def test_runs_of_one_size_tell_of_that_size_alone(place: Path) -> None:
+    table = pyarrow.csv.read_csv(place / "runs.csv")
+    pyarrow.csv.write_csv(table.slice(0, 20), place / "one size.csv")
+    asked: dict[str, Any] = {"rows": 60, "steps": 20, "reading": READING, "cache": place / "cache"}
+    paths = (place / "one size.csv", place / "pool.parquet", place / "valid.parquet")
+    with pytest.raises(CuveeError, match=r"All runs are of 100 samples, so nothing is known of 400"):
+        transport_mix(*paths, samples=400, output=place / "refused", **asked)
+    told = transport_mix(*paths, samples=100, output=place / "one size", **asked).summary
+    assert told["sizes"] == [100] and told["beyond"] == 1 and not told["doubt"]
+    assert any("All runs are of 100 samples: what is predicted holds for that" in one for one in told["warnings"])
+    assert "linear in the distance, at one size" in told["limits"][0]
 
 
 def test_the_command(place: Path) -> None:

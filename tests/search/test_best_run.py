@@ -51,6 +51,22 @@ def test_a_run_that_the_law_takes_for_better_is_to_be_trained() -> None:
     assert both in " ".join(wording.warnings(moved))
 
 
+def test_a_proposal_that_is_worse_than_proportional_is_called_worse() -> None:
+    """By its interval: then it is no luck, and neither verdict nor next command lead to using it."""
+    lost = told(3.363, 3.051) | {"caution": None, "tokens": 9, "spec": {}, "sampler": None, "clusters": None}
+    lost["mixtures"] = [{"name": "proportional", "loss": 3.051}, {"name": "uniform", "loss": 3.057}]
+    lost["proposal"] = [{"name": "a", "passes": None}]
+    lost["gains"] |= {"proportional": {"gain": -0.313, "low": -0.326, "high": -0.299}}
+    lost["outcomes"] = [{**lost["outcomes"][0], "baselines": {}, "observed": [1, 2, 3], "predicted": [1, 2, 3]}]
+    said = " ".join(wording.warnings(lost))
+    assert "the proposal is worse by 0.299 to 0.326. Train on that one instead." in said and "luck" not in said
+    assert "Proposed, not tried: the law expects it to be worse than proportional, by +0.313 [" in wording.verdict(lost)
+    assert wording.next_command(lost, "x", ["p"], "") == "cuvee mix pool p --by domain --with proportional --tokens 9"
+    lost["gains"]["proportional"]["high"] = lost["gains"]["best_measured"]["high"] = 0.01
+    assert "in part luck" in " ".join(wording.warnings(lost)) and "below 0 is better" in wording.verdict(lost)
+    assert wording.next_command(lost, "x", ["p"], "").startswith("cuvee mix export")
+
+
 def test_why_proportional_stays_is_said_plainly() -> None:
     said = " ".join(wording.warnings(told(2.3, 2.4)))
     assert "would be better than proportional by 0.3 bits per character if the law were right" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import cuvee
-from cuvee import searching
+from cuvee import quantities, searching
 from cuvee.engine.progress import Progress
 from cuvee.errors import CuveeError, DataError, UsageError
 from cuvee.law.caution import LEVEL
 from cuvee.law.opened import open_table
 from cuvee.proof.ledger import Ledger
 from cuvee.report.search import render
+from cuvee.search.wording import refit
 from tests.command import cuvee as run
 from tests.proof.stubs import Slow
 
@@ -237,6 +239,30 @@ def test_screen_export_and_fit(first: searching.Searched, place: Path, tmp_path:
     plan = run("mix", "search", place / "pool.parquet", "-e", place / "held.parquet", "--proxy", SMALL, "--plan",
                "--cache", place / "cache", "--ledger", place / "ledger", "-o", tmp_path / "planned")  # fmt: skip
     assert "64 runs" in plan.out and not (tmp_path / "planned").exists()
+
+
+def test_a_fit_of_its_runs_can_have_its_objective(first: searching.Searched, tmp_path: Path) -> None:
+    """Its command weighs the subgroups as the search did, so the same run is the best."""
+    found = first.summary
+    words = shlex.split(found["refit"])
+    assert words[:4] == ["cuvee", "mix", "fit", "runs.csv"] and words[4:6] == ["--sizes", "."]
+    assert any(found["refit"] in one for one in found["limits"])
+    words[3], words[5] = str(first.folder / "runs.csv"), str(first.folder)
+    answer = run(*words[1:], "--with", "regmix:model=linear", "--resamples", 20, "-o", tmp_path / "fit", "-q")
+    assert answer.status == 0, answer.err
+    fitted = json.loads((tmp_path / "fit" / "fit.json").read_text())
+    weights = {one["name"]: one["weight"] for one in fitted["outcomes"]}
+    assert weights == pytest.approx(found["objective"], abs=2e-6) and len(set(weights.values())) > 1
+    best = min(one["loss"] for one in found["mixtures"])
+    assert fitted["expected"]["best_measured"]["observed"] == pytest.approx(best, abs=1e-4)
+
+
+def test_the_refit_of_odd_names_is_read_back() -> None:
+    weights = {'a, "b"': 0.25, "-c d": 1e-9, "it's/é": 0.75}
+    told = shlex.split(refit(weights, 10, 2.5))
+    read = {name: float(value) for name, value in quantities.weights(told[-1], "--objective").items()}
+    assert read == pytest.approx(weights, abs=1e-6) and sum(read.values()) == pytest.approx(1)
+    assert refit({"held": 1.0}, 10, 4) == ""
 
 
 def test_later_rounds_are_better(place: Path) -> None:

@@ -102,10 +102,17 @@ def test_the_plain_sampler_stays_and_a_search_that_lost_is_not_applied(
         assert one["alpha"] == [0.5, 0.5] and one == next(iter(found["sampler"]["domains"].values()))
     plain = next(one for one in found["mixtures"] if one["name"] == "plain")
     assert found["expected"]["proposal"]["loss"] == pytest.approx(plain["loss"])
-    lost = {**found, "gains": {"proportional": {"gain": -0.1}}}
-    assert "no better than proportional in the swarm" in wording.verdict(lost)
-    said = wording.next_command(lost, "x", ["p"], "cuvee mix search p")
-    assert said == "cuvee select p --with random --tokens 20000"
+    for gain, words in (
+        ({"gain": 0.0, "low": -0.1, "high": 0.1}, ", no better than proportional in the swarm; it is not tried."),
+        ({"gain": -0.1, "low": -0.3, "high": 0.1}, ", worse than proportional in the swarm, though not for sure; it"),
+        ({"gain": -0.1, "low": -0.12, "high": -0.08}, ", but it was worse than proportional in the swarm (+0.1 [+0.08"),
+    ):
+        lost = {**found, "gains": {"proportional": gain}}
+        assert words in wording.verdict(lost)
+        same = {"against": "proportional", "primary": True, "verdict": "not shown", "mean": 0.1}
+        for one in (lost, {**lost, "comparisons": [same]}):  # a trial that shows nothing speaks for neither
+            said = wording.next_command(one, "x", ["p"], "cuvee mix search p")
+            assert said == "cuvee select p --with random --tokens 20000"
     monkeypatch.setattr("cuvee.law.trust.doubt", lambda outcomes: "")
     monkeypatch.setattr("cuvee.search.prudent.NO_BETTER", "x")
     gains = {"proportional": {"gain": -0.1, "low": -0.2, "high": 0.1}}

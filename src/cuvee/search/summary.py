@@ -18,6 +18,7 @@ from ..law.table import Table
 from ..layout import SEARCH_FORMAT
 from ..proof import evaluations
 from ..proof.question import name_of
+from . import wording
 
 if TYPE_CHECKING:
     from .job import Job
@@ -102,6 +103,7 @@ def content(
         "ledger": str(job.ledger.folder),
         "spec": asdict(job.opened.spec),
         "objective": job.outcomes,
+        "refit": wording.refit(job.outcomes, grid.planned, question.passes),
         **more,
     }  # fmt: skip
 

@@ -49,8 +49,26 @@ def plain(summary: Mapping[str, Any]) -> str:
     if not why:
         return ""
     reason = doubted(summary) or f"Nothing better was found: {why}."
-    gained = summary["gains"]["proportional"]["gain"] > 0
-    return f"{reason} The plain sampler is proposed" + ("" if gained else ", no better than proportional in the swarm")
+    gain = summary["gains"]["proportional"]["gain"]
+    told = ""
+    if worse(summary):
+        told = f", but it was worse than proportional in the swarm ({_against_proportional(summary)})"
+    elif not gain > 0:
+        told = ", worse than proportional in the swarm, though not for sure"
+        told = told if gain < 0 else ", no better than proportional in the swarm"
+    return f"{reason} The plain sampler is proposed{told}"
+
+
+def worse(summary: Mapping[str, Any]) -> bool:
+    """Whether the proposal is predicted to be worse than proportional: the interval of its gain lies below 0."""
+    high = summary["gains"].get("proportional", {}).get("high")
+    return high is not None and high < 0
+
+
+def _against_proportional(summary: Mapping[str, Any]) -> str:
+    """The predicted difference to proportional with its interval; below 0 is better."""
+    gain = summary["gains"]["proportional"]
+    return f"{-gain['gain']:+.3g} [{-gain['high']:+.3g}, {-gain['low']:+.3g}] {summary['unit']}"
 
 
 def doubted(summary: Mapping[str, Any]) -> str:
@@ -89,9 +107,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if plain(summary) and not told:
         return f"{plain(summary)}; it is not tried."
     if not told:
-        gain = summary["gains"]["proportional"]
-        span = f"{-gain['gain']:+.3g} [{-gain['high']:+.3g}, {-gain['low']:+.3g}] {summary['unit']}"
-        head = f"{doubt} " if doubt else ""
+        head, span = f"{doubt} " if doubt else "", _against_proportional(summary)
+        if worse(summary):
+            return f"{head}Proposed, not tried: the law expects it to be worse than proportional, by {span}."
         return f"{head}Proposed, not tried: the law expects {span} against proportional, below 0 is better."
     by_baseline: dict[str, list[Mapping[str, Any]]] = {}
     for one in told:
@@ -148,10 +166,10 @@ def warnings(summary: Mapping[str, Any], data: Sequence[str] = ()) -> list[str]:
     """
     found = []
     told = {one["against"]: one for one in primary(summary)}
-    worse = [name for name, one in told.items() if one["verdict"] == "worse"]
-    if worse:
+    lost = [name for name, one in told.items() if one["verdict"] == "worse"]
+    if lost:
         found.append(
-            f"The proposal is worse than {_listed(worse)}: train on that instead."
+            f"The proposal is worse than {_listed(lost)}: train on that instead."
             + ("" if stays(summary) else " What the law took for best was not.")
         )
     same = [name for name, one in told.items() if not any(one["differences"])]
@@ -162,7 +180,7 @@ def warnings(summary: Mapping[str, Any], data: Sequence[str] = ()) -> list[str]:
         )
     found += data
     rivals = [one for name, one in told.items() if name in ("proportional", "uniform")]
-    if rivals and not worse and not all(one["verdict"] == "better" for one in rivals):
+    if rivals and not lost and not all(one["verdict"] == "better" for one in rivals):
         found.append(
             "The proposal is not shown to be better than both proportional and uniform: nothing here says that it is "
             "worth its trouble."
@@ -214,6 +232,10 @@ def _best_run(summary: Mapping[str, Any]) -> list[str]:
         f"The proposal is predicted at {expected:.4g} {summary['unit']}, and '{safe(best['name'], 24)}', the best of "
         f"{plural(len(known), 'mixture')} run, was measured at {best['loss']:.4g}: "
     )
+    gain = summary["gains"].get(best["name"], {"high": None})
+    if not stays(summary) and gain["high"] is not None and gain["high"] < 0:  # proportional or uniform
+        low, high = -gain["high"], -gain["low"]
+        return [f"{found}the proposal is worse by {low:.3g} to {high:.3g}. Train on that one instead."]
     gain = summary["gains"].get("best_measured", {"high": None})
     if not stays(summary) and not plain(summary) and gain["high"] is not None and gain["high"] < 0:
         low, high = -gain["high"], -gain["low"]
@@ -233,6 +255,11 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
         "trust the law's form. Those of the trial cover 95 % together and trust nothing but its seeds and documents.",
         *flattered(summary),
     ]
+    if summary.get("refit"):
+        found.append(
+            "The columns of runs.csv count by their shares of the evaluation sets here, and alike in a fit that is not "
+            f"told. The same objective, in this folder: {summary['refit']}"
+        )
     if summary.get("caution"):
         found.append(
             "The proposal goes from proportional toward the mean of what laws of resampled runs propose, as far as the "
@@ -273,22 +300,38 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def refit(weights: Mapping[str, float], tokens: int, passes: float) -> str:
+    """The fit of a search's runs.csv that minimises what the search did, typed in its folder; empty for one outcome.
+
+    It names no law: any may be asked, and what a search adds to its own is its own affair.
+
+    Args:
+        weights: of the outcomes.
+    """
+    if len(weights) < 2:
+        return ""
+    parts = apportion(list(weights.values()), 1_000_000).tolist()
+    told = ",".join(f"{weight_name(name)}={part / 1e6:.6f}" for name, part in zip(weights, parts, strict=True))
+    return f"cuvee mix fit runs.csv --sizes . --tokens {tokens} --passes {passes:g} --objective {shell_word(told)}"
+
+
 def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], command: str) -> str:
     """What to type next: the export of the proposal, or the mix that turned out to be better."""
     told = primary(summary)
     settled = stays(summary) and _best_is_proportional(summary)
     if not told and command.startswith("cuvee ") and not settled and stays(summary) and doubted(summary):
         return _more_runs(summary, command)
-    useless = bool(plain(summary)) and not summary["gains"]["proportional"]["gain"] > 0
+    useless = bool(plain(summary)) and not summary["gains"]["proportional"]["gain"] > 0  # in the swarm
     if not told and command.startswith("cuvee ") and not settled and not useless:
         return f"{re.sub(' --seeds[ =]0', '', command)} --seeds 8"
-    worse = [one for one in told if one["verdict"] == "worse"]
+    lost = [one for one in told if one["verdict"] == "worse"]
     column = summary["spec"].get("domain")
     by = f"{' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
-    best = max(worse, key=lambda one: one["mean"])["against"] if worse else None
-    if useless and not told:
+    best = max(lost, key=lambda one: one["mean"])["against"] if lost else None
+    gained = any(one["against"] == "proportional" and one["verdict"] == "better" for one in told)
+    if best is None and (useless or (not told and worse(summary))) and not gained:
         best = "proportional"
-    if summary.get("sampler") or (summary.get("clusters") and worse):
+    if summary.get("sampler") or (summary.get("clusters") and best):
         return _next_of_sampler(summary, folder, pool, column, best, command)
     if best is None:
         return f"cuvee mix export {shell_path(folder)} --to megatron"
