@@ -18,7 +18,16 @@ from .engine.store import digest
 from .errors import DataError, UsageError
 from .feed import trainers
 from .feed.trainers.base import Exported, Mixture, default_place
-from .feed.trainers.stages import Stage, average, described, export_stages, stages_of, unused_weights
+from .feed.trainers.stages import (
+    Stage,
+    average,
+    described,
+    export_stages,
+    lost_note,
+    stages_of,
+    unused_weights,
+    used_of,
+)
 from .layout import FIT, FIT_FORMAT, MIX, MIX_FORMAT, SEARCH, SEARCH_FORMAT, sealed
 from .mix.apportion import apportion
 from .mix.wording import LINES, MANY_PASSES, MOVED, passes
@@ -81,7 +90,11 @@ def export_mix(
     if schedule is None and step_tokens is not None:
         raise UsageError("--step-tokens is for a schedule. Give one with --schedule, or leave it out.")
     stages = stages_of(schedule, mixture, step_tokens) if schedule is not None else []
-    mixture = average(mixture, stages) if stages else mixture
+    lost = tuple(dict.fromkeys(name for stage in stages for name in stage.lost))
+    if stages:
+        mixture = average(mixture, stages)
+    else:
+        mixture, lost = used_of(mixture)
     folder = Path(output)
     with files.lock(folder):
         _refuse_foreign(folder)
@@ -89,7 +102,9 @@ def export_mix(
         made: Exported = export_stages(trainer, mixture, stages) if stages else trainer.export(mixture)
         weighted = _loss_weights(Path(mix))
         summary = _summary(mixture, name, made, Path(mix), stages, weighted)
-        summary["warnings"] = [*_doubts(Path(mix), mixture.tokens), *ignored, *_passes(summary["sources"])]
+        summary["notes"] += lost_note(lost, bool(stages))
+        told = [*_doubts(Path(mix), mixture.tokens), *ignored, *made.warnings, *_passes(summary["sources"])]
+        summary["warnings"] = told
         with files.whole_folder(folder) as place:
             for file, content in made.files.items():
                 (place / file).parent.mkdir(exist_ok=True)
@@ -131,7 +146,9 @@ def read_mixture(
     run = tokens if tokens is not None else found.get("planned", found.get("tokens"))
     if run is not None and run < 1:
         raise UsageError(f"--tokens must be at least 1, not {run}.")
-    exact = [Fraction(one["tokens"]) if one.get("tokens") else Fraction(one["weight"]) for one in rows]
+    # whole tokens as planned; of a source that has none its weight, in the same unit
+    planned = sum(Fraction(one.get("tokens") or 0) for one in rows) or Fraction(1)
+    exact = [Fraction(one["tokens"]) if one.get("tokens") else Fraction(one["weight"]) * planned for one in rows]
     whole = sum(exact)
     unknown = sorted(set(places) - {one["name"] for one in rows})
     if unknown:

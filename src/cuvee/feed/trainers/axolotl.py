@@ -7,11 +7,14 @@ says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from ...errors import UsageError
 from ...mix.apportion import apportion
 from .base import Exported, Mixture, comment, quoted
+from .stages import Stage, followed
 
 MOST_COPIES = 100
 
@@ -36,6 +39,17 @@ def _documents(passes: Fraction, held: int) -> int:
     """Whole documents of so many passes."""
     whole = int(passes)
     return whole * held + int(apportion([passes - whole, 1 - (passes - whole)], held)[0])
+
+
+def tally(whole: Mixture, stages: Sequence[Stage]) -> tuple[dict[str, Any], list[str]]:
+    """Documents that the slices of the stages have."""
+    counts = []
+    for stage in stages:
+        one = stage.mixture
+        rows = zip(one.names, one.passes(), one.documents or (), one.earlier(), strict=True)
+        own = {name: _documents(before + times, held) - _documents(before, held) for name, times, held, before in rows}
+        counts.append([own.get(name, 0) for name in whole.names])
+    return followed(whole, stages, counts, True)
 
 
 def export(mixture: Mixture) -> Exported:

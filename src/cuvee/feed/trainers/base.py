@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -48,6 +48,19 @@ class Mixture:
     packed: bool = False
     seed: int = 42
     before: tuple[Fraction, ...] = ()
+
+    def only(self, at: Sequence[int]) -> Mixture:
+        """That of the sources at these places alone, in proportion."""
+        whole = sum((self.shares[place] for place in at), Fraction(0))
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in at),
+            shares=tuple(self.shares[place] / whole for place in at),
+            places=tuple(self.places[place] for place in at),
+            available=tuple(self.available[place] for place in at) if self.available else None,
+            documents=tuple(self.documents[place] for place in at) if self.documents else None,
+            before=tuple(self.before[place] for place in at) if self.before else (),
+        )
 
     def weights(self) -> list[float]:
         """Shares of tokens as floats."""
@@ -90,10 +103,19 @@ class Mixture:
             return None if self.tokens is None else int(self.sequences().sum())
         if self.tokens is None or self.available is None or self.documents is None:
             return None
-        found = round(sum(times * held for times, held in zip(self.passes(), self.documents, strict=True)))
+        found = round(self.amount())
         if not found:
             raise UsageError(f"{self.tokens:,} tokens are less than one document of mean length. Give more --tokens.")
         return found
+
+    def amount(self) -> Fraction:
+        """Documents of the run, by each source's mean length; not whole.
+
+        Raises:
+            UsageError: the run's tokens or the sources' sizes are not known.
+        """
+        passes = self.passes()
+        return sum((times * held for times, held in zip(passes, self.documents or (), strict=True)), Fraction(0))
 
     def rows(self) -> tuple[int, ...] | None:
         """Examples that each source holds: packed sequences or documents; None if that is not known."""
@@ -117,12 +139,14 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Exported:
-    """Files by name, what the trainer does differently from the plan, and how it is told to read them."""
+    """Files by name, what the trainer does differently from the plan, how it is told to read them, and what is to be
+    known before anybody trains on them."""
 
     files: Mapping[str, str | bytes]
     notes: Sequence[str] = ()
     use: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 def default_place(name: str) -> str:

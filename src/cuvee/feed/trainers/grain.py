@@ -11,10 +11,13 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
 from ...errors import UsageError
 from ...mix.apportion import apportion
+from . import carried
 from .base import Exported, Mixture, comment
-from .stages import Stage
+from .stages import Stage, followed
 
 PARTS = 1_000_000
 """Of which shares are whole numbers where the run's examples are not known."""
@@ -103,19 +106,17 @@ def export(mixture: Mixture) -> Exported:
 
 def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
     """``mix.py``: one data set, the stages one after the other, each source from where the stage before has left it."""
-    taken = dict.fromkeys(whole.names, 0)
-    rows = []
-    for stage in stages:
-        number = stage.mixture.number()
-        if number is None:
-            raise UsageError("This schedule needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
-        own = dict(zip(stage.mixture.names, apportion(stage.mixture.examples(), number).tolist(), strict=True))
-        rows.append([(at, taken[name], own[name]) for at, name in enumerate(whole.names) if own.get(name)])
-        for name, count in own.items():
-            taken[name] += count
-    parts = "".join(
-        f"        source({place!a}).shuffle(seed={whole.seed + at}),\n" for at, place in enumerate(whole.places)
-    )
+    if any(stage.mixture.number() is None for stage in stages):
+        raise UsageError("This schedule needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
+    counts = carried.counts(carried.run_of(whole, stages, not whole.packed), len(stages))
+    ends = counts.cumsum(0)
+    used = np.flatnonzero(ends[-1]).tolist()
+    rows = [
+        [(place, int(end[at] - own[at]), int(own[at])) for place, at in enumerate(used) if own[at]]
+        for own, end in zip(counts, ends, strict=True)
+        if own.any()
+    ]
+    parts = "".join(f"        source({whole.places[at]!a}).shuffle(seed={whole.seed + at}),\n" for at in used)
     text = (
         comment(whole)
         + "import grain\n\n"
@@ -123,7 +124,7 @@ def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
         + "\n\n# of each stage: source, how many of its elements came before, and how many come now\n"
         + "STAGES = [\n"
         + "".join(f"    {row},\n" for row in rows)
-        + f"]\nTAKEN = {[taken[name] for name in whole.names]}\n\n\ndef mixed(source):\n"
+        + f"]\nTAKEN = {ends[-1][used].tolist()}\n\n\ndef mixed(source):\n"
         + '    """``source`` opens a place as a grain.MapDataset."""\n'
         + f"    parts = [\n{parts}    ]\n"
         + "    parts = [part.repeat(-(-end // len(part))) for part, end in zip(parts, TAKEN)]\n    stages = []\n"
@@ -133,6 +134,10 @@ def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
         + "        stages.append(grain.MapDataset.select_from_datasets(cut, plan))\n"
         + "    return grain.MapDataset.concatenate(stages)\n"
     )
-    notes = ["Counts of every stage are exact; a source is gone through on from stage to stage, pass after pass."]
-    told = [{whole.names[at]: count for at, _, count in row} for row in rows]
-    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {"stages": told})
+    notes = [
+        "Counts of every stage are whole, and what a stage cannot give whole is carried to the next; a source is gone "
+        "through on from stage to stage, pass after pass."
+    ]
+    facts, warnings = followed(whole, stages, counts.tolist(), not whole.packed)
+    told = [{name: count for name, count in zip(whole.names, own, strict=True) if count} for own in counts.tolist()]
+    return Exported({"mix.py": text}, notes, "mixed(source) in mix.py", {**facts, "stages": told}, warnings)

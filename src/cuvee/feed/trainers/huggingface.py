@@ -8,7 +8,9 @@ length is known, and ``take`` ends it. With several loader workers each shard st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -68,12 +70,17 @@ def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
         "    return load_dataset(place, split='train', streaming=True).repeat(None).skip(gone)\n\n\n"
         "stages = [\n"
     )
-    taken = []
+    taken: list[int] = []
+    planned = Fraction(0)
     for stage in stages:
         one = stage.mixture
-        number, rows = one.number(), one.rows()
-        if number is None or rows is None:
+        rows = one.rows()
+        if one.number() is None or rows is None:
             raise UsageError("This schedule needs the sources' sizes. Export a mix that cuvee mix made of the pool.")
+        planned += Fraction(one.tokens or 0, one.sequence) if one.packed else one.amount()
+        number = (math.floor if one.packed else round)(planned) - sum(taken)  # not each stage's own, rounded alone
+        if not number:
+            raise UsageError(f"The stage from token {stage.begin:,} has no whole document. Plan fewer stages.")
         gone = [round(times * held) % held for times, held in zip(one.earlier(), rows, strict=True)]
         parts = ", ".join(f"part({place!a}, {skipped})" for place, skipped in zip(one.places, gone, strict=True))
         text += (

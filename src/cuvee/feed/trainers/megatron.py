@@ -8,11 +8,18 @@ needed. Without weights (an odd number of words, or none) all sources are used u
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Exported, Mixture
+from ...engine.kernel import kernel
+from .base import Exported, Ints, Mixture
+from .stages import ALONE, Stage, followed
+
+MOST_STEPS = 2 * 10**9
+"""Samples times sources up to which it is counted what a schedule's stages draw."""
 
 STAGES = (
     "One run a stage: end each at its last step (--exit-interval) and go on from its checkpoint with the next blend; "
@@ -30,6 +37,46 @@ def order(weights: list[float], size: int) -> npt.NDArray[np.int32]:
         found[t] = best
         taken[best] += 1
     return found
+
+
+@kernel
+def _drawn(share: npt.NDArray[np.float64], begin: int, end: int) -> Ints:
+    """Samples of each source among those from ``begin`` to ``end`` of :func:`order`."""
+    taken, found = np.zeros(len(share)), np.zeros(len(share), np.int64)
+    for t in range(end):
+        best = 0
+        for j in range(1, len(share)):
+            if share[j] * max(t, 1) - taken[j] > share[best] * max(t, 1) - taken[best]:
+                best = j
+        taken[best] += 1
+        found[best] += t >= begin
+    return found
+
+
+def strayed(whole: Mixture, stages: Sequence[Stage], anew: bool) -> tuple[dict[str, Any], list[str]]:
+    """Counts of the stages by the rule of :func:`order`, and a warning where they stray from the plan together.
+
+    Args:
+        anew: a stage begins its index at its beginning, as in nanotron, not at the samples consumed.
+    """
+    cuts = []
+    for stage in stages:
+        begin, tokens = stage.begin // whole.sequence, stage.mixture.tokens or 0
+        end = (stage.begin + tokens) // whole.sequence
+        cuts.append((0, end - begin) if anew else (begin, end))
+    if sum(end for _, end in cuts) * len(whole.names) > MOST_STEPS:
+        return {}, []  # of so many samples two in a stage are nothing
+    counts = []
+    for stage, (begin, end) in zip(stages, cuts, strict=True):
+        weights = np.array(stage.mixture.weights())
+        own = dict(zip(stage.mixture.names, _drawn(weights / weights.sum(), begin, end).tolist(), strict=True))
+        counts.append([own.get(name, 0) for name in whole.names])
+    return followed(whole, stages, counts, False, ALONE)
+
+
+def tally(whole: Mixture, stages: Sequence[Stage]) -> tuple[dict[str, Any], list[str]]:
+    """What the stages draw, each from its place in the index of its own blend."""
+    return strayed(whole, stages, anew=False)
 
 
 def export(mixture: Mixture) -> Exported:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...errors import UsageError
 from .base import Exported, Mixture, comment, decimal, quoted
+from .megatron import strayed
 from .stages import Stage
 
 
@@ -47,7 +48,8 @@ def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
         "A stage counts its samples anew: it begins each source at its beginning, in an order of its own (its seed).",
         "Counts follow the weights of a stage to within two samples.",
     ]
-    return Exported({"data-stages.yaml": text}, notes, "the key data_stages of the configuration")
+    facts, warnings = strayed(whole, stages, anew=True)
+    return Exported({"data-stages.yaml": text}, notes, "the key data_stages of the configuration", facts, warnings)
 
 
 def export(mixture: Mixture) -> Exported:

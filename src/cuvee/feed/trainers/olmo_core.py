@@ -8,12 +8,16 @@ of tokenised .npy files. For composable instance sources, which shrink the whole
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from .base import Exported, Mixture, comment, decimal, quoted
+from .stages import ALONE, Stage, followed
 
 STAGES = (
     "One run a stage, from the checkpoint of the one before without its data loader's state, which belongs to other "
-    "data; requested_tokens are those of the stage. Each stage draws its parts of the sources anew, by its seed."
+    "data; requested_tokens are those of the stage. Each stage draws its parts of the sources anew, by its seed, in "
+    "whole sequences of each file, rounded down."
 )
 
 
@@ -24,6 +28,15 @@ def instances(sizes: list[int], ratios: list[float], repetition: list[float]) ->
     limit = [size * min(most, max(want / size, 1.0)) for size, want, most in zip(sizes, ideal, repetition, strict=True)]
     scale = min(1.0, *(most / want for most, want in zip(limit, ideal, strict=True)))
     return [int(want * scale + 1e-9) for want in ideal]
+
+
+def tally(whole: Mixture, stages: Sequence[Stage]) -> tuple[dict[str, Any], list[str]]:
+    """Whole sequences that the stages take where each source is one file; more files lose more."""
+    counts = []
+    for stage in stages:
+        own = dict(zip(stage.mixture.names, stage.mixture.shares, strict=True))
+        counts.append([int(own.get(name, 0) * (stage.mixture.tokens or 0) / whole.sequence) for name in whole.names])
+    return followed(whole, stages, counts, False, ALONE)
 
 
 def export(mixture: Mixture) -> Exported:

@@ -4,50 +4,27 @@
 source each time; begin its next pass with another seed. With W workers, worker w takes the draws t = w modulo W, so the
 order does not depend on how many there are; a run resumes from the number of draws alone.
 
-The order follows the exact shares p_j, not counts of the run that were rounded to whole sequences: the (c + 1)-th of
-source j may come once c < p_j (t + 1), should have come when c + 1 <= p_j t, and among those that may come the one
-whose deadline is first comes next, so that counts differ from t p_j by less than one after any t draws (the rule of
-``mix/interleave.py``, for shares instead of counts). The kernel keeps a p_j-th's lag, which stays below one unit, so
-that no product overflows. Cost: k integer operations a draw.
+The order follows the exact shares p_j, not counts of the run that were rounded to whole sequences: counts differ from
+t p_j by less than one after any t draws (the rule of ``mix/interleave.py``, for shares instead of counts), and so they
+do from the sum of the shares where these change from stage to stage; see :mod:`.carried`. Cost: k integer comparisons a
+draw.
 """
 
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.kernel import kernel
 from ...errors import UsageError
-from ...mix.apportion import apportion
-from .base import Exported, Ints, Mixture, counts_of
-from .stages import Stage
+from . import carried
+from .base import Exported, Mixture, counts_of
+from .stages import Stage, followed
 
 MOST = 500_000_000
-MOST_UNITS = 2**60
-"""Common denominator of the shares up to which they are exact; beyond, they are rounded to it, which is no sample."""
 USE = "numpy.load('order.npy', mmap_mode='r')"
-
-
-@kernel
-def _fill(units: Ints, order: npt.NDArray[np.int32]) -> None:
-    whole = units.sum()
-    ahead = np.zeros(len(units), np.int64)  # units x (draws so far) - whole x (samples so far): within +-whole
-    for t in range(len(order)):
-        best, due = -1, np.int64(0)
-        for j in range(len(units)):
-            if units[j] > 0 and ahead[j] + units[j] > 0:
-                # draws from now until the next sample must have come, rounded up
-                deadline = (whole - ahead[j] - 1) // units[j] + 1
-                if best < 0 or deadline < due:
-                    best, due = j, deadline
-        for j in range(len(units)):
-            ahead[j] += units[j]
-        ahead[best] -= whole
-        order[t] = best
 
 
 def order_of(mixture: Mixture) -> npt.NDArray[np.int32]:
@@ -56,16 +33,16 @@ def order_of(mixture: Mixture) -> npt.NDArray[np.int32]:
     Raises:
         UsageError: the run's tokens are not known, fewer than one sequence, or too many to write.
     """
-    number = int(mixture.sequences().sum())
+    return _drawn([carried.Segment(int(mixture.sequences().sum()), {0: mixture.shares})])[0]
+
+
+def _drawn(run: Sequence[carried.Segment]) -> tuple[npt.NDArray[np.int32], int]:
+    number = sum(one.number for one in run)
     if number > MOST:
         raise UsageError(
             f"The order of {number:,} sequences is too long to write. Give longer ones with --sequence-length."
         )
-    common = math.lcm(*(share.denominator for share in mixture.shares))
-    units = apportion(mixture.shares, min(common, MOST_UNITS))
-    order = np.empty(number, np.int32)
-    _fill(units, order)
-    return order
+    return carried.order(run)
 
 
 def export(mixture: Mixture) -> Exported:
@@ -81,20 +58,20 @@ def export(mixture: Mixture) -> Exported:
 
 
 def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
-    """``order.npy``: the stages one after the other, in whole sequences; places are of the whole run's sources."""
-    parts, counts = [], []
-    for stage in stages:
-        own = np.array([whole.names.index(name) for name in stage.mixture.names], np.int32)
-        parts.append(own[order_of(stage.mixture)])
-        counts.append(counts_of(parts[-1], len(whole.names)).tolist())
-    order = np.concatenate(parts)
-    if len(order) > MOST:
-        raise UsageError(
-            f"The order of {len(order):,} sequences is too long to write. Give longer ones with --sequence-length."
-        )
-    notes = ["At every prefix of a stage each source has less than one sequence more or fewer than its exact share."]
+    """``order.npy``: the stages one after the other; places are of the whole run's sources."""
+    run = carried.run_of(whole, stages, documents=False)
+    order, off = _drawn(run)
+    notes = [
+        "At every prefix of the run each source has less than one sequence more or fewer than the exact sum of the "
+        "stages' shares, so far."
+        if off == 1
+        else "At the end of every stage each source has less than one sequence more or fewer than the exact sum of the "
+        "stages' shares, and less than two within stages: sources pause, and none is drawn in its pause."
+    ]
     notes += _rest(sum(stage.mixture.tokens or 0 for stage in stages), whole.sequence, len(order))
-    return Exported({"order.npy": _written(order)}, notes, USE, {"stages": counts})
+    counts = carried.counted(run, order, len(stages)).tolist()
+    facts, warnings = followed(whole, stages, counts, False)
+    return Exported({"order.npy": _written(order)}, notes, USE, {**facts, "stages": counts}, warnings)
 
 
 def _rest(tokens: int | None, sequence: int, number: int) -> list[str]:

@@ -32,9 +32,12 @@ from ...mix.apportion import apportion
 from ...online.mixture import Groups, MixturePolicy
 from ...quantities import method_call
 from ...registry import load
+from . import carried
 from .base import Exported, Mixture
 
 MOST = 1000
+OFF = 0.01
+"""Of its planned samples, what a source may be off without a warning."""
 ROUNDED = Fraction(1, 100)
 """Shares of stages may be off one by so much, for their rounding, before they are refused."""
 Shares = tuple[Fraction, ...]
@@ -43,11 +46,13 @@ Shares = tuple[Fraction, ...]
 @dataclass(frozen=True)
 class Stage:
     """``begin``: tokens before it. ``step``: the step it begins at, counted from 1, where steps are known. ``mixture``:
-    its sources, shares and tokens, and ``before``, the passes over each source until it begins."""
+    its sources, shares and tokens, and ``before``, the passes over each source until it begins. ``lost``: sources whose
+    share of even the whole run's tokens rounds to none, so that they are left out."""
 
     begin: int
     step: int | None
     mixture: Mixture
+    lost: tuple[str, ...] = ()
 
 
 def stages_of(schedule: str, mixture: Mixture, step_tokens: int | None) -> list[Stage]:
@@ -89,23 +94,33 @@ def stages_of(schedule: str, mixture: Mixture, step_tokens: int | None) -> list[
                 f"Stage {number + 1} of the schedule has less than a {what} of {unit:,} tokens. Plan more --tokens, or "
                 "fewer stages."
             )
-        at = [place for place, share in enumerate(shares) if share > 0]
-        one = replace(
-            mixture,
-            names=tuple(mixture.names[place] for place in at),
-            shares=tuple(shares[place] for place in at),
-            places=tuple(mixture.places[place] for place in at),
-            tokens=high - low,
-            available=tuple(held[place] for place in at) if held else None,
-            documents=tuple(mixture.documents[place] for place in at) if mixture.documents else None,
-            before=tuple(before[place] for place in at),
-            seed=mixture.seed + number,
-        )
-        found.append(Stage(low, None if step_tokens is None else 1 + low // step_tokens, one))
+        one, lost = used_of(replace(mixture, shares=shares, before=tuple(before), seed=mixture.seed + number))
+        one = replace(one, tokens=high - low)
+        found.append(Stage(low, None if step_tokens is None else 1 + low // step_tokens, one, lost))
         if held is not None:
-            for place in at:
-                before[place] += shares[place] * (high - low) / held[place]
+            for name, times in zip(one.names, one.passes(), strict=True):
+                before[mixture.names.index(name)] += times
     return found
+
+
+def used_of(mixture: Mixture) -> tuple[Mixture, tuple[str, ...]]:
+    """The mixture of the sources that have tokens, and the names of those whose share of its tokens rounds to none."""
+    lost: list[str] = []
+    if mixture.tokens is not None:
+        planned = apportion(mixture.shares, mixture.tokens).tolist()
+        rows = zip(mixture.names, mixture.shares, planned, strict=True)
+        lost = [name for name, share, own in rows if share and not own and share * mixture.tokens < Fraction(1, 2)]
+    used = [at for at, share in enumerate(mixture.shares) if share and mixture.names[at] not in lost]
+    return (mixture if len(used) == len(mixture.names) else mixture.only(used)), tuple(lost)
+
+
+def lost_note(lost: Sequence[str], scheduled: bool) -> list[str]:
+    """That sources are left out whose planned tokens round to 0."""
+    if not lost:
+        return []
+    named = ", ".join(lost[:12]) + (f" and {len(lost) - 12:,} more" if len(lost) > 12 else "")
+    where = "in stages where" if scheduled else "as"
+    return [f"Left out, as sources of weight 0 are, {where} their planned tokens round to 0: {named}."]
 
 
 def average(mixture: Mixture, stages: Sequence[Stage]) -> Mixture:
@@ -114,16 +129,7 @@ def average(mixture: Mixture, stages: Sequence[Stage]) -> Mixture:
     for stage in stages:
         for name, share in zip(stage.mixture.names, stage.mixture.shares, strict=True):
             total[name] += share * (stage.mixture.tokens or 0)
-    at = [place for place, name in enumerate(mixture.names) if total[name] > 0]
-    whole = sum(total.values())
-    return replace(
-        mixture,
-        names=tuple(mixture.names[place] for place in at),
-        shares=tuple(total[mixture.names[place]] / whole for place in at),
-        places=tuple(mixture.places[place] for place in at),
-        available=tuple(mixture.available[place] for place in at) if mixture.available else None,
-        documents=tuple(mixture.documents[place] for place in at) if mixture.documents else None,
-    )
+    return replace(mixture, shares=tuple(total.values())).only([at for at, one in enumerate(total.values()) if one])
 
 
 def export_stages(trainer: ModuleType, whole: Mixture, stages: Sequence[Stage]) -> Exported:
@@ -132,9 +138,53 @@ def export_stages(trainer: ModuleType, whole: Mixture, stages: Sequence[Stage]) 
         found: Exported = trainer.export_stages(whole, stages)
         return found
     each: list[Exported] = [trainer.export(stage.mixture) for stage in stages]
+    facts, warnings = trainer.tally(whole, stages) if hasattr(trainer, "tally") else ({}, [])
+    return in_folders(trainer.STAGES, each, facts, warnings)
+
+
+def in_folders(how: str, each: Sequence[Exported], facts: Mapping[str, Any], warnings: Sequence[str] = ()) -> Exported:
+    """A folder for each stage; ``how`` says how the runs follow each other."""
     files = {f"stage-{at}/{name}": text for at, one in enumerate(each, 1) for name, text in one.files.items()}
-    notes = list(dict.fromkeys([trainer.STAGES, *(note for one in each for note in one.notes)]))
-    return Exported(files, notes, f"{each[0].use}, a run for each stage", {"stages": [dict(one.facts) for one in each]})
+    notes = list(dict.fromkeys([how, *(note for one in each for note in one.notes)]))
+    told = {**facts, "stages": [dict(one.facts) for one in each]}
+    return Exported(files, notes, f"{each[0].use}, a run for each stage", told, warnings)
+
+
+FEW = "Whole samples cannot be nearer to so few: plan more --tokens, or shorter samples."
+ALONE = (
+    "The trainer counts each stage alone, so that what it rounds adds up over stages of few samples: plan fewer or "
+    "longer ones, or take --to order."
+)
+
+
+def followed(
+    whole: Mixture, stages: Sequence[Stage], counts: Sequence[Sequence[int]], documents: bool, why: str = FEW
+) -> tuple[dict[str, Any], list[str]]:
+    """What is drawn of each source in the whole run, for mixture.json, and a warning where that is not the plan.
+
+    Args:
+        counts: (stages, k), of the sources of ``whole``.
+        documents: samples are documents, else sequences.
+        why: the end of the warning.
+    """
+    lengths, shares = carried.planned(whole, stages, documents)
+    drawn = [sum(own) for own in zip(*counts, strict=True)]
+    plan = [
+        float(sum(length * own[at] for length, own in zip(lengths, shares, strict=True)))
+        for at in range(len(whole.names))
+    ]
+    facts = {"drawn": dict(zip(whole.names, drawn, strict=True))}
+    off = [
+        (-abs(have / want - 1), f"{name} {have:,} of {want:,.1f}")
+        for name, have, want in zip(whole.names, drawn, plan, strict=True)
+        if abs(have - want) > want * OFF
+    ]
+    if not off:
+        return facts, []
+    named = ", ".join(one for _, one in sorted(off)[:3]) + (f" and {len(off) - 3:,} more" if len(off) > 3 else "")
+    sources = "1 source is" if len(off) == 1 else f"{len(off):,} sources are"
+    unit = "documents" if documents else "sequences"
+    return facts, [f"Over the whole run {sources} drawn more than 1 % off the plan ({named} {unit} planned). {why}"]
 
 
 def described(stages: Sequence[Stage]) -> list[dict[str, Any]]:
@@ -155,7 +205,7 @@ def described(stages: Sequence[Stage]) -> list[dict[str, Any]]:
 
 def _from_policy(schedule: str, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
     """Parts of the run and their shares, as a policy decides them beforehand."""
-    name, settings = method_call(schedule)
+    name, settings = _called(schedule)
     kind = load(name, "policy")
     if not issubclass(kind, MixturePolicy) or "domain" not in kind.card.needs:
         raise UsageError(f"'{name}' decides about single examples, not about shares of sources.")
@@ -190,6 +240,16 @@ def _from_policy(schedule: str, mixture: Mixture) -> list[tuple[Fraction, Shares
     return found
 
 
+def _called(schedule: str) -> tuple[str, dict[str, Any]]:
+    """A policy's name and settings; what is named like a file is none."""
+    named = schedule.partition(":")[0]
+    if "/" in named or named.endswith((".json", ".jsonl")):
+        raise UsageError(
+            f"There is no file {schedule}. Name a file of stages, the journal of an OnlineMix, or a policy."
+        )
+    return method_call(schedule)
+
+
 def unused_weights(schedule: str, mixture: Mixture) -> list[str]:
     """That a policy takes nothing from the mix's weights, where these are not by size; those that lift some sources of
     the mix do, and a file says its shares itself."""
@@ -199,7 +259,7 @@ def unused_weights(schedule: str, mixture: Mixture) -> list[str]:
     )
     if by_size or Path(schedule).is_file():
         return []
-    name, settings = method_call(schedule)
+    name, settings = _called(schedule)
     if _lifts(make(load(name, "policy"), settings, name)):
         return []
     told = sorted(zip(mixture.shares, mixture.names, strict=True), key=lambda one: (-round(float(one[0]), 4), one[1]))
@@ -258,6 +318,10 @@ def _from_file(place: Path, mixture: Mixture) -> list[tuple[Fraction, Shares]]:
         return _from_journal(place, text, mixture)
     try:
         rows = first["stages"]
+        if {"share", "tokens"} == {unit for row in rows for unit in ("share", "tokens") if unit in row}:
+            raise DataError(
+                f"{place}: some stages have a share and some tokens. Give every stage the same one of both."
+            )
         unit = "tokens" if "tokens" in rows[0] else "share"
         found = [(Fraction(str(row[unit])), _named(row["weights"], mixture, place)) for row in rows]
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, AttributeError):

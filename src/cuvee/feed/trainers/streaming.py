@@ -8,9 +8,13 @@ a sample of each stream would be lost against the plan.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from ...errors import UsageError
 from ...mix.apportion import apportion
+from . import carried
 from .base import Exported, Mixture, comment
+from .stages import Stage, followed, in_folders
 
 STAGES = (
     "One StreamingDataset a stage, for one epoch; each has a seed of its own, so that a stage that takes a part of a "
@@ -25,6 +29,29 @@ def export(mixture: Mixture) -> Exported:
     else:
         mixture.passes()  # without which nothing can be counted
         counts = apportion(mixture.examples(), mixture.number() or 0).tolist()
+    return _written(mixture, counts)
+
+
+def export_stages(whole: Mixture, stages: Sequence[Stage]) -> Exported:
+    """A folder for each stage; what a stage cannot give whole is carried to the next ones."""
+    documents = not whole.packed and whole.documents is not None
+    for stage in stages:
+        if documents:
+            stage.mixture.number()  # which refuses a stage of less than one
+    counts = carried.counts(carried.run_of(whole, stages, documents), len(stages))
+    each = []
+    for stage, own in zip(stages, counts.tolist(), strict=True):
+        drawn = [own[whole.names.index(name)] for name in stage.mixture.names]
+        if not any(drawn):
+            raise UsageError(f"The stage from token {stage.begin:,} has no whole document. Plan fewer stages.")
+        used = [at for at, count in enumerate(drawn) if count]
+        each.append(_written(stage.mixture.only(used), [drawn[at] for at in used]))
+    facts, warnings = followed(whole, stages, counts.tolist(), documents)
+    return in_folders(STAGES, each, facts, warnings)
+
+
+def _written(mixture: Mixture, counts: Sequence[int]) -> Exported:
+    """The files, of sources in whole counts."""
     rows = "".join(
         f"    Stream(local={place!a}, choose={count}),\n" for place, count in zip(mixture.places, counts, strict=True)
     )
