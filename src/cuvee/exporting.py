@@ -198,6 +198,10 @@ def read_shares(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     raise DataError(f"{place} holds neither {MIX}, {FIT} nor {SEARCH}. Name a folder that cuvee mix wrote.")
 
 
+UNSHOWN = ("no better than", "not shown", "not determined")
+"""In the verdict of a fit, whose gain is then no reason to train on it."""
+
+
 def _doubts(place: Path, run: int | None) -> list[str]:
     """What the mix's own file says against training on it, gravest first."""
     found, rows = read_shares(place)
@@ -208,9 +212,11 @@ def _doubts(place: Path, run: int | None) -> list[str]:
             f"The trial of this mixture found it worse than {' and '.join(dict.fromkeys(worse))}. Instead: "
             f"{found['next']}"
         )
-    if "Not to be relied on" in found["verdict"] or ("worse than" in found["verdict"] and not worse):
+    tried = "comparisons" in found
+    doubtful = ("Not to be relied on", *(() if worse else ("worse than",)), *(() if tried else UNSHOWN))
+    if any(one in found["verdict"] for one in doubtful):
         said.append(f"What {place} says of this mixture: {found['verdict']}")
-    if "comparisons" in found and not found["comparisons"]:
+    if tried and not found["comparisons"]:
         said.append("This mixture has not been tried: its search was asked for no trial, or needed none.")
     planned = found.get("planned", found.get("tokens"))
     if run and planned and run != planned:

@@ -109,6 +109,17 @@ def test_verdicts_against_the_mix(tmp_path: Path) -> None:
     doubt = "Not to be relied on: data_mixing_laws misses runs left out by 0.3, no better than the mean."
     told = exported(changed(mix, "fit.json", verdict=doubt))["warnings"]
     assert len(told) == 1 and doubt in told[0]
+    for number, (said, warned) in enumerate(
+        (
+            ("Its proposal is predicted to be no better than proportional (gain -0.1 [-0.3, +0.1]): keep it.", True),
+            ("Expected gain over proportional: +0.1 [-0.1, +0.3]: not shown.", True),
+            ("The gain over proportional is not determined.", True),
+            ("Expected gain over proportional: +0.1 [+0.05, +0.15].", False),
+        )
+    ):
+        (place := tmp_path / f"{number}").mkdir()
+        told = exported(changed(mixed(place, EVEN), "fit.json", verdict=said))["warnings"]
+        assert [said in one for one in told] == [True] * warned
     lost = {"primary": True, "against": "proportional", "verdict": "worse"}
     instead = "cuvee mix pool pool.parquet --by domain --with proportional --tokens 50000"
     told = exported(
