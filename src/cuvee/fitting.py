@@ -26,7 +26,7 @@ from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
-from .law.noticed import about, mingled
+from .law.noticed import about, mingled, upward
 from .law.propose import Bounds, Question
 from .law.reach import outside
 from .law.table import PROGRESS, Table, read_runs
@@ -121,7 +121,9 @@ def fit_law(
             "files": [[name, len(table)]],
             "timings": {"total": round(time.monotonic() - started, 3)},
         }
-        summary["next"] = wording.next_command(summary, str(folder), command or "", mingled(job.table, kind))
+        turned = bool(upward(job.table, [one["name"] for one in summary["outcomes"] if summary["proposal"]]))
+        missed = mingled(job.table, kind)
+        summary["next"] = wording.next_command(summary, str(folder), command or "", missed, turned)
         wording.mark(summary)
         with files.whole_folder(folder) as place:
             from .report.fit import render

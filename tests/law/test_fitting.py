@@ -167,6 +167,20 @@ def test_the_last_checkpoint_counts_where_a_law_looks_at_no_progress(tmp_path: P
     assert plain.summary["counts"]["runs"] == 96  # nothing says which rows are the last
 
 
+@pytest.mark.parametrize("cell", ["", "nan", "half"])
+def test_gaps_in_what_tells_checkpoints_apart_are_refused(tmp_path: Path, cell: str) -> None:
+    """Passed over, such a column would leave checkpoints unknown; one of words alone is passed over and said."""
+    table = frame(20) | {"tokens": [str(1000 + at) for at in range(40)]}
+    table["tokens"][6] = cell
+    path = write(tmp_path / "runs.csv", table)
+    path.write_text(path.read_text().replace('"', ""))
+    found = run("mix", "fit", path, "-o", tmp_path / "out")
+    assert found.status == 3 and "Row 7 of" in found.error() and "'tokens', by which sizes" in found.error()
+    words = write(tmp_path / "words.csv", table | {"tokens": ["1M"] * 40})
+    told = cuvee.fit_law(words, resample=20, output=tmp_path / "words").summary["warnings"]
+    assert any("tokens holds string, no numbers, and is not looked at" in one for one in told)
+
+
 def test_sizes_of_what_no_run_holds_are_said(runs: Path, tmp_path: Path) -> None:
     known = read_runs(runs).settings.sources
     found = cuvee.fit_law(runs, sizes={**dict.fromkeys(known, 1_000), "wkii": 5}, resample=20, output=tmp_path / "fit")

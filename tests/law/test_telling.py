@@ -163,9 +163,30 @@ def test_a_doubtful_law_is_not_exported() -> None:
     ):
         summary |= {"law": {"name": law}, "counts": {"settings": 9, "sources": sources}}
         assert wording.next_command(summary, "out", typed) == following
+    summary["outcomes"][0]["baselines"] = {"mean": 0.1, "linear": 0.05}
+    for law, parameters, following in (
+        ("some_law", {}, "optimal_mixtures"),
+        ("gaussian_process", {}, "regmix:model=linear"),
+        ("regmix", {"model": "linear"}, ""),
+    ):
+        summary |= {"law": {"name": law, "parameters": parameters}, "counts": {"settings": 9, "sources": 3}}
+        found = wording.next_command(summary, "out", typed)
+        expected = f"cuvee mix fit runs.csv -o out --with {following}" if following else f"cuvee methods {law}"
+        assert found == expected
+    assert wording.next_command(summary, "out", typed, turned=True) == "cuvee methods regmix"
     summary["outcomes"][0]["observed"] = [-0.4, -0.2]
     summary |= {"law": {"name": "some_law"}, "counts": {"settings": 9, "sources": 3}}
     assert wording.next_command(summary, "out", typed).endswith("gaussian_process")
+
+
+def test_what_is_not_to_be_exported() -> None:
+    """A gain that is not shown and a form that does not fit; and scores of which the least would be looked for."""
+    summary = told((0.03, 0.01, 0.05))
+    assert wording.next_command(summary, "out").startswith("cuvee mix export")
+    assert wording.next_command(summary, "out", turned=True) == "cuvee methods some_law"
+    summary["outcomes"][0] |= {"error": 0.05, "error_in_noise": 5.0}
+    summary |= {"mixtures": [{}], "counts": {"settings": 9, "sources": 3}}
+    assert wording.next_command(summary, "out", "cuvee mix fit x") == "cuvee mix fit x --with optimal_mixtures"
 
 
 def test_a_figure_far_from_all_that_was_measured_is_not_told() -> None:

@@ -51,9 +51,13 @@ def _negative(table: Table, law: Law, called: str, minimised: Sequence[str]) -> 
     ]
 
 
+def upward(table: Table, minimised: Sequence[str]) -> list[str]:
+    """Outcomes whose names say that more of them is better, of which no sign was turned."""
+    return [name for name in minimised if MORE.search(name) and table.outcomes[name].max() > 0]
+
+
 def _upward(table: Table, minimised: Sequence[str]) -> list[str]:
-    """Outcomes that are minimised, and whose names say that more of them is better; not where a sign was turned."""
-    found = [name for name in minimised if MORE.search(name) and table.outcomes[name].max() > 0]
+    found = upward(table, minimised)
     if not found:
         return []
     sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
@@ -79,9 +83,12 @@ def _never(table: Table) -> list[str]:
 
 def _mingled(table: Table, law: Law, called: str) -> list[str]:
     found = {name: table.settings.values[name] for name in mingled(table, law)}
+    instead = "Fit one size" + (
+        ", or nested_mixing." if {"tokens", "parameters"} <= table.settings.values.keys() else "."
+    )
     return [
         f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {called} does not look at it: "
-        "losses of different sizes do not belong into one fit. Fit one size, or nested_mixing."
+        f"losses of different sizes do not belong into one fit. {instead}"
         for name, column in found.items()
     ]
 

@@ -173,7 +173,7 @@ def from_arrow(
         for one in table.column_names
         if one not in {*shares.values(), *outcomes.values(), *_IGNORED}
         and (one in (inputs or ()) or not (_MIXTURE.fullmatch(one) or _OUTCOME.fullmatch(one)))
-        and _numeric(table.column(one).type)
+        and (_numeric(table.column(one).type) or (one in SIZES and _some_numbers(table.column(one))))
     ]
     bad = np.zeros(table.num_rows, bool)
     found = {label: _numbers(table, column, name) for label, column in outcomes.items()}
@@ -187,12 +187,23 @@ def from_arrow(
         )
     mixture = _mixture(table, shares, name)
     values = {one: _numbers(table, one, name) for one in others}
-    values = {one: column for one, column in values.items() if np.isfinite(column).all()}
     notes = [f"{bad.sum():,} of {len(bad):,} runs have no finite outcome and were left out"] if bad.any() else []
     if bad.all():
         raise DataError(f"No run of {name} has finite outcomes, so there is nothing to learn from.")
     keep = ~bad
-    values = {one: column[keep] for one, column in values.items()}
+    for one in SIZES & values.keys():
+        gaps = keep & ~np.isfinite(values[one])
+        if gaps.any() and np.isfinite(values[one][keep]).any():
+            raise DataError(
+                f"{_rows(np.flatnonzero(gaps))} of {name}: '{one}', by which sizes and checkpoints are told apart, is "
+                "not a finite number. Fill it in, or leave the column out."
+            )
+    values = {one: column[keep] for one, column in values.items() if np.isfinite(column[keep]).all()}
+    notes += [
+        f"{one} holds {table.column(one).type}, no numbers, and is not looked at: runs of all sizes count alike"
+        for one in sorted(SIZES.intersection(table.column_names))
+        if one not in values and one not in outcomes.values() and not pa.types.is_null(table.column(one).type)
+    ]
     told = {one: column for one, column in values.items() if inputs is None or one in {*inputs, *SIZES}}
     mixture = _of_one_name(mixture[keep], told, _names(table, keep), _seeds(table, keep))
     settings = Settings(tuple(shares), mixture, values)
@@ -347,6 +358,12 @@ def _numbers(table: pa.Table, column: str, name: str) -> Floats:
     if not _numeric(values.type):
         raise DataError(f"Column '{column}' of {name} holds {values.type}, not numbers.")
     return values.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+
+
+def _some_numbers(column: pa.ChunkedArray) -> bool:
+    """Whether a column of text has cells that are numbers."""
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return text and not all(np.isnan(_number(one)) for one in column.to_pylist())
 
 
 def _number(text: str | None) -> float:

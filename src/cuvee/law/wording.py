@@ -18,6 +18,7 @@ from ..report.text import fit, width
 WIDTH, LINES, PARAMETERS = 80, 24, 12
 OTHERS = ("optimal_mixtures", "gaussian_process")
 """Laws to try where one does not hold: for runs that repeat sources, and for what no formula fits."""
+LINE = "regmix:model=linear"
 _WITH = re.compile(r" --with[ =]\S+")
 FAR_ERROR = 3.0
 """Errors beyond so many times seed noise are more than luck."""
@@ -294,31 +295,43 @@ def flattered(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def next_command(summary: Mapping[str, Any], folder: str, command: str = "", sizes: Sequence[str] = ()) -> str:
+def next_command(
+    summary: Mapping[str, Any], folder: str, command: str = "", sizes: Sequence[str] = (), turned: bool = False
+) -> str:
     """What to type next: the export of a proposal that may be worth training, or another law, or what the law says.
 
     Args:
         command: as it was typed, where it was.
         sizes: those by which the runs differ and at which the law does not look.
+        turned: whether an outcome sounds as if more of it were better, so that its worst mixture would be exported.
     """
     name = summary["law"]["name"]
     again = f"{_WITH.sub('', command)} --with " if summary.get("mixtures") and command.startswith("cuvee ") else ""
     if again and {"tokens", "parameters"} <= set(sizes):
         return f"{again}nested_mixing"
-    holds = trusted(summary)
-    if summary["proposal"] and holds:
+    fits = not _weighted(summary, "error_in_noise") > FAR_ERROR
+    if summary["proposal"] and trusted(summary) and not turned:
         against = rival(summary)
-        if standing(summary, against) in ("better", "not shown") and summary["gains"][against]["gain"] > 0:
+        stood = standing(summary, against)
+        if stood == "better" or (stood == "not shown" and fits and summary["gains"][against]["gain"] > 0):
             return f"cuvee mix export {shell_path(folder)} --to megatron"
-    if again and not sizes and not (holds and _weighted(summary, "error_in_noise") <= FAR_ERROR):
-        few = summary["counts"]["settings"] <= 2 * summary["counts"]["sources"] + 1  # the first fits as many numbers
-        below = min(value for one in summary["outcomes"] for value in one["observed"]) < 0  # which no formula reaches
-        others = OTHERS[1:] if few or below else OTHERS
-        if name not in OTHERS:
-            return again + others[0]
-        if name != others[-1]:
-            return again + others[-1]
-    return f"cuvee methods {name}"
+    doubtful = not sizes and not turned and not (trusted(summary) and fits)
+    following = _other_law(summary) if again and doubtful else ""
+    return again + following if following else f"cuvee methods {name}"
+
+
+def _other_law(summary: Mapping[str, Any]) -> str:
+    """The law to try where this one does not hold; empty after the last of them."""
+    name, guessed = summary["law"]["name"], _guessed(summary)
+    few = summary["counts"]["settings"] <= 2 * summary["counts"]["sources"] + 1  # the first fits as many numbers
+    below = min(value for one in summary["outcomes"] for value in one["observed"]) < 0  # which no formula reaches
+    others = list(OTHERS[1:] if few or below else OTHERS)
+    if min(guessed, key=guessed.__getitem__, default="") == "linear":
+        others.append(LINE)
+    if summary["law"].get("parameters", {}).get("model") == "linear":
+        return ""
+    following = others[others.index(name) + 1 :] if name in others else others
+    return following[0] if following else ""
 
 
 def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:

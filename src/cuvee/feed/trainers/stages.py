@@ -175,7 +175,7 @@ def followed(
     ]
     facts = {"drawn": dict(zip(whole.names, drawn, strict=True))}
     off = [
-        (-abs(have / want - 1), f"{name} {have:,} of {want:,.1f}")
+        (-abs(have / want - 1), f"{name} {have:,} of {want:,.1f}" if want >= 1 else f"{name} {have:,} of {want:.2g}")
         for name, have, want in zip(whole.names, drawn, plan, strict=True)
         if abs(have - want) > want * OFF
     ]
