@@ -250,10 +250,12 @@ def test_progress_counts_trials() -> None:
     lines = Lines(stream, every=0.0)
     lines.begin("training (3 of 10 done before)", 7, "trials")
     lines.advance(1.25)
+    lines.advance(0.75)
     lines.begin("score", 4_000_000)
     lines.advance(2_000_000)
     shown = stream.getvalue().splitlines()
     assert shown[1].startswith("training (3 of 10 done before): 1.2 of 7 trials")
+    assert shown[2].startswith("training (3 of 10 done before): 2 of 7 trials")
     assert shown[-1].startswith("score 50%: 2 MB at ")
 
 

@@ -60,8 +60,8 @@ def _read(path: Path) -> pa.Table:
     import pyarrow.csv
 
     header, _, rest = content.lstrip().partition(b"\n")
-    found = [one for one in DELIMITERS if one.encode() in header] or [","]
-    delimiter = "\t" if suffix in (".tsv", ".tab") else found[0]
+    between = [one for one in DELIMITERS if one.encode() in header] or [","]
+    delimiter = "\t" if suffix in (".tsv", ".tab") else between[0]
     point = "," if delimiter == ";" and b"," in rest else "."
     # Arrow's threads may let go of what they read after the interpreter has begun to end: no Python object, then.
     memory = pa.BufferOutputStream()

@@ -92,13 +92,10 @@ class Table:
         came = [column for name, column in self.settings.values.items() if name in PROGRESS]
         if self.cluster is None or self.run is None or not came:
             return self
-        furthest = np.ones(len(self), bool)
-        for column in came:
-            most = np.full(int(self.run.max()) + 1, -np.inf)
-            np.maximum.at(most, self.run, column)
-            furthest &= column == most[self.run]
-        if not furthest.any():
-            return self
+        order = np.lexsort(came)
+        last = np.empty(int(self.run.max()) + 1, np.int64)
+        last[self.run[order]] = order  # of several for one run the last stays
+        furthest = np.all([column == column[last[self.run]] for column in came], axis=0)
         rows = np.flatnonzero(furthest)
         values = {name: column[rows] for name, column in self.settings.values.items()}
         said = f"rows of one run are its checkpoints: each run's last is looked at, {len(rows):,} of {len(self):,} rows"
@@ -191,7 +188,7 @@ def from_arrow(
     if bad.all():
         raise DataError(f"No run of {name} has finite outcomes, so there is nothing to learn from.")
     keep = ~bad
-    for one in SIZES & values.keys():
+    for one in sorted(SIZES & values.keys()):
         gaps = keep & ~np.isfinite(values[one])
         if gaps.any() and np.isfinite(values[one][keep]).any():
             raise DataError(

@@ -28,12 +28,22 @@ STAGES = (
 )
 
 
+@kernel
+def _next(share: npt.NDArray[np.float64], taken: npt.NDArray[np.float64], t: int) -> int:
+    """The source that is furthest behind its share after t samples; the first of several."""
+    best = 0
+    for j in range(1, len(share)):
+        if share[j] * max(t, 1) - taken[j] > share[best] * max(t, 1) - taken[best]:
+            best = j
+    return best
+
+
 def order(weights: list[float], size: int) -> npt.NDArray[np.int32]:
     """The sources of ``size`` samples as Megatron's blend index has them."""
     share = np.array(weights, np.float64) / np.sum(weights)
     taken, found = np.zeros(len(share)), np.empty(size, np.int32)
     for t in range(size):
-        best = int(np.argmax(share * max(t, 1) - taken))
+        best = _next(share, taken, t)
         found[t] = best
         taken[best] += 1
     return found
@@ -44,10 +54,7 @@ def _drawn(share: npt.NDArray[np.float64], begin: int, end: int) -> Ints:
     """Samples of each source among those from ``begin`` to ``end`` of :func:`order`."""
     taken, found = np.zeros(len(share)), np.zeros(len(share), np.int64)
     for t in range(end):
-        best = 0
-        for j in range(1, len(share)):
-            if share[j] * max(t, 1) - taken[j] > share[best] * max(t, 1) - taken[best]:
-                best = j
+        best = _next(share, taken, t)
         taken[best] += 1
         found[best] += t >= begin
     return found
