@@ -204,6 +204,24 @@ def test_trainers_that_count_each_stage_alone_are_told(tmp_path: Path) -> None:
     assert list(one.facts["drawn"].values()) == np.bincount(megatron.order([1 / 11] * 11, end)).tolist()
 
 
+def test_megatron_goes_on_in_the_next_blends_own_index(tmp_path: Path) -> None:
+    """Of uneven stages: the second's samples are those after the first's number, in an index of its own weights."""
+    names, weights = ("a", "b", "c"), ([0.5, 0.3, 0.2], [0.2, 0.15, 0.65])
+    whole = Mixture(
+        names, tuple(Fraction(str(one)) for one in weights[0]), names, tokens=10_000, available=(10_000,) * 3,
+        documents=(100,) * 3, sequence=100,
+    )  # fmt: skip
+    parts = [
+        {"share": share, "weights": dict(zip(names, own, strict=True))}
+        for share, own in zip(("0.37", "0.63"), weights, strict=True)
+    ]
+    (tmp_path / "two.json").write_text(json.dumps({"stages": parts}))
+    stages = stages_of(str(tmp_path / "two.json"), whole, 100)
+    drawn = export_stages(megatron, average(whole, stages), stages).facts["drawn"]
+    order = [megatron.order(weights[0], 37), megatron.order(weights[1], 100)[37:]]
+    assert list(drawn.values()) == np.bincount(np.concatenate(order)).tolist()
+
+
 def test_warnings_reach_mixture_json(tmp_path: Path) -> None:
     mix, place = mixed(tmp_path, EVEN), tmp_path / "stages.json"
     stage = {"share": 0.04, "weights": {"fiction": "1/3", "speech": "1/3", "web": "1/3"}}
