@@ -128,6 +128,7 @@ def test_open_predictions_are_marked() -> None:
     assert not any(one["determined"] for one in summary["expected"].values())
     assert "  held 2.1 [not determined]" in wording.fit_lines(Path("out"), summary | {"verdict": ""})
     page = render(summary)
+    assert "nor does a gain that the law misses runs by" in page
     assert "-177" not in page and "10,000" not in page and "2.1" in page
 
 

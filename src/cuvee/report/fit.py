@@ -83,8 +83,8 @@ def _expected(summary: Mapping[str, Any]) -> Markup:
     if not rows:
         return EMPTY
     caption = sentence("How the proposal's predicted loss differs from others', with 90 % intervals. Below zero it is ")
-    caption = sentence(caption, "better; an interval that holds zero shows nothing, and one that is not drawn is so ")
-    caption = sentence(caption, "wide that the runs do not tell.")
+    caption = sentence(caption, "better; an interval that holds zero shows nothing, nor does a gain that the law ")
+    caption = sentence(caption, "misses runs by, and one that is not drawn is so wide that the runs do not tell.")
     return figure("Is it worth it?", caption, forest(rows, _signed, "predicted loss"))
 
 
