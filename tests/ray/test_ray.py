@@ -206,9 +206,9 @@ class Elsewhere(Ray):
         super().__init__()
         self.change = change
 
-    def _ask(self, answer: Any, name: str) -> dict[str, Any]:
-        found = super()._ask(answer, name)
-        return {what: {**value, **self.change.get(what, {})} for what, value in found.items()}
+    def _ask(self, answer: Any, name: str, node: str) -> dict[str, Any] | None:
+        found = super()._ask(answer, name, node)
+        return found and {what: {**value, **self.change.get(what, {})} for what, value in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,31 @@ def test_nodes_that_cannot_do_the_work(
     with pytest.raises(ResourceError, match=sentence.replace("POOL", str(small_pool))):
         digest_of(small_pool, target, tmp_path, executor=Elsewhere(change))
     assert not (tmp_path / "out").exists()
+
+
+class Behind:
+    """Ray's library, which once still lists a node that has left."""
+
+    def __init__(self, library: Any, listed: list[dict[str, Any]]) -> None:
+        self.library, self.listed = library, [listed]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.listed.pop() if self.listed else self.library.nodes()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.library, name)
+
+
+def test_a_node_that_leaves_while_nodes_are_asked(
+    cluster: Cluster, tmp_path: Path, small_pool: Path, target: Path
+) -> None:
+    node = cluster.add_node(num_cpus=1)
+    executor = Ray()
+    listed = executor.library.nodes()
+    cluster.remove_node(node)
+    executor.library = behind = Behind(executor.library, listed)
+    digest_of(small_pool, target, tmp_path, executor=executor)
+    assert not behind.listed, "the old list was what was asked"
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

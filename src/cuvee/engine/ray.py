@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 RETRIES = 5
 """How often Ray runs a task again whose worker or node died."""
 LOOK_SECONDS = 120.0
+LEAVE_SECONDS = 5.0
+"""So long after its task failed, a node that is still in the cluster is held to be broken, not gone."""
 WAIT_SECONDS = 5.0
 """After so long without an answer, it is asked whether the cluster is still there."""
 MOST_THREADS = 4
@@ -146,23 +148,24 @@ class Ray:
 
             nodes = [node for node in self.library.nodes() if node["Alive"]]
             look = _remote(self.library, _look)
-            found = {}
+            answers = []
             with ray_cluster.without_spares(self.library, nodes):
                 for node in nodes:
                     near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                     asked = look.options(scheduling_strategy=near, num_cpus=0)
-                    name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
-                    found[name] = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
-            for name, answer in found.items():
-                self._compare(name, self._ask(answer, name), token, expected)
+                    answers.append(asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen))
+            for node, answer in zip(nodes, answers, strict=True):
+                name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
+                if (theirs := self._ask(answer, name, node["NodeID"])) is not None:
+                    self._compare(name, theirs, token, expected)
         except OSError as error:
             raise explain(error, Path(error.filename or folders[0])) from error
         finally:
             for probe in probes:
                 probe.unlink(missing_ok=True)
 
-    def _ask(self, answer: Any, name: str) -> dict[str, Any]:
-        """What a node said about itself."""
+    def _ask(self, answer: Any, name: str, node: str) -> dict[str, Any] | None:
+        """What a node said about itself; None if it left the cluster meanwhile."""
         ray = self.library
         try:
             return self._patiently(answer, LOOK_SECONDS)
@@ -175,11 +178,22 @@ class Ray:
         except ray.exceptions.RayError as error:
             if self._lifeline.lost():
                 raise self._lifeline.loss() from error
+            if self._left(node):
+                return None
             missing = "No module named" in str(error)
             why = "cuvee is not installed there" if missing else f"it failed: {_last_line(error)}"
             raise ResourceError(
                 f"The Ray node {name} cannot run cuvee: {why}. Install the same version of cuvee on every node."
             ) from error
+
+    def _left(self, node: str) -> bool:
+        """Whether a node is no longer in the cluster; the head may know it a little later than its tasks fail."""
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while any(one["NodeID"] == node and one["Alive"] for one in self.library.nodes()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
 
     @staticmethod
     def _compare(name: str, theirs: dict[str, Any], token: str, expected: dict[str, str]) -> None:
