@@ -22,6 +22,7 @@ TESTS = Path(__file__).parent
 DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests (``pytest -n 2 --dist loadgroup``), those of a file stay together, and all
     that start Ray: two clusters on one machine would fight for its cores."""

@@ -25,7 +25,17 @@ from .law import caution, proposers, trust, wording
 from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
-from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
+from .law.judge import (
+    Verdict,
+    group_means,
+    interval,
+    interval_with,
+    judge,
+    largest_left_out,
+    resamples,
+    together,
+    unlike,
+)
 from .law.noticed import about, mingled, upward
 from .law.propose import Bounds, Question
 from .law.reach import outside
@@ -479,13 +489,16 @@ class _Job:
         rows = []
         for at, name in enumerate(sources):
             low, high = interval(proposals[:, at], LEVEL)
+            if not drawn:
+                low, high = min(low, float(best[at])), max(high, float(best[at]))
             held = (self.sizes or {}).get(name)
             rows.append(
                 {
                     "name": name,
                     "weight": float(best[at]),
-                    "low": min(low, float(best[at])),
-                    "high": max(high, float(best[at])),
+                    "low": low,
+                    "high": high,
+                    "middle": float(proposals[:, at].mean()),
                     "proportional": float(natural[at]),
                     "best_measured": float(settings.mixture[measured, at]),
                     "available": held,
@@ -552,10 +565,9 @@ class _Job:
 
 
 def _stated(key: str, value: float, draws: Floats, more: float, posterior: bool) -> dict[str, float]:
-    """A prediction, ``more`` added, and its interval; that of a posterior is widened to hold the prediction."""
-    low, high = interval(draws, LEVEL)
+    """A prediction, ``more`` added, and its interval; that of a posterior's draws holds the prediction."""
     value += more
-    low, high = (min(low, value), max(high, value)) if posterior else (low + more, high + more)
+    low, high = interval_with(value, draws, LEVEL) if posterior else (end + more for end in interval(draws, LEVEL))
     return {key: value, "low": low, "high": high}
 
 

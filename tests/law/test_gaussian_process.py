@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from cuvee.errors import UsageError
 from cuvee.law import posterior
 from cuvee.law.gaussian_process import GaussianProcess, Process
 from cuvee.law.marginal import BOUNDS, FIRST, climb, likelihood, log_likelihood, squares
-from cuvee.law.posterior import surfaces
 from cuvee.law.propose import Bounds, Question
 
 from .planted import NAMES, loss, swarm
@@ -131,104 +129,6 @@ def test_draws_have_the_posterior_mean_and_spread(monkeypatch: pytest.MonkeyPatc
         step = 1e-6 * np.eye(3)[at]
         rough = (many[0].at(Settings(NAMES, x + step)) - many[0].at(Settings(NAMES, x - step))) / 2e-6
         np.testing.assert_allclose(many[0].slope(Settings(NAMES, x))[:, at], rough, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("noise", [0.0, 1e-3, 0.03])
-def test_rough_draws_are_as_good_for_intervals(noise: float) -> None:
-    """Cosines of seven digits, also where there is no noise, and large numbers cancel in what the runs say."""
-    runs, fresh = swarm(80, noise, seed=1), swarm(100, 0.0, seed=2)
-    rough = surfaces(runs.settings.mixture, runs.outcome, 20)
-    exact = [replace(one, rough=False) for one in rough]
-    said, told = (np.stack([one.at(fresh.settings) for one in many]) for many in (rough, exact))
-    assert np.abs(said - told).max() < 0.02 * told.std(axis=0).mean()
-    assert not np.array_equal(said, told)
-
-
-def test_surfaces_look_at_so_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evenly by shares, whatever the order of the runs."""
-    monkeypatch.setattr(posterior, "MOST", 30)
-    runs = swarm(90, 0.01, seed=1)
-    order = np.random.default_rng(0).permutation(90)
-    one, other = (surfaces(some.settings.mixture, some.outcome, 3) for some in (runs, runs.take(order)))
-    assert one[0].swell and len(one[0].rows) == 30
-    assert np.ptp(one[0].rows[:, -1]) > 0.9 * np.ptp(one[0].swell(runs.settings.mixture)[:, -1])
-    for left, right in zip(one, other, strict=True):
-        np.testing.assert_array_equal(left.at(runs.settings), right.at(runs.settings))
-
-
-def test_surfaces_swell_away_from_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With parameters that are certain: mean and spread of the kernel C exp(u . u' / l^2), and slopes of a draw."""
-    runs, theta = swarm(20, 0.02), np.log([2.0, 1.5, 0.05])
-    monkeypatch.setattr(posterior, "parameters", lambda random, best, far, y, count, bounds: np.tile(theta, (count, 1)))
-    many = surfaces(runs.settings.mixture, runs.outcome, 2_000)
-    x, y = runs.settings.mixture, (runs.outcome - runs.outcome.mean()) / runs.outcome.std()
-    swell = many[0].swell
-    assert swell and (swell(x) ** 2).sum(1).max() == pytest.approx(1)
-    np.testing.assert_allclose(swell(x).mean(0), 0.0, atol=1e-12)
-    asked = np.vstack([np.eye(3), np.full((1, 3), 1 / 3), x[:3]])
-    asked = asked[(swell(asked) ** 2).sum(1) < posterior.REACH**2]
-    assert len(asked) > 4
-
-    def kernel(left: Any, right: Any) -> Any:
-        return 2.0 * np.exp(swell(left) @ swell(right).T / 1.5**2)
-
-    near, whole = kernel(asked, x), kernel(x, x) + 0.05 * np.eye(20)
-    expected = runs.outcome.mean() + runs.outcome.std() * near @ np.linalg.solve(whole, y)
-    left = np.diag(kernel(asked, asked) - near @ np.linalg.solve(whole, near.T))
-    spread = runs.outcome.std() * np.sqrt(left)
-    values = np.stack([replace(one, rough=False).at(Settings(NAMES, asked)) for one in many])
-    assert (np.abs(values.mean(0) - expected) < 4 * spread / math.sqrt(2_000)).all()
-    np.testing.assert_allclose(values.std(0), spread, rtol=0.08)
-    exact = replace(many[0], rough=False)
-    far = np.random.default_rng(4).dirichlet(np.full(3, 0.3), 8)
-    for at in range(3):
-        step = 1e-6 * np.eye(3)[at]
-        rise = (exact.at(Settings(NAMES, far + step)) - exact.at(Settings(NAMES, far - step))) / 2e-6
-        np.testing.assert_allclose(exact.slope(Settings(NAMES, far))[:, at], rise, rtol=1e-4, atol=1e-5)
-
-
-def test_sources_that_matter_have_short_lengths() -> None:
-    """One of four sources makes the loss; and the likelihood's slope by lengths is that of differences."""
-    random = np.random.default_rng(0)
-    x = random.dirichlet(np.full(4, 2.0), 60)
-    y = np.exp(-3 * x[:, 1]) + random.normal(0, 0.01, 60)
-    y = (y - y.mean()) / y.std()
-    factor = posterior.stretched(x, y).factor
-    assert factor[1] > 2 * np.delete(factor, 1).max()
-    apart = x - x.mean(0)
-    each = -2 * apart.T[:, :, None] * apart.T[:, None, :]
-    theta = np.array([0.3, 0.2, -3.0, 0.5, -0.6, 0.1, 0.9])
-    _, slope, information = likelihood(theta, each, np.ones(60), y)
-    for at in range(7):
-        step = 1e-5 * np.eye(7)[at]
-        ends = [likelihood(theta + sign * step, each, np.ones(60), y)[0] for sign in (1, -1)]
-        assert slope[at] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-5)
-    assert np.linalg.eigvalsh(information).min() > 0
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_beyond_what_numbers_hold_is_no_maximum() -> None:
-    """Lengths so short that the kernel has no inverse are as bad as can be, and an ascent that tries them goes on."""
-    y = np.array([-1.0, 1.0, -1.0, 1.0])
-    far = -np.outer([1e3, 2e3, 3e3, 4e3], [1e3, 2e3, 3e3, 4e3])
-    for noise in (1e-5, 1.0):
-        theta = np.log([1.0, 0.5, noise])
-        assert likelihood(theta, far, np.ones(4), y)[0] == -math.inf
-        assert math.isfinite(
-            climb(np.log([1.0, 1e3, noise]), far, np.ones(4), y, np.log([[1e-3, 1e3], [0.5, 1e4], [1e-5, 10]]))[1]
-        )
-    same = np.full((4, 4), -2e3)
-    assert likelihood(np.log([1.0, 1.0, 1e-5]), same, np.ones(4), y)[0] == -math.inf
-    assert log_likelihood(np.log([1.0, 1.0, 1e-5]), same, np.ones(4), y) == -math.inf
-
-
-def test_surfaces_of_a_narrow_swarm_stay_finite() -> None:
-    """Corners lie hundreds of units away from runs of one place."""
-    random = np.random.default_rng(0)
-    x = random.dirichlet([4e5, 3e5, 2e5], 30)
-    many = surfaces(x, 2.0 + random.normal(0, 0.01, 30), 20)
-    said = np.stack([one.at(Settings(NAMES, np.eye(3))) for one in many])
-    assert np.isfinite(said).all() and np.abs(said - 2).max() < 1e3
 
 
 def test_checkpoints_of_a_run_are_one_row() -> None:

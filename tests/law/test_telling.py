@@ -38,7 +38,14 @@ def told(gain: tuple[float, float, float], best: tuple[float, float, float] = (0
     }
     outcome = {"name": "held", "weight": 1.0, "error": 0.01, "noise": 0.01, "error_in_noise": 1.0, "rank": 1.0}
     outcome |= {"rank_best": 1.0, "baselines": {"mean": 0.1}, "observed": [2.0, 2.4], "parameters": {}}
-    source = {"name": "web", "weight": 1.0, "low": 1.0, "high": 1.0, "proportional": 1.0, "best_measured": 1.0}
+    source: dict[str, Any] = {
+        "name": "web",
+        "weight": 1.0,
+        "low": 1.0,
+        "high": 1.0,
+        "proportional": 1.0,
+        "best_measured": 1.0,
+    }
     losses = {name: {"loss": 2.0} for name in ("proposal", "proportional", "uniform")}
     return {
         "law": {"name": "some_law"},
@@ -110,8 +117,8 @@ def test_the_best_run_may_repeat_too_much() -> None:
     summary = told((0.1, 0.05, 0.2), (-0.1, -0.2, -0.05))
     summary["tokens"] = 40_000
     summary["proposal"] = [
-        {"name": "code", "weight": 0.1, "best_measured": 0.53, "available": 2_000, "passes": 2.0},
-        {"name": "web", "weight": 0.9, "best_measured": 0.47, "available": 50_000, "passes": 0.72},
+        {"name": "code", "weight": 0.1, "best_measured": 0.53, "available": 2_000, "passes": 2.0, "low": 0, "high": 1},
+        {"name": "web", "weight": 0.9, "best_measured": 0.47, "available": 50_000, "passes": 0.72, "low": 0, "high": 1},
     ]
     assert wording.warnings(summary)[0].endswith("that one would go through 'code' 10.6 times.")
     for change in ({"available": 10_000}, {"passes": 11.0}, {"available": None}):
@@ -365,3 +372,18 @@ def test_what_was_added_for_the_winner_is_told() -> None:
         found = wording.limits(told | {"optimism": optimism})
         assert sum("0.012 were added" in one for one in found) == times
         assert sum("flatters itself" in one for one in found) == times
+
+
+def test_a_proposal_outside_its_intervals_is_said() -> None:
+    """Half a percent beside them is not spoken of."""
+    summary = told((0.1, 0.05, 0.2))
+    rows = [(0.5, 0.3, 0.6, 0.45), (0.31, 0.1, 0.2, 0.15), (0.196, 0.2, 0.4, 0.4)]
+    row = summary["proposal"][0]
+    summary["proposal"] = [
+        row | {"name": name, "weight": weight, "low": low, "high": high, "middle": middle}
+        for name, (weight, low, high, middle) in zip(("a", "b", "c"), rows, strict=True)
+    ]
+    found = [one for one in wording.warnings(summary) if "outside the intervals" in one]
+    assert len(found) == 1 and "see the best at 15 % of 'b', on average" in found[0]
+    summary["proposal"][1]["weight"] = 0.2
+    assert not [one for one in wording.warnings(summary) if "outside the intervals" in one]

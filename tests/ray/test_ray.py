@@ -180,6 +180,7 @@ def test_trials(cluster: Cluster, tmp_path: Path, small_pool: Path, target: Path
             evaluations={"held": held},
             against="random",
             seeds=2,
+            proxy="ngram:table_bits=16,order=3",
             ledger=tmp_path / f"ledger{number}",
             output=tmp_path / f"proof{number}",
             executor=executor,

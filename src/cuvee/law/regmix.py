@@ -13,9 +13,10 @@ much as leaves of 5 where noise is 10 or 30 % of the losses' spread, and 0.74 to
 around the natural one at many strengths, not at one only. The proposer ``perturbed`` draws more near the best of them.
 
 Trees follow a smooth loss in steps, resampled or not, so resamples do not tell how far they are from it. Intervals are
-those of the smooth surfaces that the same runs leave possible, sums of exponentials drawn of a Gaussian process
-(``law/posterior.py``): of what is measured, not of what trees make of it. They are widened where trees say something
-else.
+those of the smooth surfaces that the same runs leave possible, sums of exponentials of shares or of their roots
+(``law/surfaces.py``): of what is measured, not of what trees make of it. Trees may propose shares outside them, which
+is said; where they predict a loss or a gain outside, it is an end of its interval, and the other end moves so that 90 %
+of the surfaces stay inside.
 
 Inputs: mixtures and one loss. Cost: tenths of a second a fit with trees, and seconds for intervals. Traps: trees cannot
 extrapolate, and are flat near their minimum; with 32 runs of six sources they err more than a line, with 128 less, and
@@ -37,7 +38,7 @@ from ..errors import UsageError
 from .baselines import Baseline
 from .gaussian_process import seen
 from .judge import clusters
-from .posterior import surfaces
+from .surfaces import surfaces
 
 Floats = npt.NDArray[np.float64]
 

@@ -116,6 +116,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
 RIVALS = {"proportional": "proportional", "uniform": "uniform", "best_measured": "the best mixture run"}
 OPEN = "not determined"
+HALF = 0.005
+"""A share so little outside its interval is not spoken of."""
+NAMED = 4
 WIDE = 10.0
 """Intervals wider than so many times the spread of what was measured (and its size), or as far from it, say nothing."""
 
@@ -218,6 +221,19 @@ def _beside_best_run(summary: Mapping[str, Any]) -> str:
     return ""
 
 
+def _apart(summary: Mapping[str, Any]) -> list[str]:
+    """Shares of the proposal that lie outside their intervals, as those of trees may, as a sentence."""
+    out = [one for one in summary["proposal"] if not one["low"] - HALF <= one["weight"] <= one["high"] + HALF]
+    if not out:
+        return []
+    told = ", ".join(f"{percent(one['middle'])} of '{safe(one['name'], 24)}'" for one in out[:NAMED])
+    more = f" and {len(out) - NAMED} more" if len(out) > NAMED else ""
+    return [
+        f"The proposal lies outside the intervals: smooth surfaces through the same runs see the best at {told}{more}, "
+        "on average. The trees' steps may be too coarse; train both mixtures."
+    ]
+
+
 def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]:
     """What a user should know before training on the proposal, gravest first; ``notes`` of the table among them."""
     found = []
@@ -230,7 +246,7 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]
         )
     if summary["proposal"] and _against_best_run(summary):
         found.append(_against_best_run(summary))
-    found += notes
+    found += [*_apart(summary), *notes]
     for sentence in summary.get("extrapolation", []):
         found.append(f"Extrapolation: {sentence}.")
     for one in summary["outcomes"]:
@@ -278,7 +294,7 @@ def limits(summary: Mapping[str, Any]) -> list[str]:
             "A line's intervals mean nothing where losses are curved."
             if summary["law"]["parameters"]["model"] == "linear"
             else "Trees have no intervals of their own: these are of smooth surfaces through the same runs (draws of a "
-            "Gaussian process), widened to hold what the trees say."
+            "Gaussian process), and the trees' own proposal may lie outside them."
         )
     if summary["proposal"]:
         found += flattered(summary)

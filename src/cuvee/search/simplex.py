@@ -208,7 +208,7 @@ class Simplex:
         """What a fit on parts says, with its proposal in rows of sources."""
         if self.whole:
             return fitted
-        shares = ("weight", "low", "high", "proportional", "best_measured")
+        shares = ("weight", "low", "high", "middle", "proportional", "best_measured")
         rows = []
         for at, name in enumerate(grid.names):
             part = int(self.inside[:, at].argmax())

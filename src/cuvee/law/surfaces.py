@@ -1,0 +1,188 @@
+"""Smooth surfaces that runs leave possible, for laws that have no intervals of their own.
+
+They are draws of a Gaussian process (see :mod:`cuvee.law.posterior`) whose kernel is
+
+    K(u, u') = C exp(u . u' / l^2) = s(u) C exp(-|u - u'|^2 / (2 l^2)) s(u'),    s(u) = exp(|u|^2 / (2 l^2)),
+
+u the shares to the power a, less the runs' mean, each over how much longer its length is than others'
+(:func:`stretched`), all over the largest |u| of a run. With a = 1 the surfaces are sums of exponentials of shares, as
+losses are in mixing laws. With a = 1/2 they are sums of exponentials of roots, as reciprocals of sums of roots are:
+they bend without bound near a share of 0, as losses that are powers of shares do. Each draw has one of ``POWERS``, as
+often as the runs speak for it, by their marginal likelihoods (in Laplace's approximation: Rasmussen and Williams,
+"Gaussian Processes for Machine Learning", section 5.2).
+
+They see most of the sources that matter most. A plain process returns to the runs' mean where there are few of them,
+so it bends too little at the edge of a swarm, where optima often lie. Beyond ``REACH`` times the largest |u|, s grows
+no more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core import Prediction, Settings
+from .marginal import FIRST, climb, likelihood
+from .posterior import FEATURES, generator, parameters
+
+Floats = npt.NDArray[np.float64]
+POWERS = (1.0, 0.5)
+MOST = 400
+"""Runs that are looked at."""
+BOUNDS = np.log([[1e-3, 1e3], [0.5, 1e2], [1e-5, 1e1]])
+"""Of C, l and s^2: at the least length s is e^2 at the farthest run."""
+LONGER = 2.0
+"""Bound on logarithms of how many times longer one source's length is than another's."""
+REACH = 2.0
+_AT_ONCE = 512
+"""Mixtures whose cosines are made together, so that they stay near the processor."""
+
+
+@dataclass(frozen=True)
+class Swell:
+    """What makes u of a mixture: the power a, and float64, (k,) and (k,)."""
+
+    power: float
+    centre: Floats
+    factor: Floats
+
+    def __call__(self, mixture: Floats) -> Floats:
+        """u of every mixture: float64, (n, k)."""
+        return np.asarray((np.maximum(mixture, 0.0) ** self.power - self.centre) * self.factor)
+
+
+def grown(u: Floats, length: float) -> Floats:
+    """s of every u: float64, (n,)."""
+    return np.asarray(np.exp(np.minimum((u**2).sum(1), REACH**2) / (2 * length**2)))
+
+
+@dataclass(frozen=True)
+class Surface(Prediction):
+    """One of the surfaces.
+
+    Attributes:
+        length, height: l and (2 C / m)^(1/2). rows: float64, (n, k): u of the runs. told: float64, (n,): C s times
+            K^-1 (y - f(X) - e). wave, shift, weight: float64, (m, k), (m,) and (m,): v / l, b and w.
+        mean, scale: of the outcomes, which the process sees less their mean and over their standard deviation.
+        kind: of the cosines: seven digits are as good for intervals, and many times as fast.
+    """
+
+    swell: Swell
+    length: float
+    height: float
+    rows: Floats
+    told: Floats
+    wave: Floats
+    shift: Floats
+    weight: Floats
+    mean: float
+    scale: float
+    parameters: Mapping[str, Any]
+    kind: Any = np.float32
+
+    posterior: ClassVar[bool] = True
+
+    def at(self, settings: Settings) -> Floats:
+        u = self.swell(settings.mixture)
+        free = np.empty(len(u))
+        wave, shift, weight = (one.astype(self.kind) for one in (self.wave.T, self.shift, self.weight))
+        for begin in range(0, len(u), _AT_ONCE):
+            phase = u[begin : begin + _AT_ONCE].astype(self.kind) @ wave
+            phase += shift
+            free[begin : begin + _AT_ONCE] = np.cos(phase, out=phase) @ weight
+        found = self.height * free + self._near(u)  # large terms cancel in the second
+        return np.asarray(self.mean + self.scale * found * grown(u, self.length))
+
+    def _near(self, u: Floats) -> Floats:
+        """What the runs say: float64, (n,)."""
+        rows, found = self.rows / self.length, np.empty(len(u))
+        half = (rows**2).sum(1) / 2
+        for begin in range(0, len(u), _AT_ONCE):
+            some = u[begin : begin + _AT_ONCE] / self.length
+            apart = some @ rows.T
+            apart -= half
+            apart -= (some**2).sum(1, keepdims=True) / 2
+            found[begin : begin + _AT_ONCE] = np.exp(apart, out=apart) @ self.told
+        return found
+
+
+def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
+    """``count`` surfaces that runs leave possible, whatever their order.
+
+    Of more than ``MOST`` runs, so many are looked at, evenly by their order of shares.
+    Cost: cubic in runs.
+
+    Args:
+        rows: float64, (n, k), not all alike. outcome: float64, (n,).
+    """
+    order = np.lexsort((outcome, *rows.T))
+    seen = order[np.linspace(0, len(order) - 1, min(len(order), MOST)).round().astype(np.int64)]
+    rows, outcome = rows[seen], outcome[seen]
+    mean, scale = float(outcome.mean()), float(outcome.std()) or 1.0
+    y, random = (outcome - mean) / scale, generator(0, outcome)
+    each = [stretched(rows, y, power) for power in POWERS]
+    evidence = np.array([one for _, one in each])
+    chance = np.exp(evidence - evidence.max())
+    chosen = random.choice(len(POWERS), count, p=chance / chance.sum())
+    found: dict[int, Surface] = {}
+    for at, (swell, _) in enumerate(each):
+        places = np.flatnonzero(chosen == at)
+        if not len(places):
+            continue
+        u = swell(rows)
+        dots = -2 * u @ u.T
+        starts = np.vstack([FIRST, random.uniform(BOUNDS[:, 0], BOUNDS[:, 1], (2, 3))])
+        theta = max((climb(start, dots, np.ones(len(y)), y, BOUNDS) for start in starts), key=lambda end: end[1])[0]
+        thetas = parameters(random, theta, dots, y, len(places), BOUNDS)
+        for place, drawn in zip(places.tolist(), thetas, strict=True):
+            found[place] = _draw(random, drawn, swell, u, dots, outcome, mean, scale)
+    return [found[place] for place in range(count)]
+
+
+def stretched(rows: Floats, y: Floats, power: float) -> tuple[Swell, float]:
+    """What makes u of mixtures, by lengths at which the likelihood of outcomes ``y``, (n,), is largest.
+
+    And how much the runs speak for the power: the logarithm of the likelihood's integral, less a constant. Lengths are
+    found together with C, l and s^2. Logarithms of how many times longer than l they are should be standard normal
+    (automatic relevance determination: Rasmussen and Williams, section 5.1).
+    """
+    rows = np.maximum(rows, 0.0) ** power
+    centre = rows.mean(0)
+    apart = rows - centre
+    apart /= math.sqrt((apart**2).sum(1).max())
+    each = -2 * apart.T[:, :, None] * apart.T[:, None, :]
+    wide = np.tile([-LONGER, LONGER], (rows.shape[1], 1))
+    begin = np.concatenate([FIRST, np.zeros(rows.shape[1])])
+    theta, value = climb(begin, each, np.ones(len(y)), y, np.vstack([BOUNDS, wide]))
+    _, _, information = likelihood(theta, each, np.ones(len(y)), y)
+    information[:3, :3] += np.diag(12 / (BOUNDS[:, 1] - BOUNDS[:, 0]) ** 2)  # of a uniform's variance
+    factor = np.exp(-theta[3:])
+    largest = math.sqrt((((rows - centre) * factor) ** 2).sum(1).max())
+    return Swell(power, centre, factor / largest), value - float(np.linalg.slogdet(information)[1]) / 2
+
+
+def _draw(
+    random: np.random.Generator,
+    theta: Floats,
+    swell: Swell,
+    u: Floats,
+    dots: Floats,
+    outcome: Floats,
+    mean: float,
+    scale: float,
+) -> Surface:
+    c, length, white = np.exp(theta).tolist()
+    wave = random.normal(size=(FEATURES, u.shape[1])) / length
+    shift, weight = random.uniform(0, 2 * math.pi, FEATURES), random.normal(size=FEATURES)
+    height, more = math.sqrt(2 * c / FEATURES), grown(u, length)
+    free = more * (height * np.cos(u @ wave.T + shift) @ weight)
+    noise = math.sqrt(white) * random.normal(size=len(u))
+    k = c * np.exp(-0.5 * dots / length**2) + white * np.eye(len(u))
+    told = c * more * np.linalg.solve(k, (outcome - mean) / scale - free - noise)
+    named = {"a": swell.power, "C": c, "l": length, "s": math.sqrt(white) * scale}
+    return Surface(swell, length, height, u, told, wave, shift, weight, mean, scale, named)
