@@ -4,12 +4,13 @@
 
 For each law, losses of its own form are planted for three outcomes of three sources, whose mean has its least inside
 the simplex. Each simulation draws a swarm of runs with noise, fits, and asks whether the intervals hold the planted
-best shares, the planted loss there, and the gain over the natural mixture: those of ``cuvee mix fit``. RegMix and
-Gaussian processes have no formula: their truth is that of ``data_mixing_laws``, and for the latter also surfaces that a
-process draws, new ones in each simulation; RegMix's best shares are
-the mean of the best draws of that truth, which is what it proposes; as a line it is also tried on a line. Counts over
-200 simulations have a standard error of 2 %. Resamples are as many as ``cuvee mix fit`` draws, or fewer where the law
-says so.
+best shares, the planted loss there, and the gain over the natural mixture: those of ``cuvee mix fit`` (which widens the
+latter two where RegMix's trees say something else than the surfaces that its intervals are of). RegMix and Gaussian
+processes have no formula: their truth is that of ``data_mixing_laws``; for RegMix also that of ``optimal_mixtures``,
+and for processes also surfaces that a process draws, new ones in each simulation. RegMix's best shares are the mean of
+the best draws of the truth, which is what it proposes; as a line it is also tried on a line. Counts over 200
+simulations have a standard error of 2 %. Resamples are as many as ``cuvee mix fit`` draws, or fewer where the law says
+so.
 """
 
 from __future__ import annotations

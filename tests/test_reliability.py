@@ -99,7 +99,7 @@ def test_one_of_several_writers_wins_or_they_take_turns(tmp_path: Path) -> None:
         session = Rivals(tmp_path, launcher)
         session.prepare()
         for number, kind in enumerate(("select", "profile", "write")):
-            session.once(kind, random.Random(number))
+            session.once(kind, random.Random(4 + number))
         session.shared_cache(random.Random(0))
     assert session.failures == []
     assert session.refused and session.stale and session.won > 3

@@ -29,7 +29,6 @@ from .law.judge import (
     Verdict,
     group_means,
     interval,
-    interval_with,
     judge,
     largest_left_out,
     resamples,
@@ -489,7 +488,7 @@ class _Job:
         rows = []
         for at, name in enumerate(sources):
             low, high = interval(proposals[:, at], LEVEL)
-            if not drawn:
+            if not drawn or full[0].posterior:  # surfaces beside trees say where the best is, not where trees go
                 low, high = min(low, float(best[at])), max(high, float(best[at]))
             held = (self.sizes or {}).get(name)
             rows.append(
@@ -565,9 +564,10 @@ class _Job:
 
 
 def _stated(key: str, value: float, draws: Floats, more: float, posterior: bool) -> dict[str, float]:
-    """A prediction, ``more`` added, and its interval; that of a posterior's draws holds the prediction."""
+    """A prediction, ``more`` added, and its interval; that of a posterior is widened to hold the prediction."""
     value += more
-    low, high = interval_with(value, draws, LEVEL) if posterior else (end + more for end in interval(draws, LEVEL))
+    low, high = interval(draws, LEVEL)
+    low, high = (min(low, value), max(high, value)) if posterior else (low + more, high + more)
     return {key: value, "low": low, "high": high}
 
 

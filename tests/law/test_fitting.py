@@ -359,10 +359,10 @@ def test_lightgbm_missing_is_named(runs: Path, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("posterior", [False, True])
 def test_what_is_added_for_the_winner(posterior: bool) -> None:
-    """Resamples are moved with the prediction; a posterior's surfaces are not, but places 10 and on hold it, too."""
+    """Resamples are moved with the prediction; a posterior's surfaces are not, and their interval holds it."""
     told = fitting._stated("loss", 2.0, np.arange(1.0, 100.0) / 50, 0.25, posterior)  # places 5 and 95 of 99
     assert told["loss"] == 2.25
-    low, high = (0.2, 2.25) if posterior else (0.35, 2.15)
+    low, high = (0.1, 2.25) if posterior else (0.35, 2.15)
     assert told["low"] == pytest.approx(low) and told["high"] == pytest.approx(high)
 
 

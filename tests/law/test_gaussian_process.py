@@ -234,4 +234,5 @@ def test_a_fit_of_a_table(tmp_path: Path) -> None:
     assert all(one["low"] <= one["weight"] <= one["high"] for one in found["proposal"])
     assert all(one["error"] < one["baselines"]["mean"] for one in found["outcomes"])
     assert found["expected"]["proposal"]["loss"] < found["expected"]["uniform"]["loss"]
+    assert not any("trees" in sentence for sentence in found["warnings"])
     assert found["optimism"] == 0  # draws of a posterior scatter about its mean, which is nobody's winner

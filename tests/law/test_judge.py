@@ -18,8 +18,6 @@ from cuvee.law.judge import (
     folds,
     group_means,
     highest,
-    interval,
-    interval_with,
     judge,
     largest_left_out,
     resamples,
@@ -262,27 +260,3 @@ def test_extrapolation_is_refused_or_said() -> None:
     assert outside(taught, at(teacher_loss=[0.0])) == [] == outside(taught, at(teacher_loss=[1.45]))
     assert outside(taught, at(teacher_loss=[0.6])) == ["teacher_loss is 0.6, and was measured at 1.4 to 1.5"]
     assert outside(sized, at(tokens=[8e9])) == ["tokens is 8e+09, and was measured at 1e+09 to 4e+09"]
-
-
-@given(st.integers(40, 400), st.floats(-4, 4), st.integers(0, 1_000))
-@settings(max_examples=60, deadline=None)
-def test_an_interval_with_a_number_holds_it_and_no_more_than_it_says(count: int, number: float, seed: int) -> None:
-    values = np.random.default_rng(seed).normal(size=count)
-    low, high = interval_with(number, values)
-    assert low <= number <= high
-    if low < number < high:
-        assert (low, high) == interval(values)
-    held = ((values >= low) & (values <= high)).sum() / (count + 1)
-    assert abs(held - 0.9) < 2.5 / count
-    mirrored = interval_with(-number, -values)
-    np.testing.assert_allclose(mirrored, (-high, -low), atol=1e-9)
-
-
-def test_an_interval_with_a_number_far_away_reaches_to_it() -> None:
-    values = np.arange(1.0, 100.0)
-    assert interval_with(-50.0, values) == (-50.0, pytest.approx(90.0))
-    assert interval_with(150.0, values) == (pytest.approx(10.0), 150.0)
-    assert interval_with(3.5, values) == (3.5, pytest.approx(93.0))
-    assert interval_with(50.0, values) == interval(values)
-    assert np.isnan(interval_with(1.0, np.full(3, np.nan))).all()
-    assert interval_with(np.nan, values) == interval(values)

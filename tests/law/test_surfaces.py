@@ -12,7 +12,7 @@ import pytest
 from cuvee.core import Settings
 from cuvee.law import surfaces as module
 from cuvee.law.marginal import climb, likelihood, log_likelihood
-from cuvee.law.surfaces import REACH, stretched, surfaces
+from cuvee.law.surfaces import REACH, fitted, surfaces
 
 from .planted import NAMES, swarm
 
@@ -73,7 +73,7 @@ def test_sources_that_matter_have_short_lengths() -> None:
     x = random.dirichlet(np.full(4, 2.0), 60)
     y = np.exp(-3 * x[:, 1]) + random.normal(0, 0.01, 60)
     y = (y - y.mean()) / y.std()
-    factor = stretched(x, y, 1.0)[0].factor
+    factor = fitted(x, y, 1.0, random).swell.factor
     assert factor[1] > 2 * np.delete(factor, 1).max()
     apart = x - x.mean(0)
     each = -2 * apart.T[:, :, None] * apart.T[:, None, :]
@@ -133,3 +133,18 @@ def test_surfaces_of_both_powers_stand_in_any_order() -> None:
     one, other = ([d.parameters["a"] for d in surfaces(r.settings.mixture, r.outcome, 400)] for r in runs)
     assert set(one) == set(other) == {0.5, 1.0}
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
+def test_powers_are_compared_as_they_can_be_drawn() -> None:
+    """Lengths that the likelihood likes may be shorter than surfaces may have, for one power and not the other."""
+    random = np.random.default_rng(134)
+    x, steep, _ = random.dirichlet(np.full(6, 0.5), 100), 2 * random.normal(size=6), random.uniform(size=7)
+    y = np.exp(x @ steep)
+    y += random.normal(0, 0.02, 100) * y.std()
+    y = (y - y.mean()) / y.std()
+    line, root = (fitted(x, y, power, np.random.default_rng(0)) for power in (1.0, 0.5))
+    best = []
+    for one in (line, root):
+        u = one.swell(x)
+        best.append(log_likelihood(one.theta, -2 * u @ u.T, np.ones(100), y))
+    assert best[0] > best[1] + 3 and line.evidence > root.evidence + 3

@@ -144,25 +144,37 @@ class Ray:
             for probe in probes:
                 probe.parent.mkdir(parents=True, exist_ok=True)
                 probe.write_text(token)
-            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-            nodes = [node for node in self.library.nodes() if node["Alive"]]
-            look = _remote(self.library, _look)
-            answers = []
-            with ray_cluster.without_spares(self.library, nodes):
-                for node in nodes:
-                    near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                    asked = look.options(scheduling_strategy=near, num_cpus=0)
-                    answers.append(asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen))
-            for node, answer in zip(nodes, answers, strict=True):
-                name = f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"
-                if (theirs := self._ask(answer, name, node["NodeID"])) is not None:
-                    self._compare(name, theirs, token, expected)
+            asked: set[str] = set()
+            left = True
+            while left:  # one that left may have come back as another
+                nodes = [node for node in self.library.nodes() if node["Alive"] and node["NodeID"] not in asked]
+                asked |= {node["NodeID"] for node in nodes}
+                answers = self._all_asked(nodes, probes, chosen)
+                for name, theirs in answers.items():
+                    if theirs is not None:
+                        self._compare(name, theirs, token, expected)
+                left = None in answers.values()
         except OSError as error:
             raise explain(error, Path(error.filename or folders[0])) from error
         finally:
             for probe in probes:
                 probe.unlink(missing_ok=True)
+
+    def _all_asked(
+        self, nodes: list[dict[str, Any]], probes: Sequence[Path], chosen: Sequence[Source]
+    ) -> dict[str, dict[str, Any] | None]:
+        """What nodes say about themselves, by name."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        look = _remote(self.library, _look)
+        answers = {}
+        with ray_cluster.without_spares(self.library, nodes):
+            for node in nodes:
+                near = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                asked = look.options(scheduling_strategy=near, num_cpus=0)
+                answer = asked.remote(str(Path.cwd()), [str(probe) for probe in probes], chosen)
+                answers[f"{node['NodeManagerAddress']}/{node['NodeID'][:6]}"] = (answer, node["NodeID"])
+        return {name: self._ask(answer, name, node) for name, (answer, node) in answers.items()}
 
     def _ask(self, answer: Any, name: str, node: str) -> dict[str, Any] | None:
         """What a node said about itself; None if it left the cluster meanwhile."""
@@ -170,6 +182,8 @@ class Ray:
         try:
             return self._patiently(answer, LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
+            if self._left(node):
+                return None
             raise ResourceError(f"The Ray node {name} did not answer within {LOOK_SECONDS:.0f} s. Remove it.") from None
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, Refused):

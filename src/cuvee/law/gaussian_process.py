@@ -46,10 +46,11 @@ def seen(runs: Runs, counts: Floats) -> tuple[Floats, Floats, Floats]:
     """
     if runs.cluster is None:
         return runs.settings.mixture, runs.outcome, counts
-    _, first, inverse = np.unique(runs.cluster, return_index=True, return_inverse=True)
+    order = np.lexsort((runs.outcome, *runs.settings.mixture.T))  # sums are the same bits in whatever order they came
+    _, first, inverse = np.unique(runs.cluster[order], return_index=True, return_inverse=True)
     size = np.bincount(inverse)
-    mixture = np.stack([np.bincount(inverse, weights=column) / size for column in runs.settings.mixture.T], 1)
-    return mixture, np.bincount(inverse, weights=runs.outcome) / size, counts[first]
+    mixture = np.stack([np.bincount(inverse, weights=column[order]) / size for column in runs.settings.mixture.T], 1)
+    return mixture, np.bincount(inverse, weights=runs.outcome[order]) / size, counts[order][first]
 
 
 @dataclass(frozen=True)

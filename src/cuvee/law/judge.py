@@ -257,23 +257,6 @@ def interval(values: Floats, level: float = 0.9) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def interval_with(number: float, values: Floats, level: float = 0.9) -> tuple[float, float]:
-    """The central quantiles of what is finite; where ``number`` lies beyond them, it is an end instead.
-
-    The other end then moves as far as lets the share ``level`` of the values stay inside (at most to their own end): an
-    interval that is only stretched to the number would hold more than it says.
-    """
-    low, high = interval(values, level)
-    known = values[np.isfinite(values)]
-    if not len(known) or not math.isfinite(number) or low <= number <= high:
-        return low, high
-    if number < low:
-        place = level + (known < number).sum() / (len(known) + 1)
-        return number, float(np.quantile(known, place, method="weibull"))
-    place = 1 - level - (known > number).sum() / (len(known) + 1)
-    return float(np.quantile(known, place, method="weibull")), number
-
-
 def fits_with_numbers(fitted: Sequence[Prediction], settings: Settings) -> Floats:
     """Predictions of many fits: float64, (fits, rows)."""
     return np.stack([one.at(settings) for one in fitted])

@@ -221,8 +221,10 @@ def _beside_best_run(summary: Mapping[str, Any]) -> str:
     return ""
 
 
-def _apart(summary: Mapping[str, Any]) -> list[str]:
+def apart(summary: Mapping[str, Any]) -> list[str]:
     """Shares of the proposal that lie outside their intervals, as those of trees may, as a sentence."""
+    if "caution" in summary:  # a part of the way to the surfaces' own
+        return []
     out = [one for one in summary["proposal"] if not one["low"] - HALF <= one["weight"] <= one["high"] + HALF]
     if not out:
         return []
@@ -246,7 +248,7 @@ def warnings(summary: Mapping[str, Any], notes: Sequence[str] = ()) -> list[str]
         )
     if summary["proposal"] and _against_best_run(summary):
         found.append(_against_best_run(summary))
-    found += [*_apart(summary), *notes]
+    found += [*apart(summary), *notes]
     for sentence in summary.get("extrapolation", []):
         found.append(f"Extrapolation: {sentence}.")
     for one in summary["outcomes"]:

@@ -24,6 +24,7 @@ from ..law.propose import Bounds
 from ..law.propose import Question as Search
 from ..law.proposers import best as best_mixture
 from ..law.table import Table
+from ..law.wording import apart
 from ..layout import SEARCH_FORMAT, versions
 from ..mix.apportion import apportion
 from ..mix.base import Sources
@@ -309,6 +310,7 @@ class Job(PoolJob):
             proposer=question.proposer,
             bounds=None if self.simplex.whole else Bounds(self.simplex.natural, self.simplex.caps),
         )
+        self.notes += apart(fitted)
         return self.simplex.rows(fitted, self.runs.grid)
 
     def _trial(self, fitted: Mapping[str, Any]) -> dict[str, Any]:
