@@ -38,6 +38,7 @@ from .law.judge import (
 from .law.noticed import about, mingled, upward
 from .law.propose import Bounds, Question
 from .law.reach import outside
+from .law.surfaces import Surface, lowest
 from .law.table import PROGRESS, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
@@ -252,6 +253,7 @@ class _Job:
             guesses = [one for one in (*BASELINES, *law.rivals()) if one[0] != itself]
             verdict = judge(law, together(runs, law.left_out), guesses)
             self.progress.advance(1)
+            odd = [] if law.checkpoints else unlike(runs, full[-1], table.row)
             scales = [one for one in ("tokens", "parameters", "samples", "compute", "size", "loss_a") if one in needs]
             told.append(
                 {
@@ -262,7 +264,7 @@ class _Job:
                     "largest": {one: largest_left_out(law, runs, one) for one in scales},
                     "observed": group_means(runs)[1].tolist(),
                     "predicted": verdict.predicted.tolist(),
-                    "remarks": [*law.remarks(runs, full[-1]), *([] if law.checkpoints else unlike(runs, full[-1]))],
+                    "remarks": [*law.remarks(runs, full[-1]), *odd],
                 }
             )
         summary: dict[str, Any] = {
@@ -428,8 +430,12 @@ class _Job:
         runs = table.runs(names[0], law.card.needs)
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
         best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
-        proposals = proposers.best(self.proposer, question, law, many)
-        optimum, step, drawn = best, None, many[0][0].posterior
+        drawn, beside = many[0][0].posterior, isinstance(many[0][0], Surface)
+        if beside and self.anchor is None:  # surfaces beside trees say where the best is, not what trees would propose
+            proposals = lowest(question, many)
+        else:
+            proposals = proposers.best(self.proposer, question, law, many)
+        optimum, step = best, None
 
         def predict(x: Floats) -> Floats:
             return question.value([[one] for one in full], 0, x)
@@ -488,7 +494,7 @@ class _Job:
         rows = []
         for at, name in enumerate(sources):
             low, high = interval(proposals[:, at], LEVEL)
-            if not drawn or full[0].posterior:  # surfaces beside trees say where the best is, not where trees go
+            if not beside:
                 low, high = min(low, float(best[at])), max(high, float(best[at]))
             held = (self.sizes or {}).get(name)
             rows.append(

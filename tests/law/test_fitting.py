@@ -147,20 +147,21 @@ def test_scores_whose_sign_was_turned(tmp_path: Path) -> None:
         assert not any("more were better" in one for one in found["warnings"])
 
 
-def test_the_last_checkpoint_counts_where_a_law_looks_at_no_progress(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["steps", "step"])
+def test_the_last_checkpoint_counts_where_a_law_looks_at_no_progress(tmp_path: Path, column: str) -> None:
     """As the same table without the others; seeds of a mixture may end at different steps."""
     table = frame(24)
     ends = np.where(np.arange(48) % 2, 400, 800)
-    last = write(tmp_path / "last.csv", {**table, "steps": ends})
+    last = write(tmp_path / "last.csv", {**table, column: ends})
     early = {name: np.asarray(column) + name.startswith("loss.") for name, column in table.items() if name != "run"}
     both = {name: np.concatenate([column, table[name]]) for name, column in early.items()}
-    both |= {"run": table["run"] * 2, "steps": np.concatenate([np.full(48, 100), ends])}
+    both |= {"run": table["run"] * 2, column: np.concatenate([np.full(48, 100), ends])}
     every = write(tmp_path / "every.csv", both)
     found, alone = (cuvee.fit_law(one, resample=20, output=tmp_path / one.stem).summary for one in (every, last))
     assert found["proposal"] == alone["proposal"] and found["gains"] == alone["gains"]
     assert found["counts"]["runs"] == 48
     assert any("each run's last is looked at, 48 of 96 rows" in one for one in found["warnings"])
-    names = [name for name in both if name != "steps"]
+    names = [name for name in both if name != column]
     plain = cuvee.fit_law(
         write(tmp_path / "plain.csv", {n: both[n] for n in names}), resample=20, output=tmp_path / "p"
     )

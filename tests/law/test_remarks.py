@@ -40,6 +40,8 @@ def test_a_diverged_run_is_named() -> None:
     )
     outcome[3] += 0.4
     assert "2 runs lie" in unlike(bad, DataMixingLaws().fit(bad))[0]
+    numbers = np.arange(30) + 3  # two rows of the table were left out
+    assert "(rows 6, 19)" in unlike(bad, DataMixingLaws().fit(bad), numbers)[0]
     exact = swarm(30, 0.0)
     assert unlike(exact, DataMixingLaws().fit(exact)) == []
 

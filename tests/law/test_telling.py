@@ -387,3 +387,15 @@ def test_a_proposal_outside_its_intervals_is_said() -> None:
     assert len(found) == 1 and "see the best at 15 % of 'b', on average" in found[0]
     summary["proposal"][1]["weight"] = 0.2
     assert not [one for one in wording.warnings(summary) if "outside the intervals" in one]
+
+
+def test_warnings_that_find_no_room_are_counted() -> None:
+    summary = told((0.1, 0.05, 0.2)) | {"verdict": "x"}
+    for one in summary["expected"].values():
+        one |= {"low": 1.9, "high": 2.2, "determined": True}
+    for many in (3, 40):
+        lines = wording.fit_lines(Path("out"), summary | {"warnings": [f"warning {at}" for at in range(many)]})
+        assert len(lines) <= 24
+        shown = sum("warning " in line and "more" not in line for line in lines)
+        more = [line for line in lines if "more warning" in line]
+        assert more == ([] if shown == many else [f"  (!) {many - shown} more warnings, in the report"])

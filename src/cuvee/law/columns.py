@@ -37,7 +37,7 @@ class Limit:
 ABOVE, NOT_BELOW = Limit("above 0", above=True), Limit("at least 0")
 ANY = Limit("a finite number", -math.inf)
 LIMITS: Mapping[str, Limit] = {
-    **dict.fromkeys(("parameters", "tokens", "samples", "compute", "steps", "size", "pass"), ABOVE),
+    **dict.fromkeys(("parameters", "tokens", "samples", "compute", "steps", "step", "size", "pass"), ABOVE),
     **dict.fromkeys(("loss_a", "loss_inside", "early_loss"), ABOVE),
     **dict.fromkeys(("teacher_loss", "teacher_parameters", "teacher_tokens", "early_decline"), NOT_BELOW),
     **dict.fromkeys(("clean", "noisy", "target", "other"), NOT_BELOW),

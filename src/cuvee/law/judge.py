@@ -166,12 +166,16 @@ def judge(law: Law, runs: Runs, baselines: Sequence[tuple[str, Law]] = ()) -> Ve
     )
 
 
-def unlike(runs: Runs, fitted: Prediction) -> list[str]:
+def unlike(runs: Runs, fitted: Prediction, row: npt.NDArray[np.int64] | None = None) -> list[str]:
     """The runs that lie far from a fit to all of them, as a sentence; none where all lie about as far as one another.
 
     Far is more than ``FAR`` standard deviations of normal noise, which the median absolute deviation tells whatever a
     few diverged runs do.
+
+    Args:
+        row: int64, (n,): the number of each run in its table, where some rows of it were left out.
     """
+    row = np.arange(1, len(runs) + 1) if row is None else row
     residual = runs.outcome - fitted.at(runs.settings)
     middle = np.nanmedian(residual)
     usual = 1.4826 * float(np.nanmedian(np.abs(residual - middle)))
@@ -179,8 +183,8 @@ def unlike(runs: Runs, fitted: Prediction) -> list[str]:
     if not len(far):
         return []
     worst = far[np.argsort(-np.abs(residual[far]), kind="stable")]
-    which = f"Run {worst[0] + 1} of the table lies" if len(far) == 1 else f"{len(far):,} runs lie"
-    named = "" if len(far) == 1 else f" (rows {', '.join(str(one + 1) for one in sorted(worst[:5]))})"
+    which = f"Run {row[worst[0]]} of the table lies" if len(far) == 1 else f"{len(far):,} runs lie"
+    named = "" if len(far) == 1 else f" (rows {', '.join(map(str, sorted(row[worst[:5]])))})"
     found = f"{which} {abs(residual[worst[0]]):.3g} from the law, where {usual:.2g} is usual{named}"
     return [f"{found}: did {'it' if len(far) == 1 else 'they'} diverge, or does the law not hold there?"]
 

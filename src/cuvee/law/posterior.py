@@ -80,14 +80,19 @@ def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: floa
     """
     order = np.lexsort((outcome, *rows.T))
     rows, outcome = rows[order], outcome[order]
-    random, far = generator(seed, outcome), squares(rows, rows)
-    thetas = parameters(random, theta, far, (outcome - mean) / scale, count)
+    y, far = (outcome - mean) / scale, squares(rows, rows)
+    random = generator(seed, y)
+    thetas = parameters(random, theta, far, y, count)
     return [_draw(random, one, rows, far, outcome, mean, scale) for one in thetas]
 
 
-def generator(seed: int, outcome: Floats) -> np.random.Generator:
-    """Outcomes are independent given their runs, and alike only where they are the same."""
-    return np.random.default_rng([seed, *np.frombuffer(outcome.tobytes(), np.uint32).tolist()])
+def generator(seed: int, y: Floats) -> np.random.Generator:
+    """Outcomes are independent given their runs, and alike only where they are the same but for unit and origin.
+
+    Args:
+        y: float64, (n,): normalised outcomes.
+    """
+    return np.random.default_rng([seed, *np.round(np.nan_to_num(y) * 1e6).astype(np.int64).view(np.uint32).tolist()])
 
 
 def parameters(

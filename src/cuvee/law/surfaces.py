@@ -19,16 +19,17 @@ no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core import Prediction, Settings
-from .marginal import FIRST, climb, likelihood
+from .marginal import FIRST, climb, likelihood, squares
 from .posterior import FEATURES, generator, parameters
+from .propose import Question, descend, random_mixtures, weighted
 
 Floats = npt.NDArray[np.float64]
 POWERS = (1.0, 0.5)
@@ -39,6 +40,8 @@ BOUNDS = np.log([[1e-3, 1e3], [0.5, 1e2], [1e-5, 1e1]])
 LONGER = 2.0
 """Bound on logarithms of how many times longer one source's length is than another's."""
 REACH = 2.0
+STARTS, STEPS = 2_000, 150
+"""Random mixtures that descent begins from the best of, and its steps."""
 _AT_ONCE = 512
 """Mixtures whose cosines are made together, so that they stay near the processor."""
 
@@ -54,6 +57,11 @@ class Swell:
     def __call__(self, mixture: Floats) -> Floats:
         """u of every mixture: float64, (n, k)."""
         return np.asarray((np.maximum(mixture, 0.0) ** self.power - self.centre) * self.factor)
+
+    def slope(self, mixture: Floats) -> Floats:
+        """How fast each number of u rises with its share: float64, (n, k); without bound at a share of 0 if a < 1."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.power * np.maximum(mixture, 0.0) ** (self.power - 1) * self.factor)
 
 
 def grown(u: Floats, length: float) -> Floats:
@@ -89,14 +97,26 @@ class Surface(Prediction):
 
     def at(self, settings: Settings) -> Floats:
         u = self.swell(settings.mixture)
+        return np.asarray(self.mean + self.scale * self._before(u) * grown(u, self.length))
+
+    def slope(self, settings: Settings) -> Floats:
+        u = self.swell(settings.mixture)
+        free = -self.height * (np.sin(u @ self.wave.T + self.shift) * self.weight) @ self.wave
+        pull = np.exp(-0.5 * squares(u, self.rows) / self.length**2) * self.told
+        found = free + (pull @ self.rows - pull.sum(1, keepdims=True) * u) / self.length**2
+        grows = (u**2).sum(1, keepdims=True) < REACH**2
+        found += self._before(u)[:, None] * np.where(grows, u / self.length**2, 0.0)
+        return np.asarray(self.scale * found * grown(u, self.length)[:, None] * self.swell.slope(settings.mixture))
+
+    def _before(self, u: Floats) -> Floats:
+        """The surface before it swells, in units of ``scale``: float64, (n,)."""
         free = np.empty(len(u))
         wave, shift, weight = (one.astype(self.kind) for one in (self.wave.T, self.shift, self.weight))
         for begin in range(0, len(u), _AT_ONCE):
             phase = u[begin : begin + _AT_ONCE].astype(self.kind) @ wave
             phase += shift
             free[begin : begin + _AT_ONCE] = np.cos(phase, out=phase) @ weight
-        found = self.height * free + self._near(u)  # large terms cancel in the second
-        return np.asarray(self.mean + self.scale * found * grown(u, self.length))
+        return np.asarray(self.height * free + self._near(u))  # large terms cancel in the second
 
     def _near(self, u: Floats) -> Floats:
         """What the runs say: float64, (n,)."""
@@ -124,7 +144,8 @@ def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
     seen = order[np.linspace(0, len(order) - 1, min(len(order), MOST)).round().astype(np.int64)]
     rows, outcome = rows[seen], outcome[seen]
     mean, scale = float(outcome.mean()), float(outcome.std()) or 1.0
-    y, random = (outcome - mean) / scale, generator(0, outcome)
+    y = (outcome - mean) / scale
+    random = generator(0, y)
     each = [fitted(rows, y, power, random) for power in POWERS]
     evidence = np.array([one.evidence for one in each])
     chance = np.exp(evidence - evidence.max())
@@ -140,6 +161,22 @@ def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
         for place, theta in zip(places.tolist(), thetas, strict=True):
             found[place] = _draw(random, theta, one.swell, u, dots, outcome, mean, scale)
     return [found[place] for place in range(count)]
+
+
+def lowest(question: Question, fits: Sequence[Sequence[Prediction]]) -> Floats:
+    """Where each column of ``fits``, surfaces of outcomes by draws, is least: float64, (b, k).
+
+    By descent from the best of ``STARTS`` random mixtures and the natural one. RegMix's mean of the best simulated
+    mixtures is drawn to their middle, the more so the more sources there are: it is a proposal, not where the best is.
+    """
+    bounds = question.bounds
+    inner = 0.9 * bounds.prior + 0.1 * (bounds.prior > 0) / (bounds.prior > 0).sum()
+    tried = np.vstack([inner, random_mixtures(bounds, STARTS, question.seed)])
+    best = np.stack([tried[np.argmin(question.value(fits, b, tried))] for b in range(len(fits[0]))])
+    exact = [[replace(one, kind=np.float64) for one in each if isinstance(one, Surface)] for each in fits]
+    unit = sum(share * one[0].scale for share, one in zip(question.weight, exact, strict=True))
+    objective = weighted(exact, question.weight / unit, question.sources, question.values)
+    return descend(objective, bounds, 0.99 * best + 0.01 * inner, STEPS)[0]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 _MIXTURE = re.compile(r"(?:mix|weight)[._/:](.*)", re.DOTALL)
 _OUTCOME = re.compile(r"(?:loss|metric)[._/:](.+)")
 _IGNORED = frozenset({"seed", "run", "id", "name", "arm"})
-PROGRESS = frozenset({"tokens", "samples", "compute", "steps"})
+PROGRESS = frozenset({"tokens", "samples", "compute", "steps", "step"})
 """How far a run had come: what differs between checkpoints of one run."""
 JOINED = ("rows of one run are its checkpoints", "all rows are checkpoints of one run")
 """How notes begin about rows that belong together."""

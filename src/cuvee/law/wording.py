@@ -232,7 +232,8 @@ def apart(summary: Mapping[str, Any]) -> list[str]:
     more = f" and {len(out) - NAMED} more" if len(out) > NAMED else ""
     return [
         f"The proposal lies outside the intervals: smooth surfaces through the same runs see the best at {told}{more}, "
-        "on average. The trees' steps may be too coarse; train both mixtures."
+        "on average. Trees are coarse, and the mean of the best simulated mixtures lies nearer to their middle; train "
+        "both mixtures."
     ]
 
 
@@ -373,9 +374,10 @@ def fit_lines(folder: Path, summary: Mapping[str, Any]) -> list[str]:
         if len(every) > PARAMETERS:
             lines.append(f"  and {len(every) - PARAMETERS:,} more, in the report")
     tail = [*next_lines(summary["next"]), f"report: {safe(folder / REPORT, WIDTH - 8)}"]
-    for warning in summary["warnings"]:
-        told_lines = warned(warning, WIDTH)
-        if len(lines) + len(told_lines) + len(tail) > LINES:
+    for at, warning in enumerate(summary["warnings"]):
+        told_lines, left = warned(warning, WIDTH), len(summary["warnings"]) - at
+        if len(lines) + len(told_lines) + (left > 1) + len(tail) > LINES:
+            lines = [*lines[: LINES - len(tail) - 1], f"  (!) {plural(left, 'more warning')}, in the report"]
             break
         lines += told_lines
     return [*(fit(line, WIDTH) for line in lines[: LINES - len(tail)]), *tail]
