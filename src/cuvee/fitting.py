@@ -25,16 +25,7 @@ from .law import caution, proposers, trust, wording
 from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
-from .law.judge import (
-    Verdict,
-    group_means,
-    interval,
-    judge,
-    largest_left_out,
-    resamples,
-    together,
-    unlike,
-)
+from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.noticed import about, mingled, upward
 from .law.propose import Bounds, Question
 from .law.reach import outside
@@ -571,8 +562,8 @@ class _Job:
 
 def _stated(key: str, value: float, draws: Floats, more: float, posterior: bool) -> dict[str, float]:
     """A prediction, ``more`` added, and its interval; that of a posterior is widened to hold the prediction."""
-    value += more
     low, high = interval(draws, LEVEL)
+    value += more
     low, high = (min(low, value), max(high, value)) if posterior else (low + more, high + more)
     return {key: value, "low": low, "high": high}
 
