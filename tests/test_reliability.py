@@ -11,7 +11,7 @@ import pytest
 from .command import contents
 from .reliability import CASES, Flips, Kills, Launcher, Rivals, flips, furnish, in_two, kill_processes, restore
 
-KILLS = 32
+KILLS = 24
 
 
 def test_a_kill_leaves_whole_files_and_the_next_run_ends_the_same(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_no_flipped_bit_is_read_back_silently_wrong(written: dict[str, Flips], n
 def test_one_of_several_writers_wins_or_they_take_turns(tmp_path: Path) -> None:
     with Launcher() as launcher:
         session = Rivals(tmp_path, launcher)
-        session.prepare()
+        session.prepare(writers=5)
         for number, kind in enumerate(("select", "profile", "write")):
             session.once(kind, random.Random(4 + number))
         session.shared_cache(random.Random(0))

@@ -168,7 +168,7 @@ def test_a_second_run_reads_no_text(
     assert digest_of(small_pool, tmp_path, target, "dsir", {}, cache=tmp_path / "shared") == first
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_kill_at_any_moment(tmp_path: Path, demo_table: pa.Table, target: Path, seed: int) -> None:
     """kill -9 after a random delay: nothing partial under the final name, and the resumed result is the same."""
     folder = split(demo_table.slice(0, 3000), 6, tmp_path / "pool")
