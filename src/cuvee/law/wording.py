@@ -231,9 +231,8 @@ def apart(summary: Mapping[str, Any]) -> list[str]:
     told = ", ".join(f"{percent(one['middle'])} of '{safe(one['name'], 24)}'" for one in out[:NAMED])
     more = f" and {len(out) - NAMED} more" if len(out) > NAMED else ""
     return [
-        f"The proposal lies outside the intervals: smooth surfaces through the same runs see the best at {told}{more}, "
-        "on average. Trees are coarse, and the mean of the best simulated mixtures lies nearer to their middle; train "
-        "both mixtures."
+        f"The proposal lies outside the intervals, as that of trees may: smooth surfaces through the same runs see the "
+        f"best at {told}{more}, on average. Train both."
     ]
 
 
