@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cuvee.core import Settings
+from cuvee.core import Runs, Settings
 from cuvee.law import surfaces as module
+from cuvee.law.gaussian_process import seen
 from cuvee.law.marginal import climb, likelihood, log_likelihood
-from cuvee.law.surfaces import REACH, fitted, surfaces
+from cuvee.law.propose import Bounds, Question
+from cuvee.law.surfaces import REACH, fitted, lowest, surfaces
 
-from .planted import NAMES, swarm
+from .planted import NAMES, loss, swarm
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-3, 0.03])
@@ -152,3 +154,50 @@ def test_powers_are_compared_as_they_can_be_drawn() -> None:
         u = one.swell(x)
         best.append(log_likelihood(one.theta, -2 * u @ u.T, np.ones(100), y))
     assert best[0] > best[1] + 3 and line.evidence > root.evidence + 3
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5])
+def test_slopes(monkeypatch: pytest.MonkeyPatch, power: float) -> None:
+    """Within reach of the runs and beyond it, where surfaces swell no more."""
+    monkeypatch.setattr(module, "POWERS", (power,))
+    x = np.random.default_rng(0).dirichlet([25.0, 15.0, 10.0], 20)
+    exact = replace(surfaces(x, loss(x, 0), 1)[0], kind=np.float64)
+    far = np.random.default_rng(4).dirichlet(np.full(3, 0.5), 12)
+    beyond = (exact.swell(far) ** 2).sum(1) > REACH**2
+    assert beyond.any() and not beyond.all()
+    for at in range(3):
+        step = 1e-7 * np.eye(3)[at]
+        rise = (exact.at(Settings(NAMES, far + step)) - exact.at(Settings(NAMES, far - step))) / 2e-7
+        np.testing.assert_allclose(exact.slope(Settings(NAMES, far))[:, at], rise, rtol=1e-3, atol=1e-4)
+
+
+def test_the_least_of_surfaces_of_many_sources() -> None:
+    """Also a best share of 0, which no mean of simulated mixtures has."""
+    random, rate = np.random.default_rng(1), np.array([4.0, 4.0, 3.0, 3.0, 0.0, 0.0])
+    names = tuple("abcdef")
+    x = random.dirichlet(np.ones(6), 120)
+    y = np.exp(-rate * x).sum(1) + random.normal(0, 0.01, 120)
+    question = Question(names, np.ones(1), Bounds(np.full(6, 1 / 6), np.ones(6)), Settings((), np.empty((1, 0))))
+    found = lowest(question, [surfaces(x, y, 40)])
+    np.testing.assert_allclose(found.sum(1), 1)
+    low, high = np.quantile(found, (0.05, 0.95), axis=0)
+    assert (low[4:] < 1e-3).all() and (high[:4] > 0.2).all() and (low[:4] < 0.31).all()
+    assert question.value([surfaces(x, y, 40)], 3, found[3:4])[0] <= y.min()
+
+
+def test_draws_do_not_depend_on_the_unit_or_on_the_order_of_checkpoints() -> None:
+    runs = swarm(30, 0.02)
+    x, asked = runs.settings.mixture, swarm(20, 0.0, seed=3).settings
+    one, other = (surfaces(x, outcome, 4) for outcome in (runs.outcome, 1e-8 * runs.outcome - 3e-9))
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_allclose(1e-8 * left.at(asked) - 3e-9, right.at(asked), rtol=1e-5)
+    order = np.random.default_rng(0).permutation(90)
+    luck = np.random.default_rng(1).normal(0, 0.01, 90)
+    many = Runs(
+        Settings(NAMES, np.repeat(x, 3, 0)),
+        np.repeat(runs.outcome, 3) + luck,
+        np.arange(90),
+        np.repeat(np.arange(30), 3),
+    )
+    for left, right in zip(seen(many, np.ones(90))[:2], seen(many.take(order), np.ones(90))[:2], strict=True):
+        np.testing.assert_array_equal(left, right)
