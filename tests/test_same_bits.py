@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import cuvee
 from cuvee import pool as pool_module
@@ -24,6 +26,8 @@ from cuvee import selecting
 from cuvee.engine import manifest, run
 from cuvee.engine.executor import Advance, Task, Watch, unheard
 from cuvee.engine.local import Local
+from cuvee.engine.one_thread import one_thread
+from cuvee.engine.progress import Progress
 
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("random", {}),
@@ -190,6 +194,55 @@ def test_kill_at_any_moment(tmp_path: Path, demo_table: pa.Table, target: Path, 
     assert resumed == selecting.select(folder, target=str(target), tokens=50_000, output=tmp_path / "other").digest
     leftovers = [path.name for path in tmp_path.iterdir() if path.name.endswith((".tmp", ".lock", ".replaced"))]
     assert not leftovers
+
+
+class Threads(Progress):
+    """Which numbers of threads BLAS has while there is progress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def show(self, begin: bool = False) -> None:
+        self.seen.add(blas_threads())
+
+
+def blas_threads() -> int:
+    return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS takes no more threads than there are cores")
+@pytest.mark.parametrize("job", ["select", "profile", "guard", "fit_law"])
+def test_threads_of_blas(tmp_path: Path, small_pool: Path, target: Path, job: str) -> None:
+    """Sums that BLAS shares among threads have other last bits; how many there are is the machine's affair."""
+    chance, runs = np.random.default_rng(0), tmp_path / "runs.parquet"
+    mixture = chance.dirichlet(np.ones(3), 12)
+    columns = {f"mix.{name}": shares for name, shares in zip("abc", mixture.T, strict=True)}
+    pq.write_table(pa.table(columns | {"loss.all": mixture @ [1.0, 2.0, 4.0]}), runs)
+    progress = Threads()
+    output: dict[str, Any] = {"output": tmp_path / "out", "progress": progress}
+    jobs: dict[str, Callable[[], Any]] = {
+        "select": lambda: cuvee.select(small_pool, rows=50, **output),
+        "profile": lambda: cuvee.profile(small_pool, **output),
+        "guard": lambda: cuvee.guard(small_pool, **output),
+        "fit_law": lambda: cuvee.fit_law(runs, law="data_mixing_laws", resample=20, **output),
+    }
+    with threadpool_limits(2, user_api="blas"):
+        jobs[job]()
+        assert progress.seen == {1}
+        assert blas_threads() == 2
+
+
+def test_threads_of_jobs_at_once() -> None:
+    """The last to end gives back what was there before the first."""
+    before = blas_threads()
+    first, second = one_thread(), one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_threads() == 1
+    second.__exit__(None, None, None)
+    assert blas_threads() == before
 
 
 def test_reading_is_the_public_class() -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from .core import Law, Prediction, Settings
 from .engine import files
+from .engine.one_thread import one_thread
 from .engine.plan import make, parameters
 from .engine.progress import Progress
 from .engine.store import digest
@@ -53,6 +54,7 @@ class Fitted(Result):
         return {one["name"]: one["weight"] for one in self.summary["proposal"]}
 
 
+@one_thread()
 def fit_law(
     runs: str | os.PathLike[str] | Table,
     *,

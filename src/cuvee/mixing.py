@@ -18,6 +18,7 @@ from .core import Block, Columns
 from .engine import files
 from .engine.columns import MOST_DOMAINS, NOT_TOLD_APART
 from .engine.local import Executor, Local
+from .engine.one_thread import one_thread
 from .engine.plan import make, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
@@ -50,6 +51,7 @@ class Mixed(Result):
         return {one["name"]: one["weight"] for one in self.summary["sources"]}
 
 
+@one_thread()
 def mix_sources(
     pool: Paths,
     *,

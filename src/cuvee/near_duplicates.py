@@ -23,6 +23,7 @@ from .engine.columns import DiskColumns
 from .engine.executor import Executor
 from .engine.group import Clusters, EqualKeys, group
 from .engine.local import Local
+from .engine.one_thread import one_thread
 from .engine.plan import describe, make, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
@@ -215,6 +216,7 @@ def _minhash(name: str, settings: dict[str, Any], threshold: float) -> MinHash:
     return make(MinHash, {**given, **settings, **found}, name)
 
 
+@one_thread()
 def guard(
     pool: Paths,
     *,

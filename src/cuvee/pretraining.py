@@ -25,6 +25,7 @@ from .engine import files
 from .engine.columns import DiskColumns
 from .engine.executor import Executor
 from .engine.local import Local
+from .engine.one_thread import one_thread
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
@@ -53,6 +54,7 @@ class Pretrained:
     summary: dict[str, Any]
 
 
+@one_thread()
 def pretrain(
     pool: Paths,
     *,

@@ -17,6 +17,7 @@ from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
+from .engine.one_thread import one_thread
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
@@ -47,6 +48,7 @@ class Profiled(Result):
     """A finished profile: the folder it lies in and the content of its ``profile.json``."""
 
 
+@one_thread()
 def profile(
     pool: Paths,
     *,

@@ -13,6 +13,7 @@ from . import proof_wording as wording
 from .checks import write_rejects
 from .engine import files
 from .engine.executor import Executor
+from .engine.one_thread import one_thread
 from .engine.progress import Progress
 from .layout import PROOF, REJECTS, REPORT, Result, publish
 from .pool import Paths, Reading
@@ -41,6 +42,7 @@ class Proved(Result):
         return bool(primary) and all(verdict == "better" for verdict in primary) and not diverged and held_out
 
 
+@one_thread()
 def prove(
     selections: Paths,
     *,

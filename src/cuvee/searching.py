@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from .checks import write_rejects
 from .engine import files
 from .engine.executor import Executor
+from .engine.one_thread import one_thread
 from .engine.plan import make
 from .engine.progress import Progress
 from .errors import UsageError
@@ -56,6 +57,7 @@ class Searched(Result):
         return bool(told) and not wording.stays(self.summary) and all(one["verdict"] == "better" for one in told)
 
 
+@one_thread()
 def search_mix(
     pool: Paths,
     *,

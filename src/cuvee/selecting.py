@@ -22,6 +22,7 @@ from .duplicates import Duplicates, count_duplicates
 from .engine import files
 from .engine.columns import DiskColumns
 from .engine.local import Executor, Local
+from .engine.one_thread import one_thread
 from .engine.plan import describe, parameters
 from .engine.progress import Progress
 from .engine.run import Engine
@@ -51,6 +52,7 @@ class Selected(Result):
     """A finished selection: the folder it lies in and what is known about it (the content of ``plan.json``)."""
 
 
+@one_thread()
 def select(
     pool: Paths,
     *,

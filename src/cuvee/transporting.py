@@ -26,6 +26,7 @@ from .engine.columns import DiskColumns
 from .engine.draw import uniform
 from .engine.executor import Executor
 from .engine.local import Local
+from .engine.one_thread import one_thread
 from .engine.progress import Progress
 from .engine.run import Engine
 from .engine.store import Store, digest
@@ -71,6 +72,7 @@ class Transported(Result):
         return {one["name"]: one["weight"] for one in self.summary["proposal"]}
 
 
+@one_thread()
 def transport_mix(
     runs: str | os.PathLike[str] | Table,
     pool: Paths,

@@ -18,6 +18,7 @@ from . import utilities_wording as wording
 from .checks import write_rejects
 from .engine import files
 from .engine.executor import Executor
+from .engine.one_thread import one_thread
 from .engine.plan import make
 from .engine.progress import Progress
 from .errors import UsageError
@@ -50,6 +51,7 @@ class Utilities(Result):
         return {one["name"]: one["utility"] for one in self.summary["utilities"] if one["first"]}
 
 
+@one_thread()
 def end_utilities(
     pool: Paths,
     *,

@@ -34,6 +34,7 @@ from . import ray_cluster
 from .executor import Advance, Task, Watch, unheard
 from .files import explain
 from .local import Local
+from .one_thread import one_thread
 from .store import code_digest
 
 if TYPE_CHECKING:
@@ -481,6 +482,7 @@ def _unpack(key: str, folder: str, packed: Any) -> Any:
     return _unpacked[key]
 
 
+@one_thread()
 def _call(
     key: str, folder: str, packed: Any, tasks: Sequence[Any], states: Sequence[int] | None, threads: int
 ) -> tuple[Any, ...]:
@@ -508,6 +510,7 @@ def _call(
     return (head, *rest) if rest else head
 
 
+@one_thread()
 def _merge(key: str, folder: str, packed: Any, left: State, right: State) -> State:
     """Runs on a worker: merges two states, which Ray hands over read-only."""
     try:

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from .. import __version__
+from ..engine.one_thread import one_thread
 from ..engine.progress import Progress
 from ..engine.store import Store, code_digest
 from ..errors import DataError, ResourceError, UsageError
@@ -52,6 +53,7 @@ class WriteResult:
     notes: tuple[str, ...]
 
 
+@one_thread()
 def write_selection(
     folder: Path,
     output: Path | str,
