@@ -39,10 +39,9 @@ from cuvee.law.judge import interval, resamples, together
 from cuvee.law.nested_mixing import NestedMixing
 from cuvee.law.olmix import Olmix
 from cuvee.law.optimal_mixtures import OptimalMixtures
-from cuvee.law.posterior import FEATURES, Draw
+from cuvee.law.posterior import FEATURES, Draw, lowest
 from cuvee.law.propose import Bounds, Question
 from cuvee.law.regmix import RegMix
-from cuvee.law.surfaces import lowest
 from cuvee.law.table import groups_of
 
 Floats = npt.NDArray[np.float64]
@@ -165,8 +164,6 @@ def simulate(seed: int, case: Case) -> dict[str, Any]:
     form, planted = planted_by(case, random)
     kl = float(getattr(case.law, "kl", 0.0))
     question = Question(NAMES, WEIGHT, Bounds(PRIOR, np.ones(3), kl), NOWHERE, seed=seed)
-    trees = isinstance(case.law, RegMix) and case.law.model == "lightgbm"
-    best = question.best(case.law if case.law.simulated and not trees else form, planted)
     x = np.repeat(random.dirichlet(5 * PRIOR, case.mixtures), case.seeds, 0)
     clean = np.column_stack([one[0].at(Settings(NAMES, x)) for one in planted])
     noise = random.normal(0, case.noise, (9 * len(x), 3))
@@ -178,7 +175,9 @@ def simulate(seed: int, case: Case) -> dict[str, Any]:
         full.append([law.fit(runs)])
         counts = resamples(together(runs, law.drawn), case.resamples, seed)
         many.append(law.refit(runs, counts, full[-1][0]))
-    proposals, proposed = lowest(question, many) if trees else question.best(law, many), question.best(law, full)
+    drawn = many[0][0].posterior
+    proposals, proposed = lowest(question, many) if drawn else question.best(law, many), question.best(law, full)
+    best = question.best(law if law.simulated and not drawn else form, planted)
     covers = []
     for at in range(3):
         low, high = interval(proposals[:, at])

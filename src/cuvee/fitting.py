@@ -28,9 +28,9 @@ from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.noticed import about, mingled, upward
+from .law.posterior import lowest
 from .law.propose import Bounds, Question
 from .law.reach import outside
-from .law.surfaces import Surface, lowest
 from .law.table import PROGRESS, Table, read_runs
 from .layout import FIT, FIT_FORMAT, Result, publish, refuse_foreign, versions
 from .registry import find
@@ -423,8 +423,9 @@ class _Job:
         runs = table.runs(names[0], law.card.needs)
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
         best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
-        drawn, beside = many[0][0].posterior, isinstance(many[0][0], Surface)
-        if beside and self.anchor is None:  # surfaces beside trees say where the best is, not what trees would propose
+        drawn = many[0][0].posterior
+        beside = drawn and not full[0].posterior  # surfaces beside trees: where the best is, not what trees propose
+        if drawn and self.anchor is None:
             proposals = lowest(question, many)
         else:
             proposals = proposers.best(self.proposer, question, law, many)

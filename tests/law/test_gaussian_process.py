@@ -16,6 +16,7 @@ from cuvee.errors import UsageError
 from cuvee.law import posterior
 from cuvee.law.gaussian_process import GaussianProcess, Process
 from cuvee.law.marginal import BOUNDS, FIRST, climb, likelihood, log_likelihood, squares
+from cuvee.law.posterior import Draw, lowest
 from cuvee.law.propose import Bounds, Question
 
 from .planted import NAMES, loss, swarm
@@ -211,6 +212,17 @@ def test_descent_finds_the_planted_optimum() -> None:
         reached = sum(loss(best, outcome) for outcome in range(3)) / 3
         assert best[1] <= cap + 1e-9 and best.sum() == pytest.approx(1)
         assert reached < total[x[:, 1] <= cap].min() + 0.01
+
+
+def test_draws_are_looked_through_for_their_least() -> None:
+    """Two valleys: the one next to the natural mixture, and a deeper one beyond a ridge."""
+    valleys, nothing = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]), np.zeros(1)
+    flat = np.zeros((1, 3))
+    draw = Draw(0.15, 0.0, valleys, np.array([-1.0, -1.2]), flat, nothing, nothing, 0.0, 1.0, {})
+    question = Question(NAMES, np.ones(1), Bounds(valleys[0], np.ones(3)), NOWHERE)
+    downhill = question.best(GaussianProcess(), [[draw, draw]])
+    np.testing.assert_allclose(downhill, np.tile(valleys[0], (2, 1)), atol=0.01)
+    np.testing.assert_allclose(lowest(question, [[draw, draw]]), np.tile(valleys[1], (2, 1)), atol=0.01)
 
 
 def test_noise_alone_is_said() -> None:

@@ -13,8 +13,9 @@ from cuvee.core import Runs, Settings
 from cuvee.law import surfaces as module
 from cuvee.law.gaussian_process import seen
 from cuvee.law.marginal import climb, likelihood, log_likelihood
+from cuvee.law.posterior import lowest
 from cuvee.law.propose import Bounds, Question
-from cuvee.law.surfaces import REACH, fitted, lowest, surfaces
+from cuvee.law.surfaces import REACH, fitted, surfaces
 
 from .planted import NAMES, loss, swarm
 

@@ -17,7 +17,7 @@ narrow.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,12 +26,17 @@ import numpy.typing as npt
 
 from ..core import Prediction, Settings
 from .marginal import BOUNDS, likelihood, log_likelihood, squares
+from .propose import Question, descend, random_mixtures, weighted
 
 Floats = npt.NDArray[np.float64]
 FEATURES = 512
 CANDIDATES = 400
 FREEDOM, WIDE = 4.0, 2.0
 """Of the distribution that candidates come from: degrees of freedom, and its scale beside Fisher's information."""
+STARTS, STEPS = 2_000, 150
+"""Random mixtures that descent begins from the best of, and its steps."""
+_AT_ONCE = 512
+"""Mixtures whose cosines are made together, so that they stay near the processor."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,43 @@ class Draw(Prediction):
 
     posterior: ClassVar[bool] = True
 
-    def _near(self, mixture: Floats) -> Floats:
-        return np.asarray(np.exp(-0.5 * squares(mixture, self.rows) / self.length**2) * self.told)
-
     def at(self, settings: Settings) -> Floats:
-        free = self.height * (np.cos(settings.mixture @ self.wave.T + self.shift) @ self.weight)
-        return np.asarray(self.mean + self.scale * (free + self._near(settings.mixture).sum(1)))
+        return np.asarray(self.mean + self.scale * self._value(settings.mixture))
 
     def slope(self, settings: Settings) -> Floats:
-        free = -self.height * (np.sin(settings.mixture @ self.wave.T + self.shift) * self.weight) @ self.wave
-        pull = self._near(settings.mixture)
-        toward = pull @ self.rows - pull.sum(1, keepdims=True) * settings.mixture
-        return np.asarray(self.scale * (free + toward / self.length**2))
+        return np.asarray(self.scale * self._slope(settings.mixture))
+
+    def exact(self) -> Draw:
+        """The same with all digits, as descent needs."""
+        return self
+
+    def _value(self, u: Floats, kind: Any = np.float64) -> Floats:
+        """The surface in units of ``scale``: float64, (n,). ``kind``: of the cosines."""
+        free = np.empty(len(u))
+        wave, shift, weight = (one.astype(kind) for one in (self.wave.T, self.shift, self.weight))
+        for begin in range(0, len(u), _AT_ONCE):
+            phase = u[begin : begin + _AT_ONCE].astype(kind) @ wave
+            phase += shift
+            free[begin : begin + _AT_ONCE] = np.cos(phase, out=phase) @ weight
+        return np.asarray(self.height * free + self._near(u))  # large terms cancel in the second
+
+    def _near(self, u: Floats) -> Floats:
+        """What the runs say: float64, (n,)."""
+        rows, found = self.rows / self.length, np.empty(len(u))
+        half = (rows**2).sum(1) / 2
+        for begin in range(0, len(u), _AT_ONCE):
+            some = u[begin : begin + _AT_ONCE] / self.length
+            apart = some @ rows.T
+            apart -= half
+            apart -= (some**2).sum(1, keepdims=True) / 2
+            found[begin : begin + _AT_ONCE] = np.exp(apart, out=apart) @ self.told
+        return found
+
+    def _slope(self, u: Floats) -> Floats:
+        """Of :meth:`_value` by each number of u: float64, (n, k)."""
+        free = -self.height * (np.sin(u @ self.wave.T + self.shift) * self.weight) @ self.wave
+        pull = np.exp(-0.5 * squares(u, self.rows) / self.length**2) * self.told
+        return np.asarray(free + (pull @ self.rows - pull.sum(1, keepdims=True) * u) / self.length**2)
 
 
 def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: float, count: int, seed: int) -> list[Draw]:
@@ -84,6 +114,21 @@ def draws(theta: Floats, rows: Floats, outcome: Floats, mean: float, scale: floa
     random = generator(seed, y)
     thetas = parameters(random, theta, far, y, count)
     return [_draw(random, one, rows, far, outcome, mean, scale) for one in thetas]
+
+
+def lowest(question: Question, fits: Sequence[Sequence[Prediction]]) -> Floats:
+    """Where each column of ``fits``, draws of posteriors, outcomes by draws, is least: float64, (b, k).
+
+    By descent from the best of ``STARTS`` random mixtures and the natural one: a draw may have several minima.
+    """
+    bounds = question.bounds
+    inner = 0.9 * bounds.prior + 0.1 * (bounds.prior > 0) / (bounds.prior > 0).sum()
+    tried = np.vstack([inner, random_mixtures(bounds, STARTS, question.seed)])
+    best = np.stack([tried[np.argmin(question.value(fits, b, tried))] for b in range(len(fits[0]))])
+    exact = [[one.exact() for one in each if isinstance(one, Draw)] for each in fits]
+    unit = sum(share * one[0].scale for share, one in zip(question.weight, exact, strict=True))
+    objective = weighted(exact, question.weight / unit, question.sources, question.values)
+    return descend(objective, bounds, 0.99 * best + 0.01 * inner, STEPS)[0]
 
 
 def generator(seed: int, y: Floats) -> np.random.Generator:

@@ -19,17 +19,15 @@ no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core import Prediction, Settings
-from .marginal import FIRST, climb, likelihood, squares
-from .posterior import FEATURES, generator, parameters
-from .propose import Question, descend, random_mixtures, weighted
+from ..core import Settings
+from .marginal import FIRST, climb, likelihood
+from .posterior import FEATURES, Draw, generator, parameters
 
 Floats = npt.NDArray[np.float64]
 POWERS = (1.0, 0.5)
@@ -40,10 +38,6 @@ BOUNDS = np.log([[1e-3, 1e3], [0.5, 1e2], [1e-5, 1e1]])
 LONGER = 2.0
 """Bound on logarithms of how many times longer one source's length is than another's."""
 REACH = 2.0
-STARTS, STEPS = 2_000, 150
-"""Random mixtures that descent begins from the best of, and its steps."""
-_AT_ONCE = 512
-"""Mixtures whose cosines are made together, so that they stay near the processor."""
 
 
 @dataclass(frozen=True)
@@ -70,65 +64,28 @@ def grown(u: Floats, length: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class Surface(Prediction):
-    """One of the surfaces.
+class Surface(Draw):
+    """One of the surfaces, of u: ``rows`` are those of the runs, and ``told`` is C s times K^-1 (y - f(X) - e).
 
     Attributes:
-        length, height: l and (2 C / m)^(1/2). rows: float64, (n, k): u of the runs. told: float64, (n,): C s times
-            K^-1 (y - f(X) - e). wave, shift, weight: float64, (m, k), (m,) and (m,): v / l, b and w.
-        mean, scale: of the outcomes, which the process sees less their mean and over their standard deviation.
         kind: of the cosines: seven digits are as good for intervals, and many times as fast.
     """
 
     swell: Swell
-    length: float
-    height: float
-    rows: Floats
-    told: Floats
-    wave: Floats
-    shift: Floats
-    weight: Floats
-    mean: float
-    scale: float
-    parameters: Mapping[str, Any]
     kind: Any = np.float32
-
-    posterior: ClassVar[bool] = True
 
     def at(self, settings: Settings) -> Floats:
         u = self.swell(settings.mixture)
-        return np.asarray(self.mean + self.scale * self._before(u) * grown(u, self.length))
+        return np.asarray(self.mean + self.scale * self._value(u, self.kind) * grown(u, self.length))
 
     def slope(self, settings: Settings) -> Floats:
         u = self.swell(settings.mixture)
-        free = -self.height * (np.sin(u @ self.wave.T + self.shift) * self.weight) @ self.wave
-        pull = np.exp(-0.5 * squares(u, self.rows) / self.length**2) * self.told
-        found = free + (pull @ self.rows - pull.sum(1, keepdims=True) * u) / self.length**2
         grows = (u**2).sum(1, keepdims=True) < REACH**2
-        found += self._before(u)[:, None] * np.where(grows, u / self.length**2, 0.0)
+        found = self._slope(u) + self._value(u, self.kind)[:, None] * np.where(grows, u / self.length**2, 0.0)
         return np.asarray(self.scale * found * grown(u, self.length)[:, None] * self.swell.slope(settings.mixture))
 
-    def _before(self, u: Floats) -> Floats:
-        """The surface before it swells, in units of ``scale``: float64, (n,)."""
-        free = np.empty(len(u))
-        wave, shift, weight = (one.astype(self.kind) for one in (self.wave.T, self.shift, self.weight))
-        for begin in range(0, len(u), _AT_ONCE):
-            phase = u[begin : begin + _AT_ONCE].astype(self.kind) @ wave
-            phase += shift
-            free[begin : begin + _AT_ONCE] = np.cos(phase, out=phase) @ weight
-        return np.asarray(self.height * free + self._near(u))  # large terms cancel in the second
-
-    def _near(self, u: Floats) -> Floats:
-        """What the runs say: float64, (n,)."""
-        rows, found = self.rows / self.length, np.empty(len(u))
-        half = (rows**2).sum(1) / 2
-        for begin in range(0, len(u), _AT_ONCE):
-            some = u[begin : begin + _AT_ONCE] / self.length
-            apart = some @ rows.T
-            apart -= half
-            apart -= (some**2).sum(1, keepdims=True) / 2
-            found[begin : begin + _AT_ONCE] = np.exp(apart, out=apart) @ self.told
-        return found
+    def exact(self) -> Surface:
+        return replace(self, kind=np.float64)
 
 
 def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
@@ -161,22 +118,6 @@ def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
         for place, theta in zip(places.tolist(), thetas, strict=True):
             found[place] = _draw(random, theta, one.swell, u, dots, outcome, mean, scale)
     return [found[place] for place in range(count)]
-
-
-def lowest(question: Question, fits: Sequence[Sequence[Prediction]]) -> Floats:
-    """Where each column of ``fits``, surfaces of outcomes by draws, is least: float64, (b, k).
-
-    By descent from the best of ``STARTS`` random mixtures and the natural one. RegMix's mean of the best simulated
-    mixtures is drawn to their middle, the more so the more sources there are: it is a proposal, not where the best is.
-    """
-    bounds = question.bounds
-    inner = 0.9 * bounds.prior + 0.1 * (bounds.prior > 0) / (bounds.prior > 0).sum()
-    tried = np.vstack([inner, random_mixtures(bounds, STARTS, question.seed)])
-    best = np.stack([tried[np.argmin(question.value(fits, b, tried))] for b in range(len(fits[0]))])
-    exact = [[replace(one, kind=np.float64) for one in each if isinstance(one, Surface)] for each in fits]
-    unit = sum(share * one[0].scale for share, one in zip(question.weight, exact, strict=True))
-    objective = weighted(exact, question.weight / unit, question.sources, question.values)
-    return descend(objective, bounds, 0.99 * best + 0.01 * inner, STEPS)[0]
 
 
 @dataclass(frozen=True)
@@ -241,4 +182,4 @@ def _draw(
     k = c * np.exp(-0.5 * dots / length**2) + white * np.eye(len(u))
     told = c * more * np.linalg.solve(k, (outcome - mean) / scale - free - noise)
     named = {"a": swell.power, "C": c, "l": length, "s": math.sqrt(white) * scale}
-    return Surface(swell, length, height, u, told, wave, shift, weight, mean, scale, named)
+    return Surface(length, height, u, told, wave, shift, weight, mean, scale, named, swell)
