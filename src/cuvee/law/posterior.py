@@ -140,18 +140,16 @@ def generator(seed: int, y: Floats) -> np.random.Generator:
     return np.random.default_rng([seed, *np.round(np.nan_to_num(y) * 1e6).astype(np.int64).view(np.uint32).tolist()])
 
 
-def parameters(
-    random: np.random.Generator, theta: Floats, far: Floats, y: Floats, count: int, bounds: Floats = BOUNDS
-) -> Floats:
+def parameters(random: np.random.Generator, theta: Floats, far: Floats, y: Floats, count: int) -> Floats:
     """Logarithms of C, l and s^2 by importance: float64, (count, 3)."""
-    noise, prior = np.ones(len(y)), np.diag(12 / (bounds[:, 1] - bounds[:, 0]) ** 2)  # of a uniform's variance
+    noise, prior = np.ones(len(y)), np.diag(12 / (BOUNDS[:, 1] - BOUNDS[:, 0]) ** 2)  # of a uniform's variance
     top, _, information = likelihood(theta, far, noise, y)
     spread = WIDE * np.linalg.cholesky(np.linalg.inv(information + prior))
     apart = random.normal(size=(CANDIDATES, 3)) / np.sqrt(random.chisquare(FREEDOM, (CANDIDATES, 1)) / FREEDOM)
     density = -(FREEDOM + 3) / 2 * np.log1p((apart**2).sum(1) / FREEDOM)
     tried = theta + apart @ spread.T
     weight = np.zeros(CANDIDATES)
-    for at in np.flatnonzero(((tried >= bounds[:, 0]) & (tried <= bounds[:, 1])).all(1)):
+    for at in np.flatnonzero(((tried >= BOUNDS[:, 0]) & (tried <= BOUNDS[:, 1])).all(1)):
         weight[at] = math.exp(min(log_likelihood(tried[at], far, noise, y) - top - density[at], 500.0))
     if not weight.sum() > 0:
         return np.tile(theta, (count, 1))

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ..core import Settings
 from .marginal import FIRST, climb, likelihood
-from .posterior import FEATURES, Draw, generator, parameters
+from .posterior import FEATURES, Draw, generator
 
 Floats = npt.NDArray[np.float64]
 POWERS = (1.0, 0.5)
@@ -91,6 +91,8 @@ class Surface(Draw):
 def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
     """``count`` surfaces that runs leave possible, whatever their order.
 
+    C, l and s^2 of a power are the likeliest: drawn, as for a plain process, they made intervals of shares hold 93 to
+    97 of 100 planted best shares where the likeliest make them hold 90 to 93 (120 runs of three sources).
     Of more than ``MOST`` runs, so many are looked at, evenly by their order of shares.
     Cost: cubic in runs; seven seconds for ``MOST`` runs of three sources, eleven for eight.
 
@@ -107,17 +109,9 @@ def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
     evidence = np.array([one.evidence for one in each])
     chance = np.exp(evidence - evidence.max())
     chosen = random.choice(len(POWERS), count, p=chance / chance.sum())
-    found: dict[int, Surface] = {}
-    for at, one in enumerate(each):
-        places = np.flatnonzero(chosen == at)
-        if not len(places):
-            continue
-        u = one.swell(rows)
-        dots = -2 * u @ u.T
-        thetas = parameters(random, one.theta, dots, y, len(places), BOUNDS)
-        for place, theta in zip(places.tolist(), thetas, strict=True):
-            found[place] = _draw(random, theta, one.swell, u, dots, outcome, mean, scale)
-    return [found[place] for place in range(count)]
+    number = np.bincount(chosen, minlength=len(POWERS)).tolist()
+    kinds = [iter(_draws(random, one, rows, y, mean, scale, many)) for one, many in zip(each, number, strict=True)]
+    return [next(kinds[at]) for at in chosen.tolist()]
 
 
 @dataclass(frozen=True)
@@ -163,23 +157,21 @@ def fitted(rows: Floats, y: Floats, power: float, random: np.random.Generator) -
     return Fitted(Swell(power, centre, scaled), theta, evidence if math.isfinite(evidence) else -math.inf)
 
 
-def _draw(
-    random: np.random.Generator,
-    theta: Floats,
-    swell: Swell,
-    u: Floats,
-    dots: Floats,
-    outcome: Floats,
-    mean: float,
-    scale: float,
-) -> Surface:
-    c, length, white = np.exp(theta).tolist()
-    wave = random.normal(size=(FEATURES, u.shape[1])) / length
-    shift, weight = random.uniform(0, 2 * math.pi, FEATURES), random.normal(size=FEATURES)
-    height, more = math.sqrt(2 * c / FEATURES), grown(u, length)
-    free = more * (height * np.cos(u @ wave.T + shift) @ weight)
-    noise = math.sqrt(white) * random.normal(size=len(u))
-    k = c * np.exp(-0.5 * dots / length**2) + white * np.eye(len(u))
-    told = c * more * np.linalg.solve(k, (outcome - mean) / scale - free - noise)
-    named = {"a": swell.power, "C": c, "l": length, "s": math.sqrt(white) * scale}
-    return Surface(length, height, u, told, wave, shift, weight, mean, scale, named, swell)
+def _draws(
+    random: np.random.Generator, one: Fitted, rows: Floats, y: Floats, mean: float, scale: float, count: int
+) -> list[Surface]:
+    c, length, white = np.exp(one.theta).tolist()
+    u = one.swell(rows)
+    more, height = grown(u, length), math.sqrt(2 * c / FEATURES)
+    wave = random.normal(size=(count, FEATURES, u.shape[1])) / length
+    shift, weight = random.uniform(0, 2 * math.pi, (count, FEATURES)), random.normal(size=(count, FEATURES))
+    left = np.tile(y, (count, 1)) - math.sqrt(white) * random.normal(size=(count, len(u)))
+    for b in range(count):
+        left[b] -= more * (height * np.cos(u @ wave[b].T + shift[b]) @ weight[b])
+    k = c * np.exp(u @ u.T / length**2) + white * np.eye(len(u))
+    told = c * more * np.linalg.solve(k, left.T).T
+    named = {"a": one.swell.power, "C": c, "l": length, "s": math.sqrt(white) * scale}
+    return [
+        Surface(length, height, u, told[b], wave[b], shift[b], weight[b], mean, scale, named, one.swell)
+        for b in range(count)
+    ]
