@@ -28,6 +28,7 @@ from cuvee.engine.executor import Advance, Task, Watch, unheard
 from cuvee.engine.local import Local
 from cuvee.engine.one_thread import one_thread
 from cuvee.engine.progress import Progress
+from cuvee.errors import UsageError
 
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("random", {}),
@@ -211,7 +212,10 @@ def blas_threads() -> int:
     return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS takes no more threads than there are cores")
+several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS has no more threads than there are cores")
+
+
+@several_cores
 @pytest.mark.parametrize("job", ["select", "profile", "guard", "fit_law"])
 def test_threads_of_blas(tmp_path: Path, small_pool: Path, target: Path, job: str) -> None:
     """Sums that BLAS shares among threads have other last bits; how many there are is the machine's affair."""
@@ -233,16 +237,20 @@ def test_threads_of_blas(tmp_path: Path, small_pool: Path, target: Path, job: st
         assert blas_threads() == 2
 
 
+@several_cores
 def test_threads_of_jobs_at_once() -> None:
-    """The last to end gives back what was there before the first."""
-    before = blas_threads()
+    """The last to end gives back what was there before the first; so does one that fails."""
     first, second = one_thread(), one_thread()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert blas_threads() == 1
-    second.__exit__(None, None, None)
-    assert blas_threads() == before
+    with threadpool_limits(2, user_api="blas"):
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == 1
+        second.__exit__(None, None, None)
+        assert blas_threads() == 2
+        with pytest.raises(UsageError), one_thread():
+            raise UsageError("")
+        assert blas_threads() == 2
 
 
 def test_reading_is_the_public_class() -> None:

@@ -28,7 +28,7 @@ from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
 from .law.noticed import about, mingled, upward
-from .law.posterior import lowest
+from .law.posterior import Draw, lowest
 from .law.propose import Bounds, Question
 from .law.reach import outside
 from .law.table import PROGRESS, Table, read_runs
@@ -422,13 +422,17 @@ class _Job:
         sources, natural = table.settings.sources, self._natural()
         runs = table.runs(names[0], law.card.needs)
         question = Question(sources, share, Bounds(natural, self._caps()), self._fixed(), seed=self.seed)
-        best = proposers.best(self.proposer, question, law, [[one] for one in full])[0]
         drawn = many[0][0].posterior
         beside = drawn and not full[0].posterior  # surfaces beside trees: where the best is, not what trees propose
-        if drawn and self.anchor is None:
+        searched = question
+        if full[0].posterior and self.proposer == "law":  # descent's steps are for losses that differ by about 1
+            spread = [table.runs(name, law.card.needs).outcome.std() for name in names]
+            searched = replace(question, weight=share / (float(share @ spread) or 1.0))
+        best = proposers.best(self.proposer, searched, law, [[one] for one in full])[0]
+        if isinstance(many[0][0], Draw) and self.anchor is None:
             proposals = lowest(question, many)
         else:
-            proposals = proposers.best(self.proposer, question, law, many)
+            proposals = proposers.best(self.proposer, searched, law, many)
         optimum, step = best, None
 
         def predict(x: Floats) -> Floats:

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -248,3 +249,17 @@ def test_a_fit_of_a_table(tmp_path: Path) -> None:
     assert found["expected"]["proposal"]["loss"] < found["expected"]["uniform"]["loss"]
     assert not any("trees" in sentence for sentence in found["warnings"])
     assert found["optimism"] == 0  # draws of a posterior scatter about its mean, which is nobody's winner
+
+
+def test_the_unit_of_a_loss_is_nothing(tmp_path: Path) -> None:
+    """Neither to the proposal nor to its intervals, which are where draws are least, not downhill of proportional."""
+    runs = swarm(30, 0.01)
+    found = []
+    for unit in (1.0, 2.0**-30):
+        columns = {f"mix.{name}": shares for name, shares in zip(NAMES, runs.settings.mixture.T, strict=True)}
+        table = write(tmp_path / "runs.csv", {**columns, "loss.a": runs.outcome * unit})
+        with patch("cuvee.fitting.lowest", wraps=lowest) as looked:
+            fit = cuvee.fit_law(table, law="gaussian_process", resample=20, output=tmp_path / "fit").summary
+        assert looked.call_count == 1
+        found.append([[one[key] for key in ("weight", "low", "high")] for one in fit["proposal"]])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)

@@ -2,7 +2,8 @@
 
 BLAS shares a sum among threads, and where it cuts changes the last bits: scores of ``gotd`` and intervals of laws were
 others on two cores than on one. Work is in threads of our own (:mod:`cuvee.engine.local`), which BLAS's would only
-fight, and one solves small systems of equations, as laws have, faster than two.
+fight, and one solves small systems of equations, as laws have, faster than two. Of libraries that threadpoolctl knows
+(OpenBLAS, MKL, BLIS) and that are loaded when a job begins; other work of the same process has one thread, too.
 """
 
 from __future__ import annotations

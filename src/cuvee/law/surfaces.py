@@ -1,6 +1,6 @@
 """Smooth surfaces that runs leave possible, for laws that have no intervals of their own.
 
-They are draws of a Gaussian process (see :mod:`cuvee.law.posterior`) whose kernel is
+They are draws of a Gaussian process (see :mod:`cuvee.law.posterior`; but all with its likeliest parameters), of kernel
 
     K(u, u') = C exp(u . u' / l^2) = s(u) C exp(-|u - u'|^2 / (2 l^2)) s(u'),    s(u) = exp(|u|^2 / (2 l^2)),
 
@@ -91,8 +91,8 @@ class Surface(Draw):
 def surfaces(rows: Floats, outcome: Floats, count: int) -> list[Surface]:
     """``count`` surfaces that runs leave possible, whatever their order.
 
-    C, l and s^2 of a power are the likeliest: drawn, as for a plain process, they made intervals of shares hold 93 to
-    97 of 100 planted best shares where the likeliest make them hold 90 to 93 (120 runs of three sources).
+    C, l and s^2 of a power are the likeliest. Drawn, as for a plain process, they made intervals hold 95 to 96 of 100
+    planted best shares where the likeliest make them hold 90 to 94 (``bench/mixing.py``, exponentials).
     Of more than ``MOST`` runs, so many are looked at, evenly by their order of shares.
     Cost: cubic in runs; seven seconds for ``MOST`` runs of three sources, eleven for eight.
 
