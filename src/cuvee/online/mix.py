@@ -26,7 +26,6 @@ import numpy.typing as npt
 
 from ..core import Ask, Draw, Feedback, State
 from ..engine import files
-from ..engine.one_thread import one_thread
 from ..engine.plan import make, parameters
 from ..errors import DataError, UsageError
 from ..layout import sealed
@@ -175,7 +174,6 @@ class OnlineMix:
         self._proposed = True
         return found
 
-    @one_thread()
     def _proposal(self) -> Proposal:
         if self.done:
             raise UsageError(f"The {self.total:,} units are spent: the training is over.")
@@ -192,7 +190,6 @@ class OnlineMix:
             turn.reference,
         )
 
-    @one_thread()
     def update(
         self,
         losses: Numbers | None = None,
