@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# installed without bytecode, which takes minutes for all of torch; what runs is compiled once, and kept
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test bench claims lint clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuvee
@@ -18,7 +21,7 @@ demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuv
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check src tests scripts bench claims
 	$(BIN)/mypy
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests scripts bench claims

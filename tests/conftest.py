@@ -22,13 +22,34 @@ TESTS = Path(__file__).parent
 DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
 
 
+LONG = (
+    "ray",
+    "test_reliability.py",
+    "test_proving.py",
+    "test_docs.py",
+    "test_faults.py",
+    "test_same_bits.py",
+    "remote/test_broken.py",
+    "laws/test_laws.py",
+    "law/test_fitting.py",
+    "test_near_duplicates.py",
+    "search/test_searching.py",
+)
+"""Groups of tests that take a minute or more: first, so that no process is left alone with one at the end."""
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests (``pytest -n 2 --dist loadgroup``), those of a file stay together, and all
     that start Ray: two clusters on one machine would fight for its cores."""
-    for item in items:
+
+    def group(item: pytest.Item) -> str:
         place = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("ray" if place.parts[0] == "ray" else str(place)))
+        return "ray" if place.parts[0] == "ray" else place.as_posix()
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: LONG.index(group(item)) if group(item) in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)

@@ -78,13 +78,18 @@ CASES = (
 
 def rows(count: int) -> list[dict[str, Any]]:
     """Documents of all domains of the demonstration pool, cut to be short."""
+    return [{**row, "text": row["text"][:600]} for row in _spread(count).to_pylist()]
+
+
+def _spread(count: int) -> pa.Table:
+    """Documents of all domains of the demonstration pool."""
     table = pq.read_table(DEMO / "pool.parquet")
-    picks = np.linspace(0, table.num_rows - 1, count).astype(np.int64)
-    return [{**row, "text": row["text"][:600]} for row in table.take(picks).to_pylist()]
+    return table.take(np.linspace(0, table.num_rows - 1, count).astype(np.int64))
 
 
 def furnish(place: Path, count: int = 400) -> None:
-    """Lay out a working folder: two files of a pool, with two bad rows, another pool, a target, losses and runs."""
+    """Lay out a working folder: two files of a pool, with two bad rows, another pool, a target, losses and runs; and
+    less of each file of the demonstration."""
     found = rows(count)
     pq.write_table(pa.Table.from_pylist(found), place / "pool.parquet", row_group_size=90)
     (place / "pool").mkdir()
@@ -93,6 +98,11 @@ def furnish(place: Path, count: int = 400) -> None:
         (place / f"pool/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
     lines = (DEMO / "target.jsonl").read_text().splitlines(keepends=True)
     (place / "target.jsonl").write_text("".join(lines[:20]))
+    (place / "demo").mkdir()
+    pq.write_table(_spread(count), place / "demo" / "pool.parquet")
+    for name in ("target", "target_control", "evaluation"):
+        lines = (DEMO / f"{name}.jsonl").read_text().splitlines(keepends=True)
+        (place / "demo" / f"{name}.jsonl").write_text("".join(lines[::2]))
     chance = np.random.default_rng(0)
     seeds = pa.table(
         {"text": [row["text"] for row in found[::5] if row["text"]]}

@@ -26,6 +26,8 @@ from ..command import Quick
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "src" / "cuvee" / "demo"
+SMALL_DEMO_TOKENS = 20_000
+"""What the demonstration chooses where the working folder has files for it of its own, in ``demo/``."""
 Who = Literal["group", "parent", "child"]
 FOLDER_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.utime", "fcntl.flock"}
 
@@ -107,7 +109,7 @@ class Points(Quick):
 
 def _become(command: Command, report: int, out: Path, err: Path) -> NoReturn:
     """Be ``cuvee`` in this forked process."""
-    from cuvee import cli
+    from cuvee import cli, demonstration
     from cuvee.engine import manifest, run
     from cuvee.supervisor import supervise
 
@@ -122,6 +124,8 @@ def _become(command: Command, report: int, out: Path, err: Path) -> NoReturn:
     files.system = points
     if command.small_spans:
         manifest.CHUNK_ROWS, manifest.SPAN_BYTES, run.CHECKPOINT_SECONDS = 64, (1, 1), 0.0
+    if (small := Path("demo")).is_dir():
+        vars(demonstration).update(package_files=lambda package: small, TOKENS=SMALL_DEMO_TOKENS)
     time.sleep(command.wait)
 
     def work() -> None:

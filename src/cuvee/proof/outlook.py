@@ -22,7 +22,7 @@ from .question import Question
 
 SAMPLE_ROWS = (8, 8, 32)
 """Documents for telling beforehand how long the trials take."""
-LONG_SECONDS = 3.0
+LONG_SECONDS = 1.0
 """A trial of so few documents that takes longer is not timed twice."""
 OVERHEAD_SECONDS = 0.1
 """Of a trial, beside training."""
