@@ -21,7 +21,7 @@ demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuv
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check src tests scripts bench claims
 	$(BIN)/mypy
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests scripts bench claims

@@ -18,7 +18,6 @@ from cuvee.core import Columns
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # likewise one that keeps them alive when it ends
 
-TESTS = Path(__file__).parent
 DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
 
 
@@ -35,21 +34,32 @@ LONG = (
     "test_near_duplicates.py",
     "search/test_searching.py",
 )
-"""Groups of tests that take a minute or more: first, so that no process is left alone with one at the end."""
+"""Groups of tests that take about a minute or more."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
+def group(nodeid: str) -> str:
+    """The file of a test; "ray" for all that start Ray."""
+    place = nodeid.partition("::")[0].removeprefix("tests/")
+    return "ray" if place.startswith("ray/") else place
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests (``pytest -n 2 --dist loadgroup``), those of a file stay together, and all
-    that start Ray: two clusters on one machine would fight for its cores."""
+    """Put the long groups first; the rest stays in its order."""
+    items.sort(key=lambda item: LONG.index(group(item.nodeid)) if group(item.nodeid) in LONG else len(LONG))
 
-    def group(item: pytest.Item) -> str:
-        place = item.path.relative_to(TESTS)
-        return "ray" if place.parts[0] == "ray" else place.as_posix()
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: LONG.index(group(item)) if group(item) in LONG else len(LONG))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests (``pytest -n 2``), those of a group stay together, whose fixtures would
+    be made twice; and two Ray clusters on one machine would fight for its cores."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -179,14 +179,15 @@ def sweep(
     workers: int = 2,
     progress: Progress | None = None,
     arm: str = "arm",
+    documents_of: int = 60,
     **more: Any,
 ) -> dict[str, Record]:
     """One trial per seed on 20 of the documents; records by key."""
     store = Store(cache)
-    keys = documents(store)
+    keys = documents(store, documents_of)
     tasks = []
     for seed in seeds:
-        rows = np.random.default_rng(seed).permutation(60)[:20] * 2
+        rows = np.random.default_rng(seed).permutation(documents_of)[:20] * 2
         recipe = Recipe(proxy or Ngram(table_bits=12), Uniform())
         tasks.append(Task(arm, "5e1ec7", recipe, seed, put_rows(store, rows), (), {"select_seconds": 0.5}))
     return run_trials(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from cuvee.engine.progress import Lines, Progress
 from cuvee.engine.store import Store
 from cuvee.errors import CuveeError, DataError, ResourceError
 from cuvee.methods.policy.uniform import Uniform
+from cuvee.proof.crew import Crew
 from cuvee.proof.exchange import (
     Corpus,
     evaluation_digest,
@@ -165,6 +167,30 @@ def test_a_killed_sweep_loses_at_most_what_was_running(
     again = sweep(ledger, tmp_path / "cache", proxy)
     assert results(again) == results(sweep(tmp_path / "whole", tmp_path / "cache", proxy))
     assert not list((ledger / "running").iterdir())
+
+
+def test_workers_go_on_from_one_call_to_the_next(tmp_path: Path, log: Path) -> None:
+    """With other documents and another ledger, too; one that died meanwhile is replaced; none outlives the command."""
+
+    def processes(begin: int) -> set[int]:
+        return {pid for pid, _ in starts(log)[begin:]}
+
+    with Crew() as crew:
+        one = sweep(tmp_path / "1", tmp_path / "a", Slow(), range(4), 1, start=crew.start)
+        other = sweep(tmp_path / "2", tmp_path / "b", Slow(), range(4), 1, documents_of=44, start=crew.start)
+        (worker,) = processes(0)
+        assert len(starts(log)) == 8
+        os.kill(worker, signal.SIGKILL)
+        for _ in until("its end"):
+            if not alive(worker):
+                break
+        told: list[str] = []
+        sweep(tmp_path / "3", tmp_path / "a", Slow(), range(4), 2, start=crew.start, notice=told.append)
+        assert worker not in processes(8) and not told
+    assert not any(alive(pid) for pid in processes(0))
+    assert results(one) == results(sweep(tmp_path / "4", tmp_path / "a", Slow(), range(4), 1))
+    assert results(other) == results(sweep(tmp_path / "5", tmp_path / "b", Slow(), range(4), 1, documents_of=44))
+    assert results(one) != results(other)
 
 
 def test_two_programs_share_a_ledger(tmp_path: Path, log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes as the parent sees them.
+"""Worker processes as the parent sees them, and where they wait between one call's trials and the next.
 
 They are started with ``subprocess`` and not with ``multiprocessing``, whose children import the user's script again:
 cuvee is called from scripts and notebooks that have no ``if __name__ == "__main__"``. Nothing is pickled.
@@ -41,6 +41,7 @@ class Worker:
         """
         path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100 (pathlib would follow links)
         environment = os.environ | dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
+        self.crew: Crew | None = None
         self.task: str | None = None
         self.share = 0.0
         self._rest = b""
@@ -58,11 +59,15 @@ class Worker:
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
         os.set_blocking(self._out.fileno(), False)
-        self._send(setting)
+        self.begin(setting)
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def begin(self, setting: Mapping[str, Any]) -> None:
+        """Tell it where ledger, documents and evaluation sets are; again before the trials of another call."""
+        self._send(setting)
 
     def give(self, key: str, task: Mapping[str, Any]) -> None:
         """Let it run a trial."""
@@ -104,6 +109,13 @@ class Worker:
         name = signal.Signals(-code).name
         return f"was killed ({name}), perhaps for want of memory" if -code == signal.SIGKILL else f"crashed ({name})"
 
+    def leave(self) -> None:
+        """No trial is left for it: wait for those of the next call, if it is of a crew."""
+        if self.crew is None:
+            self.stop()
+        else:
+            self.crew.idle.append(self)
+
     def stop(self) -> None:
         """End the process at once: an idle one has nothing to lose, a busy one no more than since its checkpoint."""
         with contextlib.suppress(OSError):
@@ -120,3 +132,29 @@ class Worker:
         for worker in workers:
             poll.register(worker._out, select.POLLIN)
         poll.poll(seconds * 1000)
+
+
+class Crew:
+    """The workers of one command. To start one takes as long as many a trial, and a proof has several calls' trials."""
+
+    def __init__(self) -> None:
+        self.idle: list[Worker] = []
+
+    def start(self, setting: Mapping[str, Any]) -> Worker:
+        """A worker that waits, or else a new one, with this setting."""
+        while self.idle:
+            worker = self.idle.pop()
+            if not worker.answers()[1]:
+                worker.begin(setting)
+                return worker
+            worker.stop()
+        worker = Worker(setting)
+        worker.crew = self
+        return worker
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self.idle:
+            self.idle.pop().stop()

@@ -194,7 +194,7 @@ class Job:
         tasks = {(arm.name, seed): self.task(arm, seed) for seed in seeds for arm in arms}
         corpus = gather(self.engine, union([self.draws[place] for place in tasks]))
         sets = [*self.sets, *self.guarded]
-        found = train(self.engine, self.ledger, self.place.progress, list(tasks.values()), corpus, sets, workers)
+        found = train(self.place, list(tasks.values()), corpus, sets, workers)
         by_key = {(record.selection, record.recipe, record.seed): record for record in found.values()}
         for (name, seed), task in tasks.items():
             record = by_key[task.selection, task.recipe.digest(), task.seed]

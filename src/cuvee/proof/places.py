@@ -12,7 +12,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from ..engine.executor import Executor
 from ..engine.local import Local
 from ..engine.progress import Progress
 from ..engine.ray import Ray
-from ..engine.run import Engine
 from ..engine.store import Store
 from ..errors import UsageError
 from ..layout import refuse_foreign
 from ..report.terminal import safe
+from .crew import Crew
 from .draws import Drawn
 from .evaluations import EvaluationSet
 from .ledger import Ledger, warn
@@ -42,6 +42,7 @@ class Place:
 
     Attributes:
         say: told what is going to happen, a sentence each.
+        crew: processes on this machine that run trials.
     """
 
     store: Store
@@ -49,6 +50,7 @@ class Place:
     executor: Executor
     progress: Progress
     say: Callable[[str], object]
+    crew: Crew = field(default_factory=Crew)
 
 
 @contextlib.contextmanager
@@ -75,7 +77,9 @@ def occupied(
     with files.lock(folder), store.in_use():
         refuse_foreign(folder, own, kind)
         told = tell or (lambda sentence: None)
-        yield Place(store, Ledger(ledger, tell or warn), executor or Local(workers), progress or Progress(), told)
+        with Crew() as crew:
+            trials, executor = Ledger(ledger, tell or warn), executor or Local(workers)
+            yield Place(store, trials, executor, progress or Progress(), told, crew)
 
 
 @contextlib.contextmanager
@@ -112,29 +116,27 @@ def with_defaults(function: Callable[..., Any], names: Sequence[str], asked: Map
 
 
 def train(
-    engine: Engine,
-    ledger: Ledger,
-    progress: Progress,
+    place: Place,
     tasks: Sequence[Task],
     corpus: Sequence[str],
     sets: Sequence[EvaluationSet],
     workers: int | None = None,
 ) -> dict[str, Record]:
-    """The record of every trial, by key: from the ledger, or trained now, where the engine's executor trains.
+    """The record of every trial, by key: from the ledger, or trained now, where the place's executor trains.
 
     Args:
         corpus: cache keys of the documents' tables. ``workers``: processes [as many as the executor has].
     """
     return run_trials(
         tasks,
-        ledger,
-        engine.store,
+        place.ledger,
+        place.store,
         corpus,
         [one.evaluation for one in sets],
-        workers or engine.executor.trials,
-        progress,
-        ledger.notice,
-        starter(engine.executor, engine.store, ledger),
+        workers or place.executor.trials,
+        place.progress,
+        place.ledger.notice,
+        starter(place),
     )
 
 
@@ -184,9 +186,9 @@ def percent(progress: Progress) -> Callable[[float], None]:
     return told
 
 
-def starter(executor: Executor, store: Store, ledger: Ledger) -> Start | None:
-    """How workers for trials are started; None for processes on this machine."""
-    if not isinstance(executor, Ray):
-        return None
-    executor.ready([store.root, ledger.folder], [])
-    return partial(RayWorker, executor)
+def starter(place: Place) -> Start:
+    """How workers for trials are started: on a cluster, or as processes on this machine."""
+    if not isinstance(place.executor, Ray):
+        return place.crew.start
+    place.executor.ready([place.store.root, place.ledger.folder], [])
+    return partial(RayWorker, place.executor)

@@ -93,6 +93,10 @@ class RayWorker:
         memory = ", for want of memory" if self._end == "OutOfMemoryError" else ""
         return f"was lost with its Ray worker or node{memory}"
 
+    def leave(self) -> None:
+        """No trial is left for it: give its core back, which other work on the cluster waits for."""
+        self.stop()
+
     def stop(self) -> None:
         """End it at once: an idle one has nothing to lose, a busy one no more than since its checkpoint."""
         with contextlib.suppress(Exception):

@@ -62,7 +62,7 @@ class Sweep:
                 self.show()
         finally:
             for worker in self.workers:
-                worker.stop()
+                (worker.leave if worker.task is None else worker.stop)()
             for claim in self.claims.values():
                 claim.close()
             self.progress.end()
@@ -95,7 +95,8 @@ class Sweep:
         """End idle workers once nothing waits for one: on a cluster, a worker without a place may wait for theirs."""
         if not self.waiting:
             for worker in [worker for worker in self.workers if worker.task is None]:
-                self.discard(worker)
+                self.workers.remove(worker)
+                worker.leave()
 
     def claim(self, key: str) -> bool:
         """Take the lock of a trial; the system gives it back when this process ends, however that ends."""

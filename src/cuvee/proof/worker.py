@@ -1,6 +1,7 @@
 """A process that runs trials, one after another: started by :mod:`cuvee.proof.crew`, told what to do through pipes.
 
-One JSON object per line. In: first the place of ledger and cache, the documents and the evaluation sets; then trials.
+One JSON object per line. In: a setting, which is the place of ledger and cache, the documents and the evaluation sets;
+then trials; and so again.
 Out: {"share"} (of the trial that is done), {"done"} (its record is in the ledger), or {"error"}. Whatever a proxy
 prints goes to standard error. Numerical libraries run single-threaded (crew sets their environment), so that a result
 does not depend on how many cores or workers there are.
@@ -48,9 +49,14 @@ def main(parent: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     try:
-        crew = Runner(json.loads(inbox.readline() or b"null"), outbox)
+        runner: Runner | None = None
         for line in inbox:
-            crew.answer(json.loads(line))
+            message = json.loads(line)
+            if "store" in message:
+                runner = None  # free its documents before others are read
+                runner = Runner(message, outbox)
+            elif runner is not None:
+                runner.answer(message)
     except BrokenPipeError:
         os._exit(0)
 

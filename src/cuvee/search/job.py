@@ -122,7 +122,7 @@ class Job(PoolJob):
     def _settle(self, part: Part, sources: Sources, grid: Grid, caps: Floats) -> None:
         """Decide how runs draw, and what the law knows of the sources."""
         question = self.question
-        self.runs = Runs(self.engine, part, grid, caps, question.proxy, self.sets, self.ledger, self.progress)
+        self.runs = Runs(self.engine, part, grid, caps, question.proxy, self.sets, self.place)
         law = question.law
         if isinstance(law, OptimalMixtures) and not law.one_pass:
             law = replace(law, one_pass=tuple((self.simplex.sizes / grid.planned).tolist()))

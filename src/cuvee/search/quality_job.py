@@ -118,7 +118,7 @@ class QualityJob(Job):
         self.space = Space(self.quality.criteria, names, widest)
         rated = Rated.of(part, self.found.key, self.found.values, self.quality.criteria)
         self.runs = SampledRuns(
-            self.engine, part, grid, caps, question.proxy, self.sets, self.ledger, self.progress,
+            self.engine, part, grid, caps, question.proxy, self.sets, self.place,
             rated=rated, space=self.space, anchors=ANCHORS, passes=question.passes,
         )  # fmt: skip
 

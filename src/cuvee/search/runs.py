@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import Batch
-from ..engine.progress import Progress
 from ..engine.run import Engine
 from ..methods.policy.uniform import Uniform
 from ..proof.corpus import gather
 from ..proof.draws import Drawn, Part, union
 from ..proof.evaluations import EvaluationSet
 from ..proof.exchange import Corpus, evaluation_digest, put_rows
-from ..proof.ledger import Ledger
-from ..proof.places import cost_of, train
+from ..proof.places import Place, cost_of, train
 from ..proof.proxies.ngram import Ngram
 from ..proof.proxy import Proxy, Recipe
 from ..proof.record import Record
@@ -63,8 +61,7 @@ class Runs:
     caps: Floats
     proxy: Proxy
     sets: Sequence[EvaluationSet]
-    ledger: Ledger
-    progress: Progress
+    place: Place
     stocks: dict[int, Stock] = field(default_factory=dict)
     found: int = 0
     """Trials that the ledger held already."""
@@ -92,7 +89,7 @@ class Runs:
     def known(self, tasks: Sequence[Task]) -> int:
         """How many of these trials the ledger holds."""
         digests = self.digests()
-        return sum(self.ledger.path(one.key(digests)).exists() for one in tasks)
+        return sum(self.place.ledger.path(one.key(digests)).exists() for one in tasks)
 
     def digests(self) -> dict[str, str]:
         return {one.name: evaluation_digest(one.evaluation) for one in self.sets}
@@ -102,7 +99,7 @@ class Runs:
         made = [self.task(one) for one in asked]
         digests = self.digests()
         keys = [task.key(digests) for task, *_ in made]
-        before = {key for key in set(keys) - self.trained if self.ledger.find(key) is not None}
+        before = {key for key in set(keys) - self.trained if self.place.ledger.find(key) is not None}
         self.found += len(before)
         self.trained |= set(keys)
         missing = [drawn for (_, drawn, _, _), key in zip(made, keys, strict=True) if key not in before]
@@ -111,7 +108,7 @@ class Runs:
             records = self._counted(self.proxy, asked, made, keys, corpus, digests)
         else:
             tasks = [task for task, *_ in made]
-            found = train(self.engine, self.ledger, self.progress, tasks, corpus, self.sets)
+            found = train(self.place, tasks, corpus, self.sets)
             records = [found[key] for key in keys]
         done = []
         for one, record, (task, drawn, shares, _) in zip(asked, records, made, strict=True):
@@ -129,13 +126,13 @@ class Runs:
         digests: dict[str, str],
     ) -> list[Record]:
         found: dict[str, Record] = {}
-        self.progress.begin("counting n-grams of mixtures", len(set(keys)), "trials")
+        self.place.progress.begin("counting n-grams of mixtures", len(set(keys)), "trials")
         for seed in dict.fromkeys(one.seed for one in asked):
             wanted: dict[str, Run] = {}
             for one, (task, drawn, _, slices), key in zip(asked, made, keys, strict=True):
                 if one.seed == seed and key not in found:
                     wanted.setdefault(key, Run(task, slices, drawn.bytes))
-            absent = [run.slices for key, run in wanted.items() if self.ledger.find(key) is None]
+            absent = [run.slices for key, run in wanted.items() if self.place.ledger.find(key) is None]
             most = np.max(absent, axis=0) if absent else np.zeros(len(self.grid.names), np.int64)
             stock = self.stock(seed).within(most)
             found |= run_counted(
@@ -143,14 +140,14 @@ class Runs:
                 stock,
                 self._texts(stock, corpus),
                 wanted,
-                self.ledger,
+                self.place.ledger,
                 [one.evaluation for one in self.sets],
                 digests,
                 self.engine.executor.trials if not self.engine.executor.remote else 1,
-                self.progress,
-                self.ledger.notice,
+                self.place.progress,
+                self.place.ledger.notice,
             )
-        self.progress.end()
+        self.place.progress.end()
         return [found[key] for key in keys]
 
     def _texts(self, stock: Stock, corpus: Sequence[str]) -> Callable[[], Batch]:

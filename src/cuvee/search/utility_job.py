@@ -210,7 +210,7 @@ class UtilityJob(PoolJob):
         keys = self._keys(tasks)
         known = sum(self.ledger.find(key) is not None for key in set(keys.values()))
         corpus = gather(self.engine, union(list(self.draws.values())))
-        records = train(self.engine, self.ledger, self.progress, list(tasks.values()), corpus, self.sets)
+        records = train(self.place, list(tasks.values()), corpus, self.sets)
         by_arm = {(name, seed): replace(records[key], arm=name, seed=seed) for (name, seed), key in keys.items()}
         arms = {name: Arm(name, "end", self.part, None, round(self.course.tokens), Uniform()) for name in self.arms}
         plan = Plan(tuple(arms.values()), tuple(Pair(arms[FULL], arms[name]) for name in self.left), self.grid.tokens)
