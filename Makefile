@@ -20,7 +20,6 @@ demo: $(STAMP)  ## install, and run the main job on the pool that comes with cuv
 # with more threads of BLAS, the two processes that run tests would fight for two cores
 test: $(STAMP)  ## lint, types and all tests
 	$(BIN)/ruff check src tests scripts bench claims
-	$(BIN)/mypy
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)

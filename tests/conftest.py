@@ -22,17 +22,20 @@ DEMO = Path(__file__).parents[1] / "src" / "cuvee" / "demo"
 
 
 LONG = (
+    "test_docs.py",  # compiles most kernels, which tests that kill would compile again and again
+    "test_types.py",
+    "test_faults.py",
+    "remote/test_broken.py",
     "ray",
     "test_reliability.py",
-    "test_proving.py",
-    "test_docs.py",
-    "test_faults.py",
-    "test_same_bits.py",
-    "remote/test_broken.py",
     "laws/test_laws.py",
+    "test_same_bits.py",
     "law/test_fitting.py",
     "test_near_duplicates.py",
     "search/test_searching.py",
+    "test_proving.py",
+    "proof/test_trials.py",
+    "test_proving_faults.py",
 )
 """Groups of tests that take about a minute or more."""
 

@@ -15,6 +15,7 @@ from .layout import REPORT
 
 TOKENS = 200_000
 TARGET = "sqlite-docs"
+PROXY = "ngram"
 SOFTENED = {"temperature": "100"}
 """For a target like the pool, where DSIR's weights collapse: with 100, thousands of rows keep an effective weight."""
 
@@ -103,6 +104,7 @@ def _prove(output: Path, seeds: int, workers: int, progress: Progress, say: Call
             output / selection,
             evaluations=sets,
             against=against,
+            proxy=PROXY,
             seeds=seeds,
             ledger=output / "ledger",
             output=output / name,

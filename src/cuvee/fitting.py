@@ -289,7 +289,7 @@ class _Job:
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
         minimised = names if self._proposes() else []
-        known = about(table, law, self.name, minimised, self.sizes or ())
+        known = about(table, law, self.name, minimised, self.sizes or (), self.objective is None)
         notes = [*known, *table.notes, *together_said]
         summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
@@ -533,12 +533,12 @@ class _Job:
         )
         mixtures = [
             {
-                "name": f"mixture {at + 1}",
+                "name": name,
                 "shares": row.tolist(),
                 "loss": float(loss[at]),
                 "predicted": float(predicted[at]),
             }
-            for at, row in enumerate(settings.mixture)
+            for at, (name, row) in enumerate(zip(self.table.called(), settings.mixture, strict=True))
         ]
         k, steps = settings.mixture.shape[1], 24
         if k not in (2, 3):

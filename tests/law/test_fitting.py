@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,6 +146,43 @@ def test_scores_whose_sign_was_turned(tmp_path: Path) -> None:
         found = cuvee.fit_law(path, law=law, resample=20, output=tmp_path / law).summary
         assert any(f"'acc' has values below 0, and {law} gives none" in one for one in found["warnings"]) == said
         assert not any("more were better" in one for one in found["warnings"])
+
+
+def test_an_outcome_that_hardly_counts_in_the_sum_is_named(tmp_path: Path) -> None:
+    """With the weights under which it would; not where weights were given."""
+    table = frame(20)
+    table["loss.second"] = np.asarray(table["loss.second"]) / 100
+    path = write(tmp_path / "runs.csv", table)
+
+    def said(**asked: Any) -> list[str]:
+        found = cuvee.fit_law(path, resample=20, output=tmp_path / "fit", **asked).summary
+        return [one for one in found["warnings"] if "in their sum" in one]
+
+    (sentence,) = said()
+    assert sentence.startswith("Over the runs 'second' varies less than a tenth of what 'third' does")
+    given = re.search(r"--objective: (\S+) would", sentence)
+    assert given is not None
+    weights = {name: float(weight) for name, _, weight in (one.partition("=") for one in given[1].split(","))}
+    assert weights.keys() == {"first", "second", "third"}
+    assert run("mix", "fit", path, "--objective", given[1], "--resamples", "20", "-o", tmp_path / "o").status == 0
+    spread = [weight * float(np.std(table[f"loss.{name}"])) for name, weight in weights.items()]
+    assert max(spread) < 1.15 * min(spread)  # weights are told to two digits
+    assert not said(objective=weights)
+    write(path, frame(20))
+    assert not said()
+
+
+def test_pictured_mixtures_are_called_by_their_rows(tmp_path: Path) -> None:
+    """As warnings call them; rows that were left out count."""
+    table = frame(20)
+    table["loss.first"][4] = np.nan
+    path = write(tmp_path / "runs.csv", table)
+    found = cuvee.fit_law(path, resample=20, skip_bad=True, output=tmp_path / "fit").summary
+    called = {one["name"]: one["shares"] for one in found["mixtures"]}
+    assert len(called) == 20 and {"row 6", "rows 7, 8"} < called.keys()
+    for name, shares in called.items():
+        for row in map(int, re.findall(r"\d+", name)):
+            assert shares == pytest.approx([table[f"mix.{source}"][row - 1] for source in sorted(NAMES)])
 
 
 @pytest.mark.parametrize("column", ["steps", "step"])

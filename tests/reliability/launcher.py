@@ -26,8 +26,8 @@ from ..command import Quick
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "src" / "cuvee" / "demo"
-SMALL_DEMO_TOKENS = 20_000
-"""What the demonstration chooses where the working folder has files for it of its own, in ``demo/``."""
+SMALL_DEMO = {"TOKENS": 20_000, "PROXY": "ngram:table_bits=16,order=3"}
+"""What the demonstration does where the working folder has files for it of its own, in ``demo/``."""
 Who = Literal["group", "parent", "child"]
 FOLDER_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.utime", "fcntl.flock"}
 
@@ -125,7 +125,7 @@ def _become(command: Command, report: int, out: Path, err: Path) -> NoReturn:
     if command.small_spans:
         manifest.CHUNK_ROWS, manifest.SPAN_BYTES, run.CHECKPOINT_SECONDS = 64, (1, 1), 0.0
     if (small := Path("demo")).is_dir():
-        vars(demonstration).update(package_files=lambda package: small, TOKENS=SMALL_DEMO_TOKENS)
+        vars(demonstration).update(SMALL_DEMO, package_files=lambda package: small)
     time.sleep(command.wait)
 
     def work() -> None:

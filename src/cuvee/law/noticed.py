@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -13,18 +14,24 @@ MORE = re.compile(
     r"(?<![^\W_])(acc(uracy)?|score|f1|auc|bleu|rouge|exact_match|pass|reward|win_rate)(?![^\W\d_])", re.I
 )
 """Names of outcomes of which more is better."""
+DROWNED = 10.0
+"""An outcome that differs so many times less between runs than another hardly counts in their sum."""
 
 
-def about(table: Table, law: Law, called: str, minimised: Sequence[str], sized: Iterable[str]) -> list[str]:
+def about(
+    table: Table, law: Law, called: str, minimised: Sequence[str], sized: Iterable[str], alike: bool = False
+) -> list[str]:
     """Sentences, gravest first.
 
     Args:
         law, called: the law that will be fitted, and its name.
         minimised: outcomes of which a mixture is proposed. sized: names whose sizes were given.
+        alike: whether these outcomes are added up as they are, since no weights were given.
     """
     return [
         *_negative(table, law, called, minimised),
         *_upward(table, minimised),
+        *(_drowned(table, minimised) if alike else []),
         *_elsewhere(table, sized),
         *_never(table),
         *_mingled(table, law, called),
@@ -63,6 +70,29 @@ def _upward(table: Table, minimised: Sequence[str]) -> list[str]:
     sounds = "is minimised like a loss, and its name sounds" if len(found) == 1 else "are minimised, and sound"
     return [
         f"{_first(found)} {sounds} as if more were better: then take 1 less the score, or fit losses alone (--loss)."
+    ]
+
+
+def _drowned(table: Table, minimised: Sequence[str]) -> list[str]:
+    """Outcomes that differ so little between runs, next to another one, that their sum knows nothing of them."""
+    spread = {name: float(table.outcomes[name].std()) for name in minimised}
+    if not spread or not math.isfinite(sum(spread.values())):
+        return []
+    widest = max(spread, key=lambda name: spread[name])
+    found = [name for name in minimised if 0 < spread[name] < spread[widest] / DROWNED]
+    if not found:
+        return []
+    varies, counts = ("varies", "it hardly counts") if len(found) == 1 else ("vary", "they hardly count")
+    weights = {name: 1 / one for name, one in spread.items() if one > 0}
+    plain = len(weights) < 5 and all(re.fullmatch(r"[\w.-]+", name) for name in weights)
+    told = {name: float(f"{weight / sum(weights.values()):.2g}") for name, weight in weights.items()}
+    most = max(told, key=lambda name: told[name])
+    told[most] += 1 - sum(told.values())  # they are to sum to 1
+    asked = ",".join(f"{name}={weight:.10g}" for name, weight in told.items())
+    example = f": {asked} would let them count alike." if plain else "."
+    return [
+        f"Over the runs {_first(found)} {varies} less than a tenth of what '{widest}' does, so {counts} in their sum. "
+        f"Weigh outcomes with --objective{example}"
     ]
 
 

@@ -74,14 +74,26 @@ class Table:
     def __len__(self) -> int:
         return len(self.group)
 
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """The number of each run in its file, from 1: int64, (n,)."""
+        return self.row if self.row is not None else np.arange(1, len(self) + 1)
+
+    def called(self, most: int = 3) -> list[str]:
+        """What each setting is called, in the order of ``group``: by the first of its rows, like "rows 5, 7"."""
+        order = np.argsort(self.group, kind="stable")
+        parts = np.split(self.numbers()[order], np.flatnonzero(np.diff(self.group[order])) + 1)
+        return [
+            f"row{'s' if len(part) > 1 else ''} {', '.join(map(str, part[:most]))}{' ...' if len(part) > most else ''}"
+            for part in parts
+        ]
+
     def check(self, law: Law, name: str) -> None:
         """Refuse runs with settings that a law, called ``name``, cannot look at.
 
         Raises:
             DataError: with row and column; see :mod:`cuvee.law.columns`.
         """
-        row = self.row if self.row is not None else np.arange(1, len(self) + 1)
-        check_table(self.settings, law.card.needs, row, self.file, name, untrained=law.checkpoints)
+        check_table(self.settings, law.card.needs, self.numbers(), self.file, name, untrained=law.checkpoints)
 
     def apart(self) -> Table:
         """The same with every row by itself, whatever run it is of."""
