@@ -22,8 +22,10 @@ from .question import Question
 
 SAMPLE_ROWS = (8, 8, 32)
 """Documents for telling beforehand how long the trials take."""
-LONG_SECONDS = 1.0
-"""A trial of so few documents that takes longer is not timed twice."""
+SLOW_SECONDS, SLOW_ROWS = 1.0, 16
+"""Where the second takes longer, the third has so many."""
+LONG_SECONDS = 3.0
+"""Where the second takes longer, there is no third, and what a trial costs by itself is not told apart."""
 OVERHEAD_SECONDS = 0.1
 """Of a trial, beside training."""
 
@@ -60,6 +62,8 @@ def speed(proxy: Proxy, engine: Engine, rows: Rows, evaluation: Evaluation) -> S
     corpus = Corpus(engine.store, gather(engine, rows))
     points: list[tuple[int, float]] = []
     for number in SAMPLE_ROWS:  # the first time kernels are compiled or loaded
+        if len(points) > 1 and points[-1][1] > SLOW_SECONDS:
+            number = SLOW_ROWS
         found = timed(proxy, corpus.batch(rows[:number]), evaluation, number)
         if found is None:
             return None
