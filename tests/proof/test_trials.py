@@ -182,7 +182,7 @@ def test_workers_go_on_from_one_call_to_the_next(tmp_path: Path, log: Path) -> N
         assert len(starts(log)) == 8
         os.kill(worker, signal.SIGKILL)
         for _ in until("its end"):
-            if not alive(worker):
+            if crew.idle[0].answers()[1]:
                 break
         told: list[str] = []
         sweep(tmp_path / "3", tmp_path / "a", Slow(), range(4), 2, start=crew.start, notice=told.append)
