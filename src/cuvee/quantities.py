@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -191,6 +191,11 @@ def settings(parts: Iterable[str]) -> dict[str, float]:
 
 _WORD = re.compile(r"""\s*((?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|[^\s'"])+)\s*""")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
+
+
+def weight_list(weights: Mapping[str, float], digits: int = 6) -> str:
+    """Weights as an option takes them, like 'code=0.3,"a, b"=0.7', without exponents."""
+    return ",".join(f"{weight_name(name)}={Decimal(f'{value:.{digits}g}'):f}" for name, value in weights.items())
 
 
 def shell_word(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_an_outcome_that_hardly_counts_in_the_sum_is_named(tmp_path: Path) -> No
 
     (sentence,) = said()
     assert sentence.startswith("Over the runs 'second' varies less than a tenth of what 'third' does")
-    given = re.search(r"--objective: (\S+) would", sentence)
+    given = re.search(r"--objective\. (\S+) would", sentence)
     assert given is not None
     weights = {name: float(weight) for name, _, weight in (one.partition("=") for one in given[1].split(","))}
     assert weights.keys() == {"first", "second", "third"}
@@ -168,8 +169,27 @@ def test_an_outcome_that_hardly_counts_in_the_sum_is_named(tmp_path: Path) -> No
     spread = [weight * float(np.std(table[f"loss.{name}"])) for name, weight in weights.items()]
     assert max(spread) < 1.15 * min(spread)  # weights are told to two digits
     assert not said(objective=weights)
+    table["loss.second"] = np.full(len(table["loss.first"]), 0.1)  # whose standard deviation is 1e-17
+    write(path, table)
+    assert not said()
     write(path, frame(20))
     assert not said()
+
+
+def test_weights_that_are_told_can_be_typed(tmp_path: Path) -> None:
+    """Tiny ones and odd names, too."""
+    table = frame(20)
+    table["loss.a, b"] = np.asarray(table.pop("loss.second")) * 1e7
+    path = write(tmp_path / "runs.csv", table)
+    found = cuvee.fit_law(path, resample=20, output=tmp_path / "fit").summary
+    (said,) = [one for one in found["warnings"] if "in their sum" in one]
+    told = re.search(r"--objective\. (.+) would", said)
+    assert told is not None and '"a, b"=0.0000000' in told[1]
+    (typed,) = shlex.split(told[1])
+    ask = ("mix", "fit", path, "--resamples", "20", "-o", tmp_path / "o", "--objective")
+    assert run(*ask, typed).status == 0
+    scaled = run(*ask, '"a, b"=0.00001,first=7,third=5').error().partition("they are: ")[2].rstrip(".")
+    assert scaled.startswith('"a, b"=0.00000083') and run(*ask, scaled).status == 0
 
 
 def test_pictured_mixtures_are_called_by_their_rows(tmp_path: Path) -> None:

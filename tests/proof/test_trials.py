@@ -187,6 +187,9 @@ def test_workers_go_on_from_one_call_to_the_next(tmp_path: Path, log: Path) -> N
         told: list[str] = []
         sweep(tmp_path / "3", tmp_path / "a", Slow(), range(4), 2, start=crew.start, notice=told.append)
         assert worker not in processes(8) and not told
+        waiting = {one.pid for one in crew.idle}
+        sweep(tmp_path / "6", tmp_path / "a", Slow(fate="memory once", at=2), range(4), 1, start=crew.start)
+        assert waiting and not any(alive(pid) for pid in waiting), "their memory may be what was lacking"
     assert not any(alive(pid) for pid in processes(0))
     assert results(one) == results(sweep(tmp_path / "4", tmp_path / "a", Slow(), range(4), 1))
     assert results(other) == results(sweep(tmp_path / "5", tmp_path / "b", Slow(), range(4), 1, documents_of=44))

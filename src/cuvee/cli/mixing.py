@@ -138,7 +138,7 @@ def _objective(text: str | None, what: str) -> dict[str, float] | None:
     found = {name: float(value) for name, value in quantities.weights(text, "--objective", what).items()}
     total = sum(found.values())
     if total > 0 and abs(total - 1) > ROUNDED:
-        scaled = ",".join(f"{name}={value / total:.6g}" for name, value in found.items())
+        scaled = quantities.weight_list({name: value / total for name, value in found.items()})
         raise UsageError(f"The weights of --objective sum to {total:.6g}, not to 1. In proportion they are: {scaled}.")
     return found
 

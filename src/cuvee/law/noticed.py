@@ -6,10 +6,15 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from ..core import Law
+from ..quantities import shell_word, weight_list
 from .curve import CurveLaw
 from .table import SIZES, Table
 
+Floats = npt.NDArray[np.float64]
 MORE = re.compile(
     r"(?<![^\W_])(acc(uracy)?|score|f1|auc|bleu|rouge|exact_match|pass|reward|win_rate)(?![^\W\d_])", re.I
 )
@@ -73,9 +78,14 @@ def _upward(table: Table, minimised: Sequence[str]) -> list[str]:
     ]
 
 
+def _spread(outcome: Floats) -> float:
+    """The standard deviation; 0 of what is constant but for rounding."""
+    return float(outcome.std()) if np.ptp(outcome) > 1e-9 * np.abs(outcome).max() else 0.0
+
+
 def _drowned(table: Table, minimised: Sequence[str]) -> list[str]:
     """Outcomes that differ so little between runs, next to another one, that their sum knows nothing of them."""
-    spread = {name: float(table.outcomes[name].std()) for name in minimised}
+    spread = {name: _spread(table.outcomes[name]) for name in minimised}
     if not spread or not math.isfinite(sum(spread.values())):
         return []
     widest = max(spread, key=lambda name: spread[name])
@@ -84,15 +94,13 @@ def _drowned(table: Table, minimised: Sequence[str]) -> list[str]:
         return []
     varies, counts = ("varies", "it hardly counts") if len(found) == 1 else ("vary", "they hardly count")
     weights = {name: 1 / one for name, one in spread.items() if one > 0}
-    plain = len(weights) < 5 and all(re.fullmatch(r"[\w.-]+", name) for name in weights)
     told = {name: float(f"{weight / sum(weights.values()):.2g}") for name, weight in weights.items()}
     most = max(told, key=lambda name: told[name])
     told[most] += 1 - sum(told.values())  # they are to sum to 1
-    asked = ",".join(f"{name}={weight:.10g}" for name, weight in told.items())
-    example = f": {asked} would let them count alike." if plain else "."
+    example = f" {shell_word(weight_list(told, 10))} would let them count alike." if len(weights) < 5 else ""
     return [
         f"Over the runs {_first(found)} {varies} less than a tenth of what '{widest}' does, so {counts} in their sum. "
-        f"Weigh outcomes with --objective{example}"
+        f"Weigh outcomes with --objective.{example}"
     ]
 
 

@@ -110,11 +110,17 @@ class Worker:
         return f"was killed ({name}), perhaps for want of memory" if -code == signal.SIGKILL else f"crashed ({name})"
 
     def leave(self) -> None:
-        """No trial is left for it: wait for those of the next call, if it is of a crew."""
+        """No trial is left for it: forget its documents, and wait for the next call's trials, if it is of a crew."""
         if self.crew is None:
             self.stop()
         else:
+            self._send({"rest": True})
             self.crew.idle.append(self)
+
+    def clear(self) -> None:
+        """End the workers that wait: the memory that they hold may be what is lacking."""
+        if self.crew is not None:
+            self.crew.clear()
 
     def stop(self) -> None:
         """End the process at once: an idle one has nothing to lose, a busy one no more than since its checkpoint."""
@@ -139,6 +145,7 @@ class Crew:
 
     def __init__(self) -> None:
         self.idle: list[Worker] = []
+        self._started: list[Worker] = []
 
     def start(self, setting: Mapping[str, Any]) -> Worker:
         """A worker that waits, or else a new one, with this setting."""
@@ -150,11 +157,17 @@ class Crew:
             worker.stop()
         worker = Worker(setting)
         worker.crew = self
+        self._started.append(worker)
         return worker
+
+    def clear(self) -> None:
+        """End those that wait."""
+        while self.idle:
+            self.idle.pop().stop()
 
     def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, *error: object) -> None:
-        while self.idle:
-            self.idle.pop().stop()
+        for worker in self._started:
+            worker.stop()

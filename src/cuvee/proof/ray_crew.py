@@ -97,6 +97,9 @@ class RayWorker:
         """No trial is left for it: give its core back, which other work on the cluster waits for."""
         self.stop()
 
+    def clear(self) -> None:
+        """None waits: see :meth:`leave`."""
+
     def stop(self) -> None:
         """End it at once: an idle one has nothing to lose, a busy one no more than since its checkpoint."""
         with contextlib.suppress(Exception):

@@ -132,7 +132,7 @@ class Sweep:
                 how = worker.death()
                 self.discard(worker)
                 if worker.task is not None:
-                    self.crashed(worker.task, how)
+                    self.crashed(worker, worker.task, how)
 
     def take(self, worker: Any, message: Mapping[str, Any]) -> None:
         """What a worker says about its trial."""
@@ -151,7 +151,7 @@ class Sweep:
         elif message["error"] == "MemoryError":
             worker.task = None
             self.discard(worker)
-            self.crashed(key, "ran out of memory")
+            self.crashed(worker, key, "ran out of memory")
         else:
             raise self.error(key, message)
 
@@ -159,9 +159,11 @@ class Sweep:
         self.workers.remove(worker)
         worker.stop()
 
-    def crashed(self, key: str, how: str) -> None:
+    def crashed(self, worker: Any, key: str, how: str) -> None:
         """Run the trial once more, last of all and with fewer beside it if memory may be why; or give it up."""
         self.crashes[key] = self.crashes.get(key, 0) + 1
+        if "memory" in how:
+            worker.clear()
         if "memory" in how and self.limit > 1:
             self.limit -= 1
         if self.crashes[key] == 1:

@@ -1,7 +1,7 @@
 """A process that runs trials, one after another: started by :mod:`cuvee.proof.crew`, told what to do through pipes.
 
 One JSON object per line. In: a setting, which is the place of ledger and cache, the documents and the evaluation sets;
-then trials; and so again.
+then trials; {"rest"} when none is left, and perhaps all this again.
 Out: {"share"} (of the trial that is done), {"done"} (its record is in the ledger), or {"error"}. Whatever a proxy
 prints goes to standard error. Numerical libraries run single-threaded (crew sets their environment), so that a result
 does not depend on how many cores or workers there are.
@@ -52,8 +52,9 @@ def main(parent: int) -> None:
         runner: Runner | None = None
         for line in inbox:
             message = json.loads(line)
-            if "store" in message:
-                runner = None  # free its documents before others are read
+            if "rest" in message:
+                runner = None  # frees its documents
+            elif "store" in message:
                 runner = Runner(message, outbox)
             elif runner is not None:
                 runner.answer(message)

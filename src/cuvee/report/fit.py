@@ -114,7 +114,10 @@ def _losses(summary: Mapping[str, Any]) -> Markup:
         3: "A dot is a mixture: the nearer to a corner, the more of that source. In colour: the best quarter of those "
         "run. Shaded: the tenth of all mixtures that the law predicts to be best. The circle is the proposal.",
     }
-    usual = "A line is a mixture, going through its share of every source to its measured loss. Thick: the proposal."
+    usual = (
+        "A line is a mixture, going through its share of every source to its measured loss. Dashed: the best quarter "
+    )
+    usual += "of those run. Thick: the proposal."
     chart = losses(names, rows, best, surface, "loss")
     return figure("Which mixtures were good?", sentence(said.get(len(names), usual)), chart)
 
