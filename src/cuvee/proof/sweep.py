@@ -92,7 +92,7 @@ class Sweep:
             idle[0].give(key, self.messages[key])
 
     def dismiss(self) -> None:
-        """End idle workers once nothing waits for one: on a cluster, a worker without a place may wait for theirs."""
+        """Let idle workers go once nothing waits for one: on a cluster, one without a place may wait for theirs."""
         if not self.waiting:
             for worker in [worker for worker in self.workers if worker.task is None]:
                 self.workers.remove(worker)
