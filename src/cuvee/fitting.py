@@ -27,7 +27,7 @@ from .law.baselines import BASELINES, Guess
 from .law.columns import check_asked, of_one_teacher
 from .law.curve import CurveLaw
 from .law.judge import Verdict, group_means, interval, judge, largest_left_out, resamples, together, unlike
-from .law.noticed import about, mingled, upward
+from .law.noticed import about, constant, mingled, upward
 from .law.posterior import Draw, lowest
 from .law.propose import Bounds, Question
 from .law.reach import outside
@@ -43,6 +43,8 @@ LEVEL = 0.9
 """Of all intervals."""
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
+TINY = 1e-6
+"""Outcomes of a smaller standard deviation are scaled before descent, whose last steps change a loss by 1e-13."""
 
 
 class Fitted(Result):
@@ -231,6 +233,11 @@ class _Job:
         self._check_asked()
         names = [name for name in table.outcomes if weight[name] > 0]
         share = np.array([weight[name] for name in names])
+        if self._proposes() and len(same := constant(table, names)) == len(names):
+            raise DataError(
+                f"'{same[0]}'{' and all other outcomes are' if same[1:] else ' is'} the same in every run, so nothing "
+                "tells mixtures apart. Look whether that is what the runs measured."
+            )
         counts = resamples(together(table.runs(names[0], needs), law.drawn), self._resamples(), self.seed)
         full: list[Prediction] = []
         many: Fits = []
@@ -425,9 +432,10 @@ class _Job:
         drawn = many[0][0].posterior
         beside = drawn and not full[0].posterior  # surfaces beside trees: where the best is, not what trees propose
         searched = question
-        if full[0].posterior and self.proposer == "law":  # descent's steps are for losses that differ by about 1
-            spread = [table.runs(name, law.card.needs).outcome.std() for name in names]
-            searched = replace(question, weight=share / (float(share @ spread) or 1.0))
+        spread = float(share @ [table.runs(name, law.card.needs).outcome.std() for name in names])
+        tiny = spread < TINY and not getattr(law, "kl", 0.0)  # a pull is in the outcomes' unit
+        if (full[0].posterior or tiny) and self.proposer == "law":  # its steps are for losses that differ by about 1
+            searched = replace(question, weight=share / (spread or 1.0))
         best = proposers.best(self.proposer, searched, law, [[one] for one in full])[0]
         if isinstance(many[0][0], Draw) and self.anchor is None:
             proposals = lowest(question, many)

@@ -83,7 +83,7 @@ class Autoscale(CurveLaw):
             """Where ``each`` starts of every resample end, (many, each, p), the best first, and their objectives."""
             ends, reached = minimise(
                 lambda theta: self.value(theta, runs.settings), at, runs.outcome, np.repeat(weight, each, 0),
-                self.delta, self.ridge, steps, lambda theta: self.derived(theta, runs.settings),
+                self.delta, self._held(runs.outcome), steps, lambda theta: self.derived(theta, runs.settings),
             )  # fmt: skip
             ends, reached = ends.reshape(many, each, -1), reached.reshape(many, each)
             order = np.argsort(reached, axis=1, kind="stable")

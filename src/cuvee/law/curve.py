@@ -226,6 +226,10 @@ class CurveLaw(Law):
         self.checked()
         return self.starts(runs)
 
+    def _held(self, target: Floats) -> float:
+        """The ridge beside residuals of this target: less where it is below 1, whose squares it would outweigh."""
+        return self.ridge if self.logarithmic else self.ridge * min(1.0, float(np.abs(target).mean())) ** 2
+
     def _curves(self, runs: Runs, weight: Floats, starts: Floats) -> list[Curve]:
         target = runs.outcome
         if self.logarithmic:
@@ -245,8 +249,8 @@ class CurveLaw(Law):
         many, begun = len(weight), len(starts)
         by_formula = derived if self.derived(starts[:1], runs.settings) is not None else None
         theta, reached = minimise(
-            value, np.tile(starts, (many, 1)), target, np.repeat(weight, begun, 0), self.delta, self.ridge,
-            derived=by_formula,
+            value, np.tile(starts, (many, 1)), target, np.repeat(weight, begun, 0), self.delta,
+            self._held(target), derived=by_formula,
         )  # fmt: skip
         theta, reached = theta.reshape(many, begun, -1), reached.reshape(many, begun)
         best = reached.argmin(1)

@@ -36,6 +36,7 @@ def about(
     return [
         *_negative(table, law, called, minimised),
         *_upward(table, minimised),
+        *_constant(table, minimised),
         *(_drowned(table, minimised) if alike else []),
         *_elsewhere(table, sized),
         *_never(table),
@@ -80,7 +81,20 @@ def _upward(table: Table, minimised: Sequence[str]) -> list[str]:
 
 def _spread(outcome: Floats) -> float:
     """The standard deviation; 0 of what is constant but for rounding."""
-    return float(outcome.std()) if np.ptp(outcome) > 1e-9 * np.abs(outcome).max() else 0.0
+    return 0.0 if np.ptp(outcome) <= 1e-9 * np.abs(outcome).max() else float(outcome.std())
+
+
+def constant(table: Table, minimised: Sequence[str]) -> list[str]:
+    """Outcomes that are the same in every run."""
+    return [name for name in minimised if _spread(table.outcomes[name]) == 0]
+
+
+def _constant(table: Table, minimised: Sequence[str]) -> list[str]:
+    found = constant(table, minimised)
+    if not found:
+        return []
+    alone = f"{_first(found)} is the same" if len(found) == 1 else f"Each of {_first(found)} is the same"
+    return [f"{alone} in every run, so it has no say in what is proposed."]
 
 
 def _drowned(table: Table, minimised: Sequence[str]) -> list[str]:

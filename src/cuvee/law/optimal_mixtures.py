@@ -156,7 +156,7 @@ class OptimalMixtures(CurveLaw):
         drawn = self._drawn(there, max(CANDIDATES, self.restarts))
         theta, reached = minimise(
             lambda theta: self.value(theta, there.settings), drawn, there.outcome,
-            np.tile(weight[weight > 0], (len(drawn), 1)), self.delta, self.ridge, GLANCE,
+            np.tile(weight[weight > 0], (len(drawn), 1)), self.delta, self._held(there.outcome), GLANCE,
             lambda theta: self.derived(theta, there.settings),
         )  # fmt: skip
         return theta[np.argsort(reached, kind="stable")[: self.restarts]]
