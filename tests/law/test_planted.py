@@ -24,7 +24,7 @@ from cuvee.law.effective_tokens import EffectiveTokens, compression_ratio
 from cuvee.law.items import isotonic
 from cuvee.law.judge import resamples
 from cuvee.law.loss_to_loss import LossToLoss, ShiftedPower, translated
-from cuvee.law.nested_mixing import NestedMixing
+from cuvee.law.nested_mixing import NestedMixing, shared_power
 from cuvee.law.noise_price import NoisePrice, enough_clean
 from cuvee.law.ood_scaling import OodScaling, TwoPowers
 from cuvee.law.optimal_mixtures import OptimalMixtures
@@ -176,6 +176,71 @@ def test_nested_mixing_keeps_losses_at_two_sizes_apart() -> None:
     assert "The 36 runs below 4e+09 were set aside" in said
     (said,) = NestedMixing().remarks(most, NestedMixing().fit(most))
     assert "set aside" not in said
+
+
+def nested_runs(*designs: tuple[int, list[tuple[float, float]]], seed: int = 0) -> Runs:
+    """Noise-free runs of a three-stage law: so many mixtures at each list of (tokens, parameters)."""
+    random = np.random.default_rng(seed)
+    rows = [
+        (*mixture, tokens, size)
+        for mixtures, sizes in designs
+        for mixture in random.dirichlet([2.5, 1.5, 1.0], mixtures)
+        for tokens, size in sizes
+    ]
+    x = np.array(rows)
+    settings = Settings(NAMES, x[:, :3], {"tokens": x[:, 3], "parameters": x[:, 4]})
+    return Runs(settings, nested_loss(settings), groups_of(settings))
+
+
+def nested_loss(settings: Settings) -> Any:
+    falls = (1e8 / settings.values["tokens"]) ** 0.3 + (1e7 / settings.values["parameters"]) ** 0.4
+    return loss(settings.mixture, 0) + falls
+
+
+FULL = [(tokens, 1e8) for tokens in (1e9, 2e9, 4e9)]
+
+
+def test_nested_mixing_where_tokens_grow_with_size() -> None:
+    """No curve over tokens at one size, so none is made up: the largest runs alone are fitted."""
+    runs = nested_runs((14, [(20 * size, size) for size in (1e8, 2e8, 4e8)]))
+    fitted = NestedMixing().fit(runs)
+    largest = runs.take(runs.settings.values["tokens"] == 8e9)
+    np.testing.assert_allclose(fitted.at(largest.settings), largest.outcome, atol=1e-3)
+    longer = Settings(NAMES, largest.settings.mixture, {**largest.settings.values, "tokens": np.full(14, 8e10)})
+    assert np.isnan(fitted.at(longer)).all()
+    tokens, size = NestedMixing().remarks(runs, fitted)
+    assert tokens.startswith("No mixture was run at one size with three values of tokens: nothing was taken")
+    assert "The 28 runs below 8e+09 were set aside" in tokens
+    assert size.startswith("There are fewer than three values of size among the runs that are left")
+
+
+def test_nested_mixing_takes_no_single_point_elsewhere() -> None:
+    """Mixtures run once, far from the size asked about, have no part; those run once at it have."""
+    full, short, long = (14, FULL), (14, FULL[:1]), (3, FULL[2:])
+    law = NestedMixing()
+    both, alone = nested_runs(full, short), nested_runs(full)
+    fitted = law.fit(both)
+    np.testing.assert_allclose(fitted.at(alone.settings), law.fit(alone).at(alone.settings), atol=1e-6)
+    np.testing.assert_allclose(fitted.at(both.settings), both.outcome, atol=2e-3)
+    (said,) = (one for one in law.remarks(both, fitted) if "set aside: nothing" in one)
+    assert said.startswith("14 curves over tokens with one point, not at 4e+09, set aside")
+    kept = law.fit(nested_runs(full, long))
+    assert kept.parameters["mixture"]["mixtures"] == 17 and "set_aside" not in kept.parameters["tokens"]
+
+
+def test_nested_mixing_tells_no_error_of_curves_that_cannot_err() -> None:
+    """Level, height and exponent of three points are met whatever they are."""
+    one = nested_runs((1, FULL))
+    curve = np.zeros(3, np.int64)
+    found, _, error = shared_power(curve, one.settings.values["tokens"], one.outcome, 8e9)
+    assert np.isnan(error) and np.isfinite(found).all()
+    two = nested_runs((2, FULL))
+    noisy = two.outcome + np.array([0.0, 0.01, 0.0, 0.0, 0.0, 0.0])
+    assert shared_power(np.repeat([0, 1], 3), two.settings.values["tokens"], noisy, 8e9)[2] > 0
+    few = nested_runs((4, FULL))
+    assert any(
+        said.startswith("Only 4 mixtures are left") for said in NestedMixing().remarks(few, NestedMixing().fit(few))
+    )
 
 
 def test_regmix_ranks_mixtures() -> None:

@@ -39,7 +39,8 @@ FIRST, KEPT = 15, 4
 
 @dataclass(frozen=True)
 class Autoscale(CurveLaw):
-    """``tokens``: of every run; ``delta``: where residuals begin to count linearly."""
+    """``tokens``: of every run, whatever a column of the table says; ``delta``: where residuals begin to count
+    linearly."""
 
     tokens: float = 1e9
     delta: float = 1.0
@@ -130,9 +131,7 @@ class Autoscale(CurveLaw):
         return np.column_stack([floor, alpha, gamma])
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        values, k = np.exp(theta).tolist(), len(sources)
-        alpha, gamma = (
-            dict(zip(sources, values[1 : k + 1], strict=True)),
-            dict(zip(sources, values[k + 1 :], strict=True)),
-        )
-        return {"E": values[0], "alpha": alpha, "gamma": gamma}
+        k = len(sources)
+        alpha, gamma = bounded_exp(theta[1 : k + 1], ALPHA).tolist(), bounded_exp(theta[k + 1 :], GAMMA).tolist()
+        named = {"alpha": dict(zip(sources, alpha, strict=True)), "gamma": dict(zip(sources, gamma, strict=True))}
+        return {"E": float(np.exp(theta[0])), **named}

@@ -22,6 +22,9 @@ import numpy as np
 from ..core import Card, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp
 
+STEEP = 4.0
+"""The largest logarithm of alpha."""
+
 
 @dataclass(frozen=True)
 class Bimix(CurveLaw):
@@ -52,7 +55,7 @@ class Bimix(CurveLaw):
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         share = settings.mixture + 1e-12 * (settings.mixture.real < 1e-12)
         k = settings.mixture.shape[-1]
-        power = bounded_exp(-bounded_exp(theta[:, None, k:], 4.0) * np.log(share))
+        power = bounded_exp(-bounded_exp(theta[:, None, k:], STEEP) * np.log(share))
         return (bounded_exp(theta[:, None, :k]) * power).sum(-1)
 
     def starts(self, runs: Runs) -> Floats:
@@ -63,6 +66,6 @@ class Bimix(CurveLaw):
         return np.column_stack([factor, random.uniform(-5.0, -0.5, (self.restarts, k))])
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        values = np.exp(theta).tolist()
-        factors, powers = values[: len(sources)], values[len(sources) :]
+        k = len(sources)
+        factors, powers = np.exp(theta[:k]).tolist(), bounded_exp(theta[k:], STEEP).tolist()
         return {"F": dict(zip(sources, factors, strict=True)), "alpha": dict(zip(sources, powers, strict=True))}

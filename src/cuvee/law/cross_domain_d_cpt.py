@@ -31,9 +31,11 @@ import numpy.typing as npt
 
 from ..core import Card, Law, Prediction, Runs, Settings
 from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
-from .d_cpt import BOUNDS, NAMES, formula, unidentified
+from .d_cpt import BOUNDS, formula, told, unidentified
 
 RIVAL = "offset and scale"
+MU, W = 2.0, 6.0
+"""The largest logarithms of mu and w."""
 """What :class:`OffsetAndScale` is called among the guesses."""
 
 
@@ -67,8 +69,8 @@ class CrossDomainDCpt(CurveLaw):
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         n, d = (np.log(settings.values[name] / 1e6) for name in ("parameters", "tokens"))
         loss, decline = settings.values["early_loss"], settings.values["early_decline"]
-        learnable = 1 / loss + bounded_exp(theta[:, 11:12], 6.0) * decline
-        term = bounded_exp(theta[:, 9:10] - bounded_exp(theta[:, 10:11], 2.0) * np.log(learnable))
+        learnable = 1 / loss + bounded_exp(theta[:, 11:12], W) * decline
+        term = bounded_exp(theta[:, 9:10] - bounded_exp(theta[:, 10:11], MU) * np.log(learnable))
         return formula(theta[:, :9], n, d, settings.values["share"]) + term
 
     def starts(self, runs: Runs) -> Floats:
@@ -80,7 +82,8 @@ class CrossDomainDCpt(CurveLaw):
         return found
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        return dict(zip((*NAMES, "F", "mu", "w"), np.exp(theta).tolist(), strict=True))
+        mu, w = float(bounded_exp(theta[10], MU)), float(bounded_exp(theta[11], W))
+        return {**told(theta), "F": float(np.exp(theta[9])), "mu": mu, "w": w}
 
     def rivals(self) -> tuple[tuple[str, Law], ...]:
         return ((RIVAL, OffsetAndScale()),)
@@ -141,4 +144,4 @@ class OffsetAndScale(CurveLaw):
         return found
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        return dict(zip((*NAMES, "c"), np.exp(theta).tolist(), strict=True))
+        return {**told(theta), "c": float(np.exp(theta[9]))}

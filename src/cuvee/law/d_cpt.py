@@ -66,7 +66,7 @@ class DCpt(CurveLaw):
         return found
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        return dict(zip(NAMES, np.exp(theta).tolist(), strict=True))
+        return told(theta)
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         values = runs.settings.values
@@ -88,10 +88,17 @@ class DCpt(CurveLaw):
 
 NEAR_ZERO, ZOOMS = 0.05, 4
 NAMES = ("E", "A", "B", "C", "alpha", "beta", "gamma", "eta", "eps")
+STEEP = 3.0
+"""The largest logarithm of alpha, beta, gamma, eta and eps."""
 BOUNDS = (
     (-1.5, -1.0, -1.0, -4.0, -2.0, -2.0, -2.5, -2.5, -4.0),
     (-0.05, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.5, -0.5),
 )
+
+
+def told(theta: Floats) -> dict[str, float]:
+    """The numbers of :func:`formula` by name, within their bounds."""
+    return dict(zip(NAMES, np.exp(theta[:4]).tolist() + bounded_exp(theta[4:9], STEEP).tolist(), strict=True))
 
 
 def formula(theta: Numbers, n: Floats, d: Floats, r: Floats) -> Numbers:
@@ -101,9 +108,9 @@ def formula(theta: Numbers, n: Floats, d: Floats, r: Floats) -> Numbers:
     """
     e, a, b, c, alpha, beta, gamma, eta, eps = (theta[:, at : at + 1] for at in range(9))
     logs = np.log(np.where(r > 0, r, 1.0))
-    size = bounded_exp(a - bounded_exp(alpha, 3.0) * n)
-    data = np.where(r > 0, bounded_exp(b + bounded_exp(eta, 3.0) * logs - bounded_exp(beta, 3.0) * d), 0.0)
-    share = bounded_exp(c - bounded_exp(gamma, 3.0) * np.log(r + bounded_exp(eps, 3.0)))
+    size = bounded_exp(a - bounded_exp(alpha, STEEP) * n)
+    data = np.where(r > 0, bounded_exp(b + bounded_exp(eta, STEEP) * logs - bounded_exp(beta, STEEP) * d), 0.0)
+    share = bounded_exp(c - bounded_exp(gamma, STEEP) * np.log(r + bounded_exp(eps, STEEP)))
     return bounded_exp(e) + size + data + share
 
 

@@ -70,9 +70,14 @@ def utility(
     return np.exp(logs) + (d if form != "code" else 0.0)
 
 
+USE, LASTING = 1.0, 5.0
+"""The largest logarithms of -b and of tau, which is 148 for a pool whose use does not fall."""
+
+
 @dataclass(frozen=True)
 class DataFiltering(CurveLaw):
-    """``form``: "paper", "code" or "data"; ``floor``: the irreducible error d, NaN fits it."""
+    """``form``: "paper", "code" or "data"; ``floor``: the irreducible error d, NaN fits it; ``delta``: where residuals
+    begin to count linearly, in the unit of the error, so that a single run that went wrong has little weight."""
 
     form: str = "paper"
     floor: float = float("nan")
@@ -104,7 +109,7 @@ class DataFiltering(CurveLaw):
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         k = settings.mixture.shape[-1]
         a, d = bounded_exp(theta[:, :1]), bounded_exp(theta[:, 1:2])
-        b, tau = -bounded_exp(theta[:, None, 2 : 2 + k], 1.0), bounded_exp(theta[:, None, 2 + k :], 5.0)
+        b, tau = -bounded_exp(theta[:, None, 2 : 2 + k], USE), bounded_exp(theta[:, None, 2 + k :], LASTING)
         if not np.isnan(self.floor):
             d = self.floor + 0.0 * d
         samples, one_pass = settings.values["samples"], settings.values["pass"]
@@ -122,7 +127,7 @@ class DataFiltering(CurveLaw):
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         k = len(sources)
-        b, tau = (-np.exp(theta[2 : 2 + k])).tolist(), np.exp(theta[2 + k :]).tolist()
+        b, tau = (-bounded_exp(theta[2 : 2 + k], USE)).tolist(), bounded_exp(theta[2 + k :], LASTING).tolist()
         floor = float(np.exp(theta[1])) if np.isnan(self.floor) else self.floor
         pools = {name: {"b": one, "tau": half} for name, one, half in zip(sources, b, tau, strict=True)}
         return {"a": float(np.exp(theta[0])), "d": floor, "pools": pools}

@@ -106,7 +106,9 @@ def critical_share(c: float, slope: float, intercept: float, bound: float) -> fl
 
     Shares are from 0 to 1, so 1 where the curve never reaches the bound. Of a curve that falls, the least such share.
     """
-    if not bound > c or slope == 0:
+    if slope == 0:
+        return 1.0 if c + np.exp(intercept) <= bound else float("nan")
+    if not bound > c:
         return float("nan")
     share = float((np.log(bound - c) - intercept) / slope)
     if slope > 0:

@@ -29,12 +29,14 @@ OPEN = 1.0
 
 SUPERVISED = ("E", "A", "B", "alpha", "beta", "gamma")
 DISTILLED = ("c0", "c1", "d1", "f1", "A", "B", "alpha", "beta", "gamma")
+STEEP, C1, F1 = 3.0, 8.0, 3.0
+"""The largest logarithms of alpha, beta and gamma, of c1 and of f1."""
 
 
 def bulk(theta: Numbers, n: Floats, d: Floats) -> Numbers:
     """(A / N^alpha + B / D^beta)^gamma; ``theta``, (b, 5): log A / alpha, log B / beta, log alpha, beta, gamma."""
     a, b = theta[:, :1], theta[:, 1:2]
-    alpha, beta, gamma = (bounded_exp(theta[:, at : at + 1], 3.0) for at in (2, 3, 4))
+    alpha, beta, gamma = (bounded_exp(theta[:, at : at + 1], STEEP) for at in (2, 3, 4))
     inner = bounded_exp(alpha * (a - np.log(n))) + bounded_exp(beta * (b - np.log(d)))
     return bounded_exp(gamma * np.log(inner))
 
@@ -47,7 +49,7 @@ def supervised(theta: Numbers, n: Floats, d: Floats) -> Numbers:
 def distilled(theta: Numbers, n: Floats, d: Floats, teacher: Floats, alone: Floats) -> Numbers:
     """L, (b, n); ``theta``, (b, 9): c0, log c1, log d1, log f1, and the numbers of :func:`bulk`. ``alone``: L0."""
     c0, c1, d1, f1 = theta[:, :1], *(theta[:, at : at + 1] for at in (1, 2, 3))
-    c1, f1 = bounded_exp(c1, 8.0), bounded_exp(f1, 3.0)
+    c1, f1 = bounded_exp(c1, C1), bounded_exp(f1, F1)
     x = (np.log(teacher) - np.log(alone) - d1) / f1
     # log(1 + e^x), written so that neither end overflows
     turn = np.where(x.real > 0, x, 0) + np.log(1 + np.exp(np.where(x.real > 0, -x, x)))
@@ -57,7 +59,8 @@ def distilled(theta: Numbers, n: Floats, d: Floats, teacher: Floats, alone: Floa
 def named(theta: Floats, first: int) -> dict[str, float]:
     """The numbers as the paper writes them."""
     names = SUPERVISED if first == 1 else DISTILLED
-    found = dict(zip(names, np.exp(theta).tolist(), strict=True))
+    most = {"alpha": STEEP, "beta": STEEP, "gamma": STEEP, "c1": C1, "f1": F1}
+    found = {name: float(bounded_exp(one, most.get(name, 30.0))) for name, one in zip(names, theta, strict=True)}
     if first != 1:
         found["c0"] = float(theta[0])
     return found | {

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..core import Card, Prediction, Runs, Settings
 from ..report.figures import plural
-from .curve import CurveLaw, Floats, Numbers, bounded_exp
+from .curve import Curve, CurveLaw, Floats, Numbers, bounded_exp
 
 SURE = 0.01
 """Of chance alone, the share of tables that are remarked upon."""
@@ -31,6 +31,17 @@ CLEARLY = -0.69
 """Rank correlations below this look like a fall, whether or not the runs can show it."""
 FEWEST, ALL_ORDERS = 5, 7
 """Runs of which one order in a hundred is rarer than ``SURE``: 1 / 5!; and up to which all orders are counted."""
+STEEP, CURVED = 5.0, 3.0
+"""The largest logarithms of alpha and beta."""
+
+
+@dataclass(frozen=True)
+class _Defined(Curve):
+    """NaN where A D^alpha is not above 1, of which the logarithm has no such power."""
+
+    def at(self, settings: Settings) -> Floats:
+        inner = self.theta[0] + bounded_exp(self.theta[1], STEEP) * np.log(settings.values["tokens"])
+        return np.where(inner > 0, super().at(settings), np.nan)
 
 
 @dataclass(frozen=True)
@@ -59,10 +70,10 @@ class DownstreamLog(CurveLaw):
         return 3
 
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
-        inner = theta[:, :1] + bounded_exp(theta[:, 1:2], 5.0) * np.log(settings.values["tokens"])
+        inner = theta[:, :1] + bounded_exp(theta[:, 1:2], STEEP) * np.log(settings.values["tokens"])
         # the law is undefined where the logarithm is not above 0: near 0 there, so that no fit stays
         positive = np.where(inner.real > 1e-6, inner, 1e-6)
-        return bounded_exp(bounded_exp(theta[:, 2:3], 3.0) * np.log(positive))
+        return bounded_exp(bounded_exp(theta[:, 2:3], CURVED) * np.log(positive))
 
     def starts(self, runs: Runs) -> Floats:
         logs, score = np.log(runs.settings.values["tokens"]), np.maximum(runs.outcome, 1e-9)
@@ -73,8 +84,12 @@ class DownstreamLog(CurveLaw):
             found.append([max(float(line[1]), 1e-3 - slope * logs.min()), np.log(slope), np.log(beta)])
         return np.array(found)
 
+    def _curves(self, runs: Runs, weight: Floats, starts: Floats) -> list[Curve]:
+        return [_Defined(**vars(one)) for one in super()._curves(runs, weight, starts)]
+
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        return {"log_A": float(theta[0]), "alpha": float(np.exp(theta[1])), "beta": float(np.exp(theta[2]))}
+        alpha, beta = float(bounded_exp(theta[1], STEEP)), float(bounded_exp(theta[2], CURVED))
+        return {"log_A": float(theta[0]), "alpha": alpha, "beta": beta}
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         told, found = misaligned(runs, fitted), []

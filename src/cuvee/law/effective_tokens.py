@@ -84,7 +84,8 @@ class EffectiveTokens(CurveLaw):
         return found
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        positive = dict(zip(("E", "A", "B", "alpha", "beta"), np.exp(theta[:5]).tolist(), strict=True))
+        positive = dict(zip(("E", "A", "B"), np.exp(theta[:3]).tolist(), strict=True))
+        positive |= dict(zip(("alpha", "beta"), bounded_exp(theta[3:5], 3.0).tolist(), strict=True))
         positive["A"], positive["B"] = positive["A"] ** positive["alpha"], positive["B"] ** positive["beta"]
         return {**positive, "diversity": float(theta[5]), "syntheticity": float(theta[6])}
 

@@ -5,10 +5,11 @@ size, L(D) = c + (D_0 / D)^alpha over tokens, taken to ``tokens``; (2) for every
 taken to ``parameters``; (3) ``data_mixing_laws`` on the losses so predicted. In (1) and (2) alpha is shared by the
 curves of all mixtures, which is what makes three points a curve enough (the paper shares it by validation sets).
 
-Inputs: mixtures, columns tokens and parameters, one loss; a stage whose column has fewer than three values is left out
-and said so, and of two values the runs at the larger alone are fitted. Cost: hundredths of a second. Traps: errors add
-up from stage to stage, so each stage's own is among the parameters; every D should end its own schedule, or the
-exponent is one of runs that never cooled down.
+Inputs: mixtures, columns tokens and parameters, one loss. A stage without a curve of three points, as where tokens
+always grow with size, is left out and said so: the runs at its largest value alone are fitted. A curve of one point
+that is not at the size asked about leads nowhere and is set aside. Cost: hundredths of a second. Traps: errors add up
+from stage to stage, so each stage's own is among the parameters; every D should end its own schedule, or the exponent
+is one of runs that never cooled down.
 
 A question that names its tokens and parameters is answered there, by the same stages taken to them; so the law is
 judged at the sizes of the runs left out, and whole mixtures are left out and drawn. Of 82 planted swarms of 24 mixtures
@@ -32,6 +33,8 @@ from .data_mixing_laws import DataMixingLaws
 Floats = npt.NDArray[np.float64]
 COPY = "copy"
 """The column that tells a mixture drawn twice apart from itself."""
+FEW, APART = "left out: fewer than three values", "left out: no curve of three points"
+"""Why a stage has no law."""
 
 
 def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) -> tuple[Floats, float, float]:
@@ -41,9 +44,11 @@ def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) 
         curve: int64, (n,), from 0 without gaps. x: above 0. at: where to predict.
 
     Returns:
-        predictions float64, (curves,); alpha; and the root mean square of all residuals.
+        predictions float64, (curves,), NaN where a curve has points at one x alone, and not at ``at``; alpha; and the
+        residuals' standard deviation, NaN where there are as many numbers as points.
     """
     scaled = x / x.max()
+    points = _points(curve, x)
     count = np.bincount(curve).astype(np.float64)
 
     def fit(alpha: float) -> tuple[float, Floats, Floats]:
@@ -69,7 +74,15 @@ def shared_power(curve: npt.NDArray[np.int64], x: Floats, y: Floats, at: float) 
             low = first
     alpha = float(0.5 * (low + high))
     squares, b, c = fit(alpha)
-    return c + b * (at / x.max()) ** -alpha, alpha, float(np.sqrt(squares / len(y)))
+    free = len(y) - int(np.minimum(points, 2).sum()) - 1
+    error = float(np.sqrt(squares / free)) if free > 0 else np.nan
+    alone = (points == 1) & (x[np.unique(curve, return_index=True)[1]] != at)
+    return np.where(alone, np.nan, c + b * (at / x.max()) ** -alpha), alpha, error
+
+
+def _points(curve: npt.NDArray[np.int64], x: Floats) -> npt.NDArray[np.int64]:
+    """At how many x every curve has points."""
+    return np.bincount(np.unique(np.column_stack([curve, x]), axis=0)[:, 0].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -168,7 +181,8 @@ class NestedMixing(Law):
         inner = law.fit(last) if first is None else law.refit(last, np.ones((1, len(last)), np.int64), first)[0]
         assert isinstance(inner, Curve)
         error = float(np.sqrt(((inner.at(last.settings) - last.outcome) ** 2).mean()))
-        return _Nested(self, runs, target, {target: inner}, {**told, "mixture": {**inner.parameters, "error": error}})
+        fitted = {"error": error, "mixtures": len(last)}
+        return _Nested(self, runs, target, {target: inner}, {**told, "mixture": {**inner.parameters, **fitted}})
 
     def taken(self, runs: Runs, tokens: float, parameters: float) -> tuple[Runs, dict[str, Any]]:
         """The first two stages: each mixture's loss taken to a size, and what each stage was."""
@@ -178,26 +192,44 @@ class NestedMixing(Law):
         told: dict[str, Any] = {}
         for stage, name, target in (("tokens", "tokens", tokens), ("size", "parameters", parameters)):
             column = held[name]
-            if len(np.unique(column)) < 3:  # losses at different sizes do not belong into one fit
+            key = np.column_stack([mixture, held[COPY], *([held["parameters"]] if stage == "tokens" else [])])
+            _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
+            if _points(curve.ravel(), column).max() < 3:  # losses at different sizes do not belong into one fit
                 most = column == column.max()
                 mixture, loss = mixture[most], loss[most]
                 held = {other: kept[most] for other, kept in held.items()}
-                told[stage] = "left out: fewer than three values" + ("" if most.all() else ", the largest alone fitted")
+                told[stage] = FEW if len(np.unique(column)) < 3 else APART
+                told[stage] += "" if most.all() else ", the largest alone fitted"
                 continue
-            key = np.column_stack([mixture, held[COPY], *([held["parameters"]] if stage == "tokens" else [])])
-            _, first, curve = np.unique(key, axis=0, return_index=True, return_inverse=True)
             loss, alpha, error = shared_power(curve.ravel(), column, loss, target)
-            told[stage] = {"alpha": alpha, "error": error, "at": target}
-            mixture, held = mixture[first], {other: kept[first] for other, kept in held.items()}
+            known = np.isfinite(loss)
+            told[stage] = {"alpha": alpha, "error": None if np.isnan(error) else error, "at": target}
+            if not known.all():
+                told[stage]["set_aside"] = int((~known).sum())
+            mixture, loss = mixture[first][known], loss[known]
+            held = {other: kept[first][known] for other, kept in held.items()}
         return Runs(Settings(runs.settings.sources, mixture), loss, np.arange(len(loss))), told
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
         found = []
         for stage, name in (("tokens", "tokens"), ("size", "parameters")):
-            if isinstance(fitted.parameters[stage], str):
-                column = runs.settings.values[name]
-                said = f"There are fewer than three values of {stage}: nothing was taken to a larger one."
+            column, told = runs.settings.values[name], fitted.parameters[stage]
+            if isinstance(told, str):
+                within = " at one size" if stage == "tokens" else ""
+                left = " among the runs that are left" if len(np.unique(column)) > 2 else ""
+                said = (
+                    f"No mixture was run{within} with three values of {name}"
+                    if told.startswith(APART)
+                    else f"There are fewer than three values of {stage}{left}"
+                ) + ": nothing was taken to a larger one."
                 if less := int((column < column.max()).sum()):
                     said += f" The {less:,} runs below {column.max():g} were set aside: a fit is to losses of one size."
                 found.append(said)
+            elif aside := told.get("set_aside", 0):
+                found.append(
+                    f"{aside:,} {'curve' if aside == 1 else 'curves'} over {name} with one point, not at "
+                    f"{told['at']:g}, set aside: nothing tells where they lead. Run these mixtures at more {name}."
+                )
+        if (mixtures := fitted.parameters["mixture"]["mixtures"]) <= self.numbers(len(runs.settings.sources)):
+            found.append(f"Only {mixtures} mixtures are left for the mixing law: run more of them at every size.")
         return found

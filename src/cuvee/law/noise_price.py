@@ -22,7 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import Card, Prediction, Runs, Settings
-from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
+from .curve import Curve, CurveLaw, Floats, Numbers, bounded_exp, spread
+from .judge import clusters, interval, resamples
+from .moved import wider
+
+RESAMPLES, LEVEL = 200, 0.9
+STEEP, DEAR = 2.0, 3.0
+"""The largest logarithms of alpha and of the price."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class NoisePrice(CurveLaw):
 
     def value(self, theta: Numbers, settings: Settings) -> Numbers:
         e, a, alpha, price = (theta[:, at : at + 1] for at in range(4))
-        effective = settings.values["clean"] + bounded_exp(price, 3.0) * settings.values["noisy"]
-        return bounded_exp(e) + bounded_exp(bounded_exp(alpha, 2.0) * (a - np.log(effective)))
+        effective = settings.values["clean"] + bounded_exp(price, DEAR) * settings.values["noisy"]
+        return bounded_exp(e) + bounded_exp(bounded_exp(alpha, STEEP) * (a - np.log(effective)))
 
     def starts(self, runs: Runs) -> Floats:
         floor = np.log(max(float(runs.outcome.min()), 1e-9))
@@ -63,11 +69,25 @@ class NoisePrice(CurveLaw):
         return spread(0, self.restarts, low, np.array([floor - 0.02, most, 0.3, 0.3]))
 
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
-        e, a, alpha, price = np.exp(theta).tolist()
-        return {"E": e, "A": a**alpha, "alpha": alpha, "price": price, "noisy_for_one_clean": 1 / price}
+        alpha, price = float(bounded_exp(theta[2], STEEP)), float(bounded_exp(theta[3], DEAR))
+        told = {"E": float(np.exp(theta[0])), "A": float(np.exp(theta[1] * alpha)), "alpha": alpha, "price": price}
+        return {**told, "noisy_for_one_clean": 1 / price}
+
+    def between(self, runs: Runs, fitted: Curve) -> tuple[float, float]:
+        """The interval of the price over resampled runs, 90 %, as wide as few runs ask for."""
+        again = self.refit(runs, resamples(runs, RESAMPLES, 0), fitted)
+        logs = np.array([min(one.theta[3], DEAR) for one in again if isinstance(one, Curve)])
+        middle, factor = min(float(fitted.theta[3]), DEAR), wider(clusters(runs)[0], self.numbers(0), LEVEL)
+        low, high = (float(np.exp(middle + factor * (end - middle))) for end in interval(logs, LEVEL))
+        return low, high
 
     def remarks(self, runs: Runs, fitted: Prediction) -> list[str]:
-        found = []
+        assert isinstance(fitted, Curve)
+        price, (low, high) = fitted.parameters["price"], self.between(runs, fitted)
+        found = [
+            f"A noisy sample is worth {price:.3g} of a clean one, {100 * LEVEL:.0f} % over resampled runs "
+            f"[{low:.3g}, {high:.3g}]."
+        ]
         if not enough_clean(runs):
             found.append("Some runs have less than 1 % of clean samples, where a price says nothing. Leave them out.")
         if not (runs.settings.values["noisy"] == 0).any():

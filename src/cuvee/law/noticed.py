@@ -41,6 +41,7 @@ def about(
         *_elsewhere(table, sized),
         *_never(table),
         *_mingled(table, law, called),
+        *_told_otherwise(table, law, called),
     ]
 
 
@@ -142,6 +143,19 @@ def _mingled(table: Table, law: Law, called: str) -> list[str]:
         f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {called} does not look at it: "
         f"losses of different sizes do not belong into one fit. {instead}"
         for name, column in found.items()
+    ]
+
+
+def _told_otherwise(table: Table, law: Law, called: str) -> list[str]:
+    """A size that the law takes as a parameter, and that the runs have otherwise."""
+    column, taken = table.settings.values.get("tokens"), getattr(law, "tokens", None)
+    if column is None or taken is None or "tokens" in law.card.needs:
+        return []
+    held = float(column[0])
+    if held == taken or not (column == held).all():  # where they differ, that is said elsewhere
+        return []
+    return [
+        f"The runs have {held:.6g} tokens, and {called} was fitted as for {taken:.6g}: fit {called}:tokens={held:.15g}."
     ]
 
 

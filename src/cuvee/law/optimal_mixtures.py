@@ -16,7 +16,8 @@ the decay of Muennighoff et al., "Scaling Data-Constrained Language Models", Neu
 fitted for all sources: the number of further passes that would ever count. Without it, the proportional mixture of a
 run over the whole pool, which repeats nothing, looks no better than its neighbours.
 
-Shares enter with 1e-4 added, so that a source that is left out has a finite slope. Residuals count by Huber's loss.
+Shares enter with 1e-4 added, so that a source that is left out has a finite slope; gamma is at most e. Residuals count
+by Huber's loss.
 
 Inputs: mixtures and one loss; about four runs a source. Cost: a hundredth of a second a fit. Traps: twice as many
 numbers as sources and two (``shared``: as many); C and gamma of a source trade off, so compare predictions alone; the
@@ -38,6 +39,8 @@ from ..core import Card, Prediction, Runs, Settings
 from .curve import Curve, CurveLaw, Floats, Numbers, bounded_exp, minimise
 
 FLOOR = 1e-4
+STEEP, LASTING = 1.0, 4.0
+"""The largest logarithms of gamma and of R."""
 CANDIDATES, GLANCE = 32, 12
 """Random starts, and the steps that each is given before the best are followed to their end."""
 
@@ -96,11 +99,11 @@ class OptimalMixtures(CurveLaw):
         k = settings.mixture.shape[-1]
         share = settings.mixture
         if self.one_pass:
-            once, lasting = np.array(self.one_pass), bounded_exp(theta[:, None, -1:], 4.0)
+            once, lasting = np.array(self.one_pass), bounded_exp(theta[:, None, -1:], LASTING)
             more = share / once - 1.0
             fading = once * (1.0 + lasting * (1.0 - bounded_exp(-more / lasting, 0.0)))
             share = np.where(more.real > 0, fading, share)
-        power = bounded_exp(theta[:, None, self._powers(k)], 1.0)
+        power = bounded_exp(theta[:, None, self._powers(k)], STEEP)
         worth = bounded_exp(theta[:, None, 1 : k + 1] + power * np.log(share + FLOOR))
         return bounded_exp(theta[:, :1]) + 1 / worth.sum(-1)
 
@@ -130,12 +133,12 @@ class OptimalMixtures(CurveLaw):
         share = np.broadcast_to(settings.mixture, (len(theta), *settings.mixture.shape[-2:]))
         fading, by_lasting = np.ones(share.shape), np.zeros(share.shape)
         if self.one_pass:
-            once, lasting = np.array(self.one_pass), np.exp(np.minimum(theta[:, None, -1:], 4.0))
+            once, lasting = np.array(self.one_pass), np.exp(np.minimum(theta[:, None, -1:], LASTING))
             more = np.maximum(share / once - 1.0, 0.0)
             fading = np.exp(-more / lasting)
             by_lasting = once * lasting * (1.0 - fading - more / lasting * fading)
             share = np.where(more > 0, once * (1.0 + lasting * (1.0 - fading)), share)
-        power = np.exp(np.minimum(theta[:, None, self._powers(k)], 1.0))
+        power = np.exp(np.minimum(theta[:, None, self._powers(k)], STEEP))
         logs = np.log(share + FLOOR)
         worth = np.exp(np.minimum(theta[:, None, 1 : k + 1] + power * logs, 30.0))
         return _Parts(worth, worth.sum(-1), power, logs, worth * power / (share + FLOOR), fading, by_lasting)
@@ -175,7 +178,7 @@ class OptimalMixtures(CurveLaw):
     def named(self, theta: Floats, sources: tuple[str, ...]) -> dict[str, Any]:
         values, k = np.exp(theta).tolist(), len(sources)
         worth = dict(zip(sources, values[1 : k + 1], strict=True))
-        powers = values[self._powers(k)]
+        powers = bounded_exp(theta[self._powers(k)], STEEP).tolist()
         gamma = powers[0] if self.shared else dict(zip(sources, powers, strict=True))
         found = {"E": values[0], "C": worth, "gamma": gamma}
-        return {**found, "R": values[-1]} if self.one_pass else found
+        return {**found, "R": float(bounded_exp(theta[-1], LASTING))} if self.one_pass else found
