@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cuvee.core import Runs, Settings
-from cuvee.law.optimal_mixtures import OptimalMixtures
+from cuvee.law.optimal_mixtures import FLOOR, OptimalMixtures
 
 
 def planted(seed: int, k: int, n: int) -> tuple[OptimalMixtures, Runs]:
@@ -26,6 +26,19 @@ def test_many_sources() -> None:
         law, runs = planted(seed, 12, 64)
         thorough = OptimalMixtures(restarts=32, one_pass=law.one_pass, shared=True).fit(runs)
         assert law.fit(runs).objective <= 1.01 * thorough.objective
+
+
+def test_told_numbers_are_those_used() -> None:
+    """Within their bounds, whatever the search for them ended at."""
+    law, runs = planted(0, 3, 8)
+    theta = np.array([0.5, 0.1, -0.3, 0.8, 3.0, 6.0])  # of which gamma is at most e, and R at most e^4
+    told = law.named(theta, runs.settings.sources)
+    once, share, lasting = np.array(law.one_pass), runs.settings.mixture, told["R"]
+    more = once * (1 + lasting * (1 - np.exp(-(share / once - 1) / lasting)))
+    worth = np.array([told["C"][name] for name in runs.settings.sources])
+    seen = np.where(share > once, more, share)
+    expected = told["E"] + 1 / (worth * (seen + FLOOR) ** told["gamma"]).sum(1)
+    np.testing.assert_allclose(law.value(theta[None].astype(complex), runs.settings)[0].real, expected, rtol=1e-12)
 
 
 def test_runs_left_out_have_no_part() -> None:

@@ -426,6 +426,10 @@ def test_downstream_log_and_misalignment() -> None:
     runs = table((0.25 * np.log(tokens) - 3.5) ** 1.8 + random.normal(0, 0.05, len(tokens)), tokens=tokens)
     fitted = DownstreamLog().fit(runs)
     np.testing.assert_allclose(fitted.at(runs.settings), (0.25 * np.log(tokens) - 3.5) ** 1.8, atol=0.1)
+    few = table(
+        [0.0, 0.0], tokens=np.exp(np.array([0.9, 1.1]) * -fitted.parameters["log_A"] / fitted.parameters["alpha"])
+    )
+    assert np.isnan(fitted.at(few.settings)).tolist() == [True, False]  # its logarithm is below 0 at the first
     fine = misaligned(runs, fitted)
     assert fine["p_lack_of_fit"] > 0.01 and fine["fall"] > 0.8
     bent = np.where(tokens > 3e9, aligned.max() - 0.3 * np.log(tokens / 3e9), aligned)
@@ -443,6 +447,10 @@ def test_price_of_noise() -> None:
     assert fitted.parameters["price"] == pytest.approx(0.6, abs=0.06)
     assert fitted.parameters["noisy_for_one_clean"] == pytest.approx(1 / fitted.parameters["price"])
     assert enough_clean(runs) and not enough_clean(runs, least=0.5)
+    low, high = NoisePrice().between(runs, fitted)
+    assert low < 0.6 < high < 1.2 * low
+    told = NoisePrice().remarks(runs, fitted)[0]
+    assert f"worth {fitted.parameters['price']:.3g} of a clean one, 90 % over resampled runs [{low:.3g}, " in told
 
 
 def test_value_of_ood_fit_and_dose() -> None:

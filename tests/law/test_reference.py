@@ -68,6 +68,7 @@ def test_one_proportion() -> None:
     bound = float(loss[3])
     assert critical_share(c, slope, intercept, bound) == pytest.approx(share[3], abs=2e-3)
     assert np.isnan(critical_share(c, slope, intercept, c - 0.1))
+    assert critical_share(2.0, 0.0, np.log(0.3), 2.5) == 1.0 and np.isnan(critical_share(2.0, 0.0, np.log(0.6), 2.5))
 
 
 def test_critical_shares_are_shares() -> None:

@@ -53,6 +53,16 @@ def test_sizes_at_which_a_law_does_not_look(tmp_path: Path) -> None:
     assert len(said) == 1 and said[0].startswith("Runs differ in tokens, from 1e+09 to 2e+09, and data_mixing_laws")
 
 
+def test_tokens_that_a_law_takes_otherwise(tmp_path: Path) -> None:
+    columns = frame() | {"tokens": np.full(48, 2_000_000)}
+    path = write(tmp_path / "runs.csv", columns)
+    asked: dict[str, Any] = {"law": "autoscale", "resample": 20, "losses": ["first"], "output": tmp_path / "out"}
+    told = "The runs have 2e+06 tokens, and autoscale was fitted as for 1e+09: fit autoscale:tokens=2000000."
+    assert told in cuvee.fit_law(path, **asked).summary["warnings"]
+    said = cuvee.fit_law(path, **asked, settings={"tokens": 2e6}).summary["warnings"]
+    assert not any("was fitted as for" in one for one in said)
+
+
 def test_d_cpt_says_what_is_open() -> None:
     share, tokens = (one.ravel() for one in np.meshgrid(np.linspace(0.2, 1, 6), [2e9, 4e9]))
     sizes = np.repeat([5e8, 2e9], len(share))
