@@ -43,6 +43,8 @@ LEVEL = 0.9
 """Of all intervals."""
 RESAMPLES, FEW_RESAMPLES = 400, 40
 """Bootstrap resamples of laws that are formulas, and of those that have to be fitted one by one."""
+MOST = 1e12
+"""Outcomes above it, or below its inverse, are refused."""
 TINY = 1e-6
 """Outcomes of a smaller standard deviation are scaled before descent, whose last steps change a loss by 1e-13."""
 
@@ -232,12 +234,11 @@ class _Job:
         weight = self._objective()
         self._check_asked()
         names = [name for name in table.outcomes if weight[name] > 0]
+        same = self._same(names) if self._proposes() else []
+        names = [name for name in names if name not in same]
         share = np.array([weight[name] for name in names])
-        if self._proposes() and len(same := constant(table, names)) == len(names):
-            raise DataError(
-                f"'{same[0]}'{' and all other outcomes are' if same[1:] else ' is'} the same in every run, so nothing "
-                "tells mixtures apart. Look whether that is what the runs measured."
-            )
+        if same:
+            share /= share.sum()
         counts = resamples(together(table.runs(names[0], needs), law.drawn), self._resamples(), self.seed)
         full: list[Prediction] = []
         many: Fits = []
@@ -258,7 +259,7 @@ class _Job:
             told.append(
                 {
                     "name": name,
-                    "weight": weight[name],
+                    "weight": float(share[names.index(name)]),
                     "parameters": full[-1].parameters,
                     **_told(verdict),
                     "largest": {one: largest_left_out(law, runs, one) for one in scales},
@@ -296,7 +297,7 @@ class _Job:
         summary["shown"] = wording.telling(summary)
         together_said = law.across({name: table.runs(name, needs) for name in table.outcomes})
         minimised = names if self._proposes() else []
-        known = about(table, law, self.name, minimised, self.sizes or (), self.objective is None)
+        known = about(table, law, self.name, [*minimised, *same], self.sizes or (), self.objective is None)
         notes = [*known, *table.notes, *together_said]
         summary["warnings"] = wording.warnings(summary, notes)
         summary["verdict"] = wording.verdict(summary)
@@ -372,6 +373,23 @@ class _Job:
         if not all(math.isfinite(w) and w >= 0 for w in self.objective.values()) or not total > 0:
             raise UsageError("Weights of outcomes must be numbers of at least 0, and not all 0.")
         return {name: self.objective.get(name, 0.0) / total for name in names}
+
+    def _same(self, names: list[str]) -> list[str]:
+        """Outcomes that no mixture changes; refused where there is no other, and where squares of outcomes are lost."""
+        table = self.table
+        for name in names:
+            most = float(np.abs(table.outcomes[name]).max())
+            if not (most == 0 or MOST**-1 < most < MOST):
+                raise DataError(
+                    f"'{name}' is of the size of {most:.3g}: give it in another unit, so that it is near 1."
+                )
+        same = constant(table, names)
+        if len(same) == len(names):
+            raise DataError(
+                f"'{same[0]}'{' and all other outcomes are' if same[1:] else ' is'} the same in every run, so nothing "
+                "tells mixtures apart. Look whether that is what the runs measured."
+            )
+        return same
 
     def _resamples(self) -> int:
         if self.resample is not None:

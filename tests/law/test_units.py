@@ -41,12 +41,42 @@ def test_the_best_mixture_of_tiny_losses_is_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_constant_outcome(tmp_path: Path) -> None:
-    """It is named; where there is no other, nothing is proposed."""
+    """It is named, and neither proposal nor error are of it; where there is no other, nothing is proposed."""
     table = frame(20)
+    others = cuvee.fit_law(
+        write(tmp_path / "runs.csv", table), losses=["first", "third"], resample=20, output=tmp_path / "others"
+    ).summary
     table["loss.second"] = np.full(len(table["loss.second"]), 2.7)
     fitted = cuvee.fit_law(write(tmp_path / "runs.csv", table), resample=20, output=tmp_path / "fit")
-    assert "'second' is the same in every run, so it has no say in what is proposed." in fitted.summary["warnings"]
+    assert "'second' is the same in every run, so it is left out." in fitted.summary["warnings"]
+    for name in ("proposal", "expected", "outcomes", "verdict"):
+        assert fitted.summary[name] == others[name]
     for name in ("first", "third"):
         del table[f"loss.{name}"]
     with pytest.raises(DataError, match="'second' is the same in every run, so nothing tells mixtures apart"):
         cuvee.fit_law(write(tmp_path / "runs.csv", table), resample=20, output=tmp_path / "none")
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e30])
+def test_outcomes_of_no_usable_unit(unit: float, tmp_path: Path) -> None:
+    table = frame(20)
+    table["loss.first"] = np.asarray(table["loss.first"]) * unit
+    with pytest.raises(DataError, match=r"'first' is of the size of .*: give it in another unit"):
+        cuvee.fit_law(write(tmp_path / "runs.csv", table), resample=20, output=tmp_path / "fit")
+
+
+def test_copies_of_rows_are_named(tmp_path: Path) -> None:
+    """Two seeds of a mixture differ; where a row is there twice, the error is one of copies."""
+    table = {name: np.asarray(column) for name, column in frame(20).items()}
+    path = write(tmp_path / "runs.csv", {name: np.append(column, column[[4, 9]]) for name, column in table.items()})
+    said = cuvee.fit_law(path, resample=20, output=tmp_path / "fit").summary["warnings"]
+    assert any(one.startswith("Rows 41, 42 are copies of others to the last digit: drop them") for one in said)
+    said = cuvee.fit_law(write(path, dict(table)), resample=20, output=tmp_path / "fit").summary["warnings"]
+    assert not any("copies" in one for one in said)
+
+
+def test_a_column_without_a_name_behind_its_mark(tmp_path: Path) -> None:
+    table = frame(20)
+    table["mix."] = table.pop("mix.web")
+    with pytest.raises(DataError, match=r"has a column 'mix\.' that names nothing"):
+        cuvee.fit_law(write(tmp_path / "runs.csv", table), output=tmp_path / "fit")

@@ -65,6 +65,10 @@ def test_a_proposal_that_is_worse_than_proportional_is_called_worse() -> None:
     lost["gains"]["proportional"]["high"] = lost["gains"]["best_measured"]["high"] = 0.01
     assert "in part luck" in " ".join(wording.warnings(lost)) and "below 0 is better" in wording.verdict(lost)
     assert wording.next_command(lost, "x", ["p"], "").startswith("cuvee mix export")
+    tried = {"primary": True, "against": "proportional", "mean": 0.01}
+    for verdict, following in (("not shown", "pool p --by domain --with proportional"), ("better", "export x")):
+        lost["comparisons"] = [tried | {"verdict": verdict}]
+        assert wording.next_command(lost, "x", ["p"], "").startswith(f"cuvee mix {following}")
 
 
 def test_why_proportional_stays_is_said_plainly() -> None:

@@ -303,6 +303,7 @@ def test_a_swarm_that_diverges_is_an_error(place: Path) -> None:
         ({"objective": {"held": 0.0}}, "gives no evaluation set a weight"),
         ({"evaluations": {}}, "There is no evaluation set"),
         ({"seeds": 1}, "One seed cannot tell"),
+        ({"resample": 5}, "--resamples must be at least 20, not 5"),
         ({"iterations": 9, "runs": 16}, "leaves the last round without runs"),
         ({"run_tokens": 10**9}, "is longer than the planned run"),
         ({"eval_bytes": 0}, "--eval-bytes must be at least 1, not 0"),

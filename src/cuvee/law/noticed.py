@@ -40,6 +40,7 @@ def about(
         *(_drowned(table, minimised) if alike else []),
         *_elsewhere(table, sized),
         *_never(table),
+        *_copied(table),
         *_mingled(table, law, called),
         *_told_otherwise(table, law, called),
     ]
@@ -95,7 +96,7 @@ def _constant(table: Table, minimised: Sequence[str]) -> list[str]:
     if not found:
         return []
     alone = f"{_first(found)} is the same" if len(found) == 1 else f"Each of {_first(found)} is the same"
-    return [f"{alone} in every run, so it has no say in what is proposed."]
+    return [f"{alone} in every run, so it is left out."]
 
 
 def _drowned(table: Table, minimised: Sequence[str]) -> list[str]:
@@ -143,6 +144,22 @@ def _mingled(table: Table, law: Law, called: str) -> list[str]:
         f"Runs differ in {name}, from {column.min():.3g} to {column.max():.3g}, and {called} does not look at it: "
         f"losses of different sizes do not belong into one fit. {instead}"
         for name, column in found.items()
+    ]
+
+
+def _copied(table: Table) -> list[str]:
+    """Rows that are the same in all that is measured and set, though luck differs between runs."""
+    columns = [*table.settings.mixture.T, *table.settings.values.values(), *table.outcomes.values()]
+    first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
+    copies = np.setdiff1d(np.arange(len(table)), first)
+    outcomes = np.column_stack(list(table.outcomes.values()))
+    if not len(copies) or len(np.unique(outcomes, axis=0)) == len(np.unique(table.group)):  # no luck at all: told so
+        return []
+    rows = ", ".join(map(str, table.numbers()[copies[:3]])) + (", ..." if len(copies) > 3 else "")
+    is_one, it = ("is a copy of another one", "it") if len(copies) == 1 else ("are copies of others", "them")
+    return [
+        f"{'Row' if len(copies) == 1 else 'Rows'} {rows} {is_one} to the last digit: drop {it}, or the law seems to "
+        "predict better than it does."
     ]
 
 

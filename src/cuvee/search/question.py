@@ -108,7 +108,9 @@ def ask(
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise UsageError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}.")
     if seeds == 1:
-        raise UsageError("One seed cannot tell a difference from chance: use at least --seeds 3, better 8; or 0.")
+        raise UsageError("One seed cannot tell a difference from chance: use at least --seeds 2, better 8; or 0.")
+    if resample is not None and resample < 20:
+        raise UsageError(f"--resamples must be at least 20, not {resample}.")
     if rounds(runs, iterations)[-1] < 2:
         raise UsageError(f"--iterations {iterations} leaves the last round without runs. Give more --runs.")
     if overlap not in ("clean", "refuse", "ignore"):

@@ -329,7 +329,8 @@ def next_command(summary: Mapping[str, Any], folder: str, pool: Sequence[str], c
     by = f"{' '.join(map(shell_path, pool))} --by {shell_word(column or 'domain')}"
     best = max(lost, key=lambda one: one["mean"])["against"] if lost else None
     gained = any(one["against"] == "proportional" and one["verdict"] == "better" for one in told)
-    if best is None and (useless or (not told and worse(summary))) and not gained:
+    vain = bool(told) and not stays(summary)  # tried, and not shown to be worth it
+    if best is None and (useless or vain or (not told and worse(summary))) and not gained:
         best = "proportional"
     if summary.get("sampler") or (summary.get("clusters") and best):
         return _next_of_sampler(summary, folder, pool, column, best, command)
