@@ -34,9 +34,9 @@ from .curve import CurveLaw, Floats, Numbers, bounded_exp, spread
 from .d_cpt import BOUNDS, formula, told, unidentified
 
 RIVAL = "offset and scale"
+"""What :class:`OffsetAndScale` is called among the guesses."""
 MU, W = 2.0, 6.0
 """The largest logarithms of mu and w."""
-"""What :class:`OffsetAndScale` is called among the guesses."""
 
 
 @dataclass(frozen=True)
