@@ -73,10 +73,3 @@ def test_copies_of_rows_are_named(tmp_path: Path) -> None:
     assert any(one.startswith("Rows 41, 42 are copies of others to the last digit: drop them") for one in said)
     said = cuvee.fit_law(write(path, dict(table)), resample=20, output=tmp_path / "fit").summary["warnings"]
     assert not any("copies" in one for one in said)
-
-
-def test_a_column_without_a_name_behind_its_mark(tmp_path: Path) -> None:
-    table = frame(20)
-    table["mix."] = table.pop("mix.web")
-    with pytest.raises(DataError, match=r"has a column 'mix\.' that names nothing"):
-        cuvee.fit_law(write(tmp_path / "runs.csv", table), output=tmp_path / "fit")

@@ -346,8 +346,6 @@ def _named(
             match = pattern.fullmatch(column)
             pairs.append((match[1] if match else column, column))
     found = dict(sorted(pairs))
-    if any(not short.strip() for short in found):
-        raise DataError(f"{name} has a column '{found[min(found)]}' that names nothing behind its mark. Name it.")
     if len(found) < len(pairs):
         raise DataError(
             f"{name} has two columns for one name. Keep one of: {', '.join(column for _, column in pairs)}."
